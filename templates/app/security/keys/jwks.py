@@ -1,0 +1,169 @@
+"""The keys when Better Auth signs with a private key and publishes the public ones.
+
+PyJWT's own PyJWKClient blocks, makes known keys wait for a fetch, and starts no cooldown after a
+failed one; this keeps the same documents without that.
+"""
+
+import asyncio
+import json
+import math
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import httpx2
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWK
+from jwt.exceptions import PyJWTError
+
+from app.config import Settings
+from app.errors import Unauthenticated, Unavailable
+from app.security.tokens import UnverifiedToken, is_key_id
+
+FETCH_TIMEOUT = 3.0  # seconds in all, so that a cold start still answers within five
+MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_AGE = 24 * 3600.0  # seconds that keys outlive the last successful fetch
+MIN_RSA_BITS = 2048
+ALGORITHMS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+
+log = structlog.get_logger()
+
+Keys = dict[str, PyJWK]
+
+
+class HttpFetch:
+    """Gets a key set over HTTP, once each time it is called."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._tls = ssl.create_default_context()  # reads files: not while requests wait
+
+    async def __call__(self) -> bytes:
+        """Raises httpx2.HTTPError or ValueError, unless the answer is a 200 of a sensible size."""
+        # Not compressed, so that the limit counts what is really held; no proxy, no redirect.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        async with (
+            httpx2.AsyncClient(verify=self._tls, trust_env=False, timeout=FETCH_TIMEOUT) as client,
+            client.stream("GET", self._url, headers=headers) as response,
+        ):
+            if response.status_code != httpx2.codes.OK:
+                raise ValueError(f"answered {response.status_code}")
+            document = bytearray()
+            async for chunk in response.aiter_raw():
+                document += chunk
+                if len(document) > MAX_DOCUMENT_BYTES:
+                    raise ValueError(f"has more than {MAX_DOCUMENT_BYTES} bytes")
+            return bytes(document)
+
+
+class KeySet:
+    """Better Auth's public keys, in memory (RFC 7517, section 5).
+
+    A known key is served at once, always. An unknown key id fetches, one request at a time and
+    not within `cooldown` seconds of the last fetch, so that a new key works on its first request
+    and made-up ids cost next to nothing. Keys older than `ttl` seconds are refreshed behind the
+    requests. A fetch that fails changes nothing until the keys are a day old.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        cooldown: float,
+        ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cooldown = cooldown
+        self._ttl = ttl
+        self._fetch = fetch
+        self._clock = clock
+        self._keys: Keys = {}
+        self._fetched_at = -math.inf
+        self._fetch_ended_at = -math.inf
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
+        if token.key_id is None:
+            raise Unauthenticated("kid is missing")
+        key = self._known(token.key_id)
+        if key and self._age() >= self._ttl:
+            self._start_fetch()
+        if not key and (fetching := self._start_fetch()):
+            # Shielded: a caller who hangs up must not end the fetch for those who wait with it.
+            await asyncio.shield(fetching)
+            key = self._known(token.key_id)
+        if key:
+            return [key]
+        if self._age() >= MAX_AGE:
+            wait = self._fetch_ended_at + self._cooldown - self._clock()
+            raise Unavailable(
+                "The key set cannot be fetched.", "no key set yet", max(1, math.ceil(wait))
+            )
+        raise Unauthenticated("kid is not in the key set")
+
+    def _known(self, key_id: str) -> PyJWK | None:
+        return self._keys.get(key_id) if self._age() < MAX_AGE else None
+
+    def _age(self) -> float:
+        return self._clock() - self._fetched_at
+
+    def _start_fetch(self) -> asyncio.Task[None] | None:
+        """The fetch under way, or a new one; None while the last one is too recent."""
+        if self._fetching is None and self._clock() >= self._fetch_ended_at + self._cooldown:
+            self._fetching = asyncio.create_task(self._refresh())
+        return self._fetching
+
+    async def _refresh(self) -> None:
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT):
+                self._keys = parse_key_set(await self._fetch())
+            self._fetched_at = self._clock()
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
+        finally:
+            self._fetch_ended_at = self._clock()
+            self._fetching = None
+
+
+def parse_key_set(document: bytes) -> Keys:
+    """The usable keys in a key set, by their id. Raises ValueError if there are none.
+
+    Unusable ones are skipped, since a set may hold keys that are not meant for this (RFC 7517,
+    section 5): private or symmetric, for another use, of another kind, weak or malformed.
+    """
+    try:
+        entries = json.loads(document)["keys"]
+        keys = [key for entry in reversed(entries) if (key := _verification_key(entry))]
+    except (KeyError, TypeError, RecursionError):
+        raise ValueError("is not a key set") from None
+    if not keys:
+        raise ValueError("has no usable key")
+    return {str(key.key_id): key for key in keys}
+
+
+def _verification_key(entry: Any) -> PyJWK | None:
+    try:
+        algorithm = ALGORITHMS[entry["kty"], entry.get("crv")]
+        usable = (
+            is_key_id(entry["kid"])
+            and "d" not in entry
+            and entry.get("use", "sig") == "sig"
+            and "verify" in entry.get("key_ops", ["verify"])
+            and entry.get("alg", algorithm) == algorithm
+        )
+        key = PyJWK(entry, algorithm) if usable else None
+    except (AttributeError, KeyError, TypeError, ValueError, PyJWTError):
+        return None
+    if key and isinstance(key.key, RSAPublicKey) and key.key.key_size < MIN_RSA_BITS:
+        return None
+    return key
+
+
+def key_source(settings: Settings) -> KeySet:
+    return KeySet(
+        HttpFetch(settings.jwks_url),
+        cooldown=settings.jwks_cooldown_seconds,
+        ttl=settings.jwks_ttl_seconds,
+    )

@@ -1,0 +1,120 @@
+"""Settings: every variable the service reads, with its type, its rule and its default."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT = Path(__file__).parents[1]
+PLACEHOLDERS = ("better-auth-secret", "change-me", "changeme", "replace-me", "your-secret")
+
+
+class ConfigurationError(Exception):
+    """A variable is missing or wrong. The text is one line that names it, never its value."""
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError("must be an http:// or https:// URL without a user")
+    return value
+
+
+def _issuer(value: str) -> str:
+    if _url(value).endswith("/"):
+        raise ValueError("must not end with a slash: it is compared byte for byte with iss")
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(_url(value))
+    if value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("must be origins, scheme://host[:port], without a path or a slash")
+    return value
+
+
+def _list(value: object) -> object:
+    """A JSON list, or items with commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if len(secret) < 32:
+        raise ValueError("must have at least 32 characters: try openssl rand -base64 32")
+    if len(set(secret)) <= 2 or secret.lower().startswith(PLACEHOLDERS):
+        raise ValueError("must not be a known placeholder: try openssl rand -base64 32")
+    return value
+
+
+Issuer = Annotated[str, AfterValidator(_issuer)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_list)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+
+
+class _Settings(BaseSettings):
+    # The environment wins over .env; an empty value is an unset one; errors never show a value.
+    model_config = SettingsConfigDict(
+        env_file=PROJECT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment and `.env`. Raises ConfigurationError for the first bad variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_context=False)[0]
+            variable, rule = str(first["loc"][0]).upper(), first["msg"]
+            raise ConfigurationError(f"{variable}: {rule.removeprefix('Value error, ')}") from None
+
+
+class DatabaseSettings(_Settings):
+    """What migrations need: they run without the service's secret."""
+
+    database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_driver(cls, value: SecretStr) -> SecretStr:
+        driver, _, _ = cls.model_fields["database_url"].default.get_secret_value().partition(":")
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if not separator or scheme not in (driver, driver.split("+")[0]):
+            raise ValueError(f"must be a {driver}:// URL")
+        return SecretStr(f"{driver}://{rest}")
+
+
+class Settings(DatabaseSettings):
+    better_auth_url: Issuer = "http://localhost:3000"
+    # jinja: if cookiecutter.token_verification == "shared-secret"
+    better_auth_secret: Secret
+    better_auth_secret_previous: Secret | None = None
+    # jinja: else
+    jwks_url: Annotated[str, AfterValidator(_url)] = Field(
+        default_factory=lambda settings: f"{settings.get('better_auth_url')}/api/auth/jwks"
+    )
+    jwks_cooldown_seconds: float = Field(5, gt=0)
+    jwks_ttl_seconds: float = Field(300, gt=0)
+    # jinja: endif
+    jwt_audience: str = Field("http://localhost:8000", min_length=1)
+    jwt_leeway_seconds: float = Field(5, ge=0, le=60)
+    cors_origins: Origins = ("http://localhost:3000",)

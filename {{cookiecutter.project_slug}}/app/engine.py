@@ -1,0 +1,1 @@
+# jinja: include "app/engine/" ~ cookiecutter.database ~ ".py"

@@ -1,0 +1,80 @@
+"""The composition root: the only place that knows everybody. Nothing happens at import."""
+
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from app.config import PROJECT, ConfigurationError, Settings
+from app.database import Database
+from app.logging import configure_logging
+from app.middleware import Authentication, ErrorBoundary, JsonBodies, RequestContext
+from app.routers import PREFIX, api, health
+from app.security.keys import key_source
+from app.security.verifier import TokenVerifier
+
+ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-Match", "X-Request-ID"]
+EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application; `settings` come from the environment unless given.
+
+    Raises SystemExit, with one line that names the variable, if a setting is missing or wrong.
+    """
+    try:
+        settings = settings or Settings.load()
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
+    configure_logging()
+    database = Database(settings.database_url)
+    verifier = TokenVerifier(
+        key_source(settings),
+        issuer=settings.better_auth_url,
+        audience=settings.jwt_audience,
+        leeway=settings.jwt_leeway_seconds,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await database.close()
+
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    app = FastAPI(
+        title=pyproject["tool"]["service"]["title"],
+        description=pyproject["project"]["description"],
+        version=pyproject["project"]["version"],
+        lifespan=lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        exception_handlers={HTTPException: _pass_on, RequestValidationError: _pass_on},
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                allow_headers=ALLOWED_HEADERS,
+                expose_headers=EXPOSED_HEADERS,
+            ),
+            Middleware(ErrorBoundary),
+            Middleware(Authentication, verifier=verifier, prefix=PREFIX),
+            Middleware(JsonBodies),
+        ],
+    )
+    app.state.database = database
+    app.include_router(api)
+    app.include_router(health.router)
+    return app
+
+
+async def _pass_on(_: Request, error: Exception) -> NoReturn:
+    """Leave it to ErrorBoundary, where every error takes its shape."""
+    raise error

@@ -1,0 +1,229 @@
+"""What happens around every request, outermost first; plain ASGI, so that nothing is buffered."""
+
+import re
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from app.errors import (
+    CHALLENGE,
+    ContentTooLarge,
+    InvalidRequest,
+    ServiceError,
+    Unauthenticated,
+    UnsupportedMediaType,
+    problem,
+)
+from app.security.verifier import TokenVerifier
+
+MAX_BODY_BYTES = 64 * 1024
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+
+log = structlog.get_logger()
+
+
+class RequestContext:
+    """Gives every answer a request id and the security headers, and every request a log line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id = _request_id(Headers(scope=scope))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                route=_route(scope),
+                status=status,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                user=state["user"].id if "user" in state else None,
+                reason=state.get("reason"),
+            )
+
+
+class ErrorBoundary:
+    """Turns what is raised into a problem; a mistake of ours into a 500 that says nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            if started:
+                raise  # half an answer is out: only a closed connection tells the client
+            await _problem_for(error, scope)(scope, receive, send)
+
+
+def _problem_for(error: Exception, scope: Scope) -> Response:
+    state = scope["state"]
+    answer = partial(problem, request_id=state["request_id"])
+    match error:
+        case ServiceError():
+            state["reason"] = error.reason
+            return answer(error.status, error.detail, headers=error.headers)
+        case RequestValidationError():
+            return answer(422, "The request is not valid: see errors.", errors=_errors(error))
+        case HTTPException(status_code=405):
+            # Starlette names the methods of the first route with this path, not of all of them.
+            return answer(405, error.detail, headers={"Allow": _methods(scope)})
+        case HTTPException():
+            return answer(error.status_code, error.detail, headers=error.headers)
+    log.error("unhandled", exc_info=error)
+    return answer(500, "Something went wrong here.")
+
+
+def _errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    """Which rules were broken where, without what was sent."""
+    return [
+        {
+            "loc": [part if _is_name(part) else "?" for part in item["loc"]],
+            "msg": item["msg"].partition(", ")[0],  # behind the comma pydantic quotes the input
+            "type": item["type"],
+        }
+        for item in error.errors()
+    ]
+
+
+def _is_name(part: str | int) -> bool:
+    """Whether a place in a body may be repeated: the name of an unknown field is input too."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(part)) is not None
+
+
+def _methods(scope: Scope) -> str:
+    path, routes = scope["path"], iter_route_contexts(scope["app"].routes)
+    methods = [route.methods or () for route in routes if route.path_regex.match(path)]
+    return ", ".join(sorted(set().union(*methods)))
+
+
+class Authentication:
+    """Lets nobody below `prefix` without a verified token.
+
+    It stands before routing, so that no route can forget it and no body is read for a stranger.
+    """
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, prefix: str) -> None:
+        self.app = app
+        self.verifier = verifier
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._guards(scope):
+            token = _bearer_token(Headers(scope=scope).getlist("authorization"))
+            scope["state"]["user"] = await self.verifier.verify(token)
+        await self.app(scope, receive, send)
+
+    def _guards(self, scope: Scope) -> bool:
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        return path == self.prefix or path.startswith(f"{self.prefix}/")
+
+
+def _bearer_token(values: Sequence[str]) -> str:
+    """The credentials in the `Authorization` headers of a request (RFC 6750, section 2.1)."""
+    if not values:
+        raise Unauthenticated
+    if len(values) > 1:
+        challenge = f'{CHALLENGE}, error="invalid_request"'
+        raise InvalidRequest("Send one Authorization header.", {"WWW-Authenticate": challenge})
+    scheme, _, token = values[0].partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated
+    return token.lstrip(" ")
+
+
+class JsonBodies:
+    """Refuses a body that is not called JSON, or is over the limit; chunked or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and not _is_json(headers.getlist("content-type")):
+            raise UnsupportedMediaType
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise ContentTooLarge
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+
+def _is_json(types: Sequence[str]) -> bool:
+    return len(types) == 1 and JSON.match(types[0]) is not None
+
+
+def _request_id(headers: Headers) -> str:
+    """The caller's, if it can be nothing but an id; else a new one."""
+    given = headers.getlist("x-request-id")
+    if len(given) == 1 and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given[0]):
+        return given[0]
+    return str(uuid7())
+
+
+def _route(scope: Scope) -> str | None:
+    """The path with the names of its parameters; None where no route was reached."""
+    if "endpoint" not in scope:
+        return None
+    route: str = scope["path"]
+    for name, value in scope["path_params"].items():
+        route = route.replace(str(value), "{" + name + "}")
+    return route

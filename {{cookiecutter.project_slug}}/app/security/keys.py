@@ -1,0 +1,1 @@
+# jinja: include "app/security/keys/" ~ cookiecutter.token_verification ~ ".py"

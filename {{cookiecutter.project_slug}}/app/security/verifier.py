@@ -1,0 +1,128 @@
+"""From a bearer token to the one who sent it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass
+from typing import Any, Protocol
+
+from jwt import PyJWK, PyJWS
+from jwt.exceptions import PyJWTError
+
+from app.errors import Unauthenticated
+from app.security.tokens import UnverifiedToken, read_token
+
+MAX_SUBJECT_LENGTH = 255
+YEAR_10000 = 253_402_300_800  # seconds since 1970: no clock will read it
+
+_VERIFIED = object()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A caller whose token was verified; `id` is its `sub`. Only `TokenVerifier` makes one."""
+
+    id: str
+    proof: InitVar[object]
+
+    def __post_init__(self, proof: object) -> None:
+        if proof is not _VERIFIED:
+            raise TypeError("a User comes from TokenVerifier.verify and from nowhere else")
+
+
+class KeySource(Protocol):
+    async def keys_for(self, token: UnverifiedToken, /) -> Sequence[PyJWK]:
+        """The keys that may have signed `token`, each bound to one algorithm.
+
+        Raises Unauthenticated if there can be none, Unavailable if nobody can tell for now.
+        """
+
+
+class TokenVerifier:
+    """Accepts what Better Auth issues for this service, and nothing else (RFC 8725)."""
+
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str,
+        audience: str,
+        leeway: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`leeway` is in seconds, `clock` tells seconds since 1970."""
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._leeway = leeway
+        self._clock = clock
+        self._signatures = PyJWS()
+
+    async def verify(self, token: str) -> User:
+        """The user a token was issued to.
+
+        Raises Unauthenticated, with the rule that was broken, for every token that is not
+        whole, signed, current, and meant for this service.
+        """
+        unverified = read_token(token)
+        # A key's own algorithm counts, never the token's choice (RFC 8725, section 3.1).
+        keys = [
+            key
+            for key in await self._keys.keys_for(unverified)
+            if key.algorithm_name == unverified.algorithm
+        ]
+        if not keys:
+            raise Unauthenticated("alg is not that of the key")
+        if not any(self._is_signed(token, key) for key in keys):
+            raise Unauthenticated("signature does not verify")
+        return User(self._subject(unverified.claims), _VERIFIED)
+
+    def _is_signed(self, token: str, key: PyJWK) -> bool:
+        try:
+            self._signatures.decode(token, key, algorithms=[key.algorithm_name])
+        except PyJWTError:
+            return False
+        return True
+
+    def _subject(self, claims: dict[str, Any]) -> str:
+        now = self._clock()
+        if _time(claims, "exp") + self._leeway <= now:
+            raise Unauthenticated("exp has passed")
+        if _time(claims, "iat") - self._leeway > now:
+            raise Unauthenticated("iat is in the future")
+        if "nbf" in claims and _time(claims, "nbf") - self._leeway > now:
+            raise Unauthenticated("nbf is in the future")
+        if claims.get("iss") != self._issuer:
+            raise Unauthenticated("iss is not the configured issuer")
+        if self._audience not in _texts(claims.get("aud")):
+            raise Unauthenticated("aud does not name this service")
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not _is_identifier(subject):
+            raise Unauthenticated("sub is not an identifier")
+        return subject
+
+
+def _time(claims: dict[str, Any], name: str) -> float:
+    """A NumericDate (RFC 7519, section 2) in a range that a clock can show."""
+    value = claims.get(name)
+    # True is an int to Python; and the comparison is false for infinity, which 1e999 becomes.
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < YEAR_10000:
+        return value
+    raise Unauthenticated(f"{name} is not a point in time")
+
+
+def _texts(value: object) -> list[str]:
+    """One text or a list of texts, as a list; empty for anything else."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    return []
+
+
+def _is_identifier(subject: str) -> bool:
+    # isprintable() refuses controls, NUL, lone surrogates and line separators.
+    return (
+        0 < len(subject) <= MAX_SUBJECT_LENGTH
+        and subject.isprintable()
+        and subject == subject.strip()
+    )

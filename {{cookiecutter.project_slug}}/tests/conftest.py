@@ -1,0 +1,145 @@
+"""What tests share: the real service over HTTP, its real database, and people with real tokens."""
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Thread
+from typing import Any
+
+import alembic.command
+import alembic.config
+import httpx2
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.config import PROJECT, DatabaseSettings, Settings
+from app.main import create_app
+from app.models import Base
+from tests.database import temporary_database
+from tests.issuer import Issuer, running_issuer
+from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
+
+SignIn = Callable[..., httpx2.Client]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Settings.model_config, "env_file", None)
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    with running_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database for the run, driver and all; `TEST_DATABASE_URL` overrides it."""
+    with ExitStack() as stack:
+        url = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(
+            temporary_database(tmp_path_factory.mktemp("database"))
+        )
+        yield DatabaseSettings(database_url=SecretStr(url)).database_url.get_secret_value()
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, issuer: Issuer) -> Settings:
+    values: dict[str, Any] = {
+        "database_url": database_url,
+        "better_auth_url": BETTER_AUTH_URL,
+        "jwt_audience": AUDIENCE,
+        **issuer.settings,
+    }
+    return Settings(**values)
+
+
+@pytest.fixture(scope="session")
+def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", database_url)
+        yield alembic.config.Config(PROJECT / "alembic.ini")
+
+
+@contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """The base URL at which `app` answers, by the real server on a free port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", server_header=False))
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    host, port = server.servers[0].sockets[0].getsockname()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def _service(settings: Settings, alembic_config: alembic.config.Config) -> Iterator[str]:
+    alembic.command.upgrade(alembic_config, "head")
+    with serve(create_app(settings)) as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def service(_service: str, database_url: str) -> Iterator[str]:
+    """The base URL of the running service, with empty tables."""
+    yield _service
+    asyncio.run(_empty(database_url))
+
+
+async def _empty(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            await connection.execute(table.delete())
+    await engine.dispose()
+
+
+# Reading the certificates of the machine takes 50 ms, for each client, and none is needed here.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@pytest.fixture
+def client(service: str) -> Iterator[httpx2.Client]:
+    """Somebody who is not signed in."""
+    with httpx2.Client(base_url=service, verify=NO_TLS) as anonymous:
+        yield anonymous
+
+
+@pytest.fixture
+def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
+    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth."""
+    clients: list[httpx2.Client] = []
+
+    def signed_in(subject: str) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token(issuer, sub=subject)}"}
+        clients.append(httpx2.Client(base_url=service, headers=headers, verify=NO_TLS))
+        return clients[-1]
+
+    yield signed_in
+    for signed_in_client in clients:
+        signed_in_client.close()
+
+
+@pytest.fixture
+def ann(sign_in: SignIn) -> httpx2.Client:
+    return sign_in("ann")
+
+
+@pytest.fixture
+def bob(sign_in: SignIn) -> httpx2.Client:
+    return sign_in("bob")

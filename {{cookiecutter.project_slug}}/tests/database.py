@@ -1,0 +1,1 @@
+# jinja: include "tests/database/" ~ cookiecutter.database ~ ".py"

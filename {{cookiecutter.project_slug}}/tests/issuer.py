@@ -1,0 +1,1 @@
+# jinja: include "tests/issuer/" ~ cookiecutter.token_verification ~ ".py"

@@ -1,0 +1,1 @@
+# jinja: include "tests/test_keys/" ~ cookiecutter.token_verification ~ ".py"

@@ -1,0 +1,140 @@
+"""People reach only what is theirs. Two people, real tokens, every method."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from app.security.verifier import User
+from tests.test_tasks import TASKS, create
+
+# A resource with its own calls gets a line here: where it is created, and the body that does.
+RESOURCES = [(TASKS, {"title": "Ann's"})]
+
+
+@pytest.fixture(params=RESOURCES, ids=lambda resource: resource[0])
+def anns(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
+    """The URL of something of Ann's; it must be the same when the test is over."""
+    collection, body = request.param
+    url = ann.post(collection, json=body).headers["Location"]
+    before = ann.get(url).json()
+    yield url
+    assert ann.get(url).json() == before
+
+
+def without_request_id(response: httpx2.Response) -> tuple[int, Any, dict[str, str]]:
+    body = {**response.json(), "request_id": None}
+    ignored = ("x-request-id", "date")
+    headers = {name: value for name, value in response.headers.items() if name not in ignored}
+    return response.status_code, body, headers
+
+
+@pytest.mark.parametrize("if_match", [None, '"1"', '"2"', "*"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_what_is_somebody_elses_looks_like_what_is_missing(
+    anns: str, bob: httpx2.Client, method: str, if_match: str | None
+) -> None:
+    missing = f"{anns.rpartition('/')[0]}/{uuid4()}"
+    headers = {"If-Match": if_match} if if_match else {}
+    body: dict[str, str] | None = {} if method == "PATCH" else None
+
+    to_theirs = bob.request(method, anns, json=body, headers=headers)
+    to_missing = bob.request(method, missing, json=body, headers=headers)
+
+    assert to_theirs.status_code == 404
+    assert without_request_id(to_theirs) == without_request_id(to_missing)
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda url: url.replace("-", "")])
+def test_no_spelling_of_an_id_reaches_what_is_somebody_elses(
+    anns: str, bob: httpx2.Client, spell: Any
+) -> None:
+    collection, _, task_id = anns.rpartition("/")
+
+    assert bob.get(f"{collection}/{spell(task_id)}").status_code == 404
+
+
+def test_a_list_holds_only_what_is_ones_own(anns: str, bob: httpx2.Client) -> None:
+    assert bob.get(anns.rpartition("/")[0]).json()["items"] == []
+
+
+def test_a_cursor_of_somebody_else_is_only_a_position(
+    ann: httpx2.Client, bob: httpx2.Client
+) -> None:
+    bobs = create(bob)
+    for _ in range(3):
+        create(ann)
+    cursor = ann.get(TASKS, params={"limit": 1}).json()["next_cursor"]
+
+    page = bob.get(TASKS, params={"cursor": cursor}).json()
+
+    assert page == {"items": [bobs], "next_cursor": None}
+
+
+@pytest.mark.usefixtures("anns")
+def test_erasing_oneself_erases_nobody_else(bob: httpx2.Client) -> None:
+    for _ in range(3):
+        create(bob)
+
+    response = bob.delete("/api/v1/me")
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert bob.get(TASKS).json()["items"] == []
+    assert bob.delete("/api/v1/me").status_code == 204
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-User-Id": "ann"},
+        {"X-Forwarded-User": "ann"},
+        {"X-Remote-User": "ann"},
+        {"Cookie": "user=ann; better-auth.session_token=ann"},
+        {"X-HTTP-Method-Override": "DELETE"},
+    ],
+    ids=str,
+)
+def test_only_the_token_says_who_is_calling(
+    anns: str, bob: httpx2.Client, headers: dict[str, str]
+) -> None:
+    response = bob.get(anns, headers=headers, params={"sub": "ann", "user_id": "ann"})
+
+    assert response.status_code == 404
+
+
+def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
+    url = f"{TASKS}/{create(ann)['id']}"
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = list(pool.map(lambda _: ann.delete(url).status_code, range(20)))
+
+    assert sorted(statuses) == [204] + [404] * 19
+
+
+def test_parallel_calls_of_two_people_never_mix(ann: httpx2.Client, bob: httpx2.Client) -> None:
+    def create_and_list(number: int) -> bool:
+        name, person = ("ann", ann) if number % 2 else ("bob", bob)
+        create(person, title=name)
+        return {task["title"] for task in person.get(TASKS).json()["items"]} == {name}
+
+    with ThreadPoolExecutor(10) as pool:
+        assert all(pool.map(create_and_list, range(50)))
+
+
+def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> None:
+    url = f"{TASKS}/{create(ann)['id']}"
+
+    def change(number: int) -> int:
+        headers = {"If-Match": '"1"'}
+        return ann.patch(url, json={"title": str(number)}, headers=headers).status_code
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sorted(pool.map(change, range(10))) == [200] + [412] * 9
+
+
+def test_nobody_makes_a_user_by_hand() -> None:
+    with pytest.raises(TypeError):
+        User("ann", object())
