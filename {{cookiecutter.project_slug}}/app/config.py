@@ -16,7 +16,6 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).parents[1]
-PLACEHOLDERS = ("better-auth-secret", "change-me", "changeme", "replace-me", "your-secret")
 
 
 class ConfigurationError(Exception):
@@ -52,19 +51,9 @@ def _list(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    secret = value.get_secret_value()
-    if len(secret) < 32:
-        raise ValueError("must have at least 32 characters: try openssl rand -base64 32")
-    if len(set(secret)) <= 2 or secret.lower().startswith(PLACEHOLDERS):
-        raise ValueError("must not be a known placeholder: try openssl rand -base64 32")
-    return value
-
-
 Issuer = Annotated[str, AfterValidator(_issuer)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_list)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
 
 
 class _Settings(BaseSettings):
@@ -106,8 +95,24 @@ class DatabaseSettings(_Settings):
 class Settings(DatabaseSettings):
     better_auth_url: Issuer = "http://localhost:3000"
     # jinja: if cookiecutter.token_verification == "shared-secret"
-    better_auth_secret: Secret
-    better_auth_secret_previous: Secret | None = None
+    better_auth_secret: SecretStr
+    better_auth_secret_previous: SecretStr | None = None
+
+    @field_validator("better_auth_secret", "better_auth_secret_previous")
+    @classmethod
+    def _is_random(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        secret = value.get_secret_value()
+        if len(secret) < 32:
+            raise ValueError("must have at least 32 characters: try openssl rand -base64 32")
+        # The first one is what Better Auth itself falls back to.
+        placeholders = ("betterauthsecret", "changeme", "changethis", "replaceme", "yoursecret")
+        letters = "".join(filter(str.isalpha, secret.lower()))
+        if len(set(secret)) <= 2 or any(word in letters for word in placeholders):
+            raise ValueError("must not be a placeholder: try openssl rand -base64 32")
+        return value
+
     # jinja: else
     jwks_url: Annotated[str, AfterValidator(_url)] = Field(
         default_factory=lambda settings: f"{settings.get('better_auth_url')}/api/auth/jwks"

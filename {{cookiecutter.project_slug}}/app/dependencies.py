@@ -38,13 +38,12 @@ def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
 
 
 async def if_match(
-    header: Annotated[
-        str, Header(alias="If-Match", description="The ETag of the version to change")
-    ] = "*",
+    header: Annotated[str, Header(alias="If-Match", include_in_schema=False)] = "*",
 ) -> Versions:
     """The versions named in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
 
-    A weak or foreign tag matches no version, as the strong comparison wants.
+    A weak or foreign tag matches no version, as the strong comparison wants. Not in the OpenAPI
+    document, where any text would have to be as good as another; the operations tell of it.
     """
     if header.strip() == "*":
         return None

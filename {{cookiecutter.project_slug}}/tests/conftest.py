@@ -12,6 +12,7 @@ from typing import Any
 import alembic.command
 import alembic.config
 import httpx2
+import hypothesis
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -26,6 +27,15 @@ from tests.issuer import Issuer, running_issuer
 from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
 
 SignIn = Callable[..., httpx2.Client]
+
+# Speed is not what tests are for, and a busy machine would fail them.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,25 +98,31 @@ def serve(app: FastAPI) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _service(settings: Settings, alembic_config: alembic.config.Config) -> Iterator[str]:
+def running_service(settings: Settings, alembic_config: alembic.config.Config) -> Iterator[str]:
     alembic.command.upgrade(alembic_config, "head")
     with serve(create_app(settings)) as base_url:
         yield base_url
 
 
-@pytest.fixture
-def service(_service: str, database_url: str) -> Iterator[str]:
-    """The base URL of the running service, with empty tables."""
-    yield _service
-    asyncio.run(_empty(database_url))
-
-
-async def _empty(database_url: str) -> None:
+@pytest.fixture(scope="session")
+def empty_tables(database_url: str) -> Iterator[Callable[[], None]]:
     engine = create_async_engine(database_url)
-    async with engine.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            await connection.execute(table.delete())
-    await engine.dispose()
+
+    async def empty() -> None:
+        async with engine.begin() as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                await connection.execute(table.delete())
+
+    with asyncio.Runner() as runner:
+        yield lambda: runner.run(empty())
+        runner.run(engine.dispose())
+
+
+@pytest.fixture
+def service(running_service: str, empty_tables: Callable[[], None]) -> Iterator[str]:
+    """The base URL of the running service, with empty tables."""
+    yield running_service
+    empty_tables()
 
 
 # Reading the certificates of the machine takes 50 ms, for each client, and none is needed here.

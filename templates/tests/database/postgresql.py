@@ -12,3 +12,7 @@ def temporary_database(directory: Path) -> Iterator[str]:
     """The URL of an empty database whose server keeps its files in `directory`."""
     with get_server(directory, cleanup_mode="delete") as server:
         yield server.get_uri()
+
+
+AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
+"""The URL of a database that nobody can reach."""

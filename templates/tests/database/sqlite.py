@@ -9,3 +9,7 @@ from pathlib import Path
 def temporary_database(directory: Path) -> Iterator[str]:
     """The URL of an empty database in `directory`."""
     yield f"sqlite:///{directory / 'tasks.db'}"
+
+
+AWAY = "sqlite+aiosqlite:////nowhere/tasks.db"
+"""The URL of a database that nobody can reach."""

@@ -15,7 +15,7 @@ class Issuer:
     algorithm = "EdDSA"
 
     def __init__(self, key_id: str = "first") -> None:
-        self._key = Ed25519PrivateKey.generate()
+        self.private_key = Ed25519PrivateKey.generate()
         self.header = {"alg": self.algorithm, "kid": key_id}
         self.url = ""
 
@@ -27,11 +27,15 @@ class Issuer:
     @property
     def public_key(self) -> dict[str, str]:
         """The key-set entry, with the members that Better Auth gives it."""
-        x = urlsafe_b64encode(self._key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+        x = (
+            urlsafe_b64encode(self.private_key.public_key().public_bytes_raw())
+            .rstrip(b"=")
+            .decode()
+        )
         return {"alg": "EdDSA", "crv": "Ed25519", "kty": "OKP", "x": x, "kid": self.header["kid"]}
 
     def signature(self, signed: bytes) -> bytes:
-        return self._key.sign(signed)
+        return self.private_key.sign(signed)
 
 
 @contextmanager

@@ -1,1 +1,436 @@
-"""Keys."""
+"""The key set: what it takes from a document, and how it behaves when documents do not come."""
+
+import asyncio
+import hmac
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from app.errors import Unauthenticated, Unavailable
+from app.security import keys
+from app.security.keys import MAX_AGE, MAX_DOCUMENT_BYTES, HttpFetch, KeySet, parse_key_set
+from app.security.tokens import UnverifiedToken
+from app.security.verifier import TokenVerifier
+from tests.issuer import Issuer
+from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, claims, encode, token
+
+COOLDOWN = 5
+TTL = 300
+
+
+class Source:
+    """Stands where Better Auth is, with a clock beside it; both do as they are told."""
+
+    def __init__(self, *issuers: Issuer) -> None:
+        self.now = 1_000.0
+        self.fetches = 0
+        self.error: Exception | None = None
+        self.held = asyncio.Event()
+        self.held.set()
+        self.issuers = list(issuers)
+
+    async def __call__(self) -> bytes:
+        self.fetches += 1
+        await self.held.wait()
+        if self.error:
+            raise self.error
+        return json.dumps({"keys": [issuer.public_key for issuer in self.issuers]}).encode()
+
+    def key_set(self) -> KeySet:
+        return KeySet(self, cooldown=COOLDOWN, ttl=TTL, clock=lambda: self.now)
+
+
+def with_key_id(key_id: str | None) -> UnverifiedToken:
+    return UnverifiedToken("EdDSA", key_id, {})
+
+
+async def knows(key_set: KeySet, key_id: str) -> bool:
+    try:
+        [key] = await key_set.keys_for(with_key_id(key_id))
+    except Unauthenticated:
+        return False
+    return key.key_id == key_id
+
+
+async def settle() -> None:
+    """Let what runs behind the requests come to its end."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+# --- When it fetches
+
+
+async def test_keys_are_fetched_once_and_then_kept() -> None:
+    source = Source(Issuer("first"), Issuer("second"))
+    key_set = source.key_set()
+
+    assert await knows(key_set, "first")
+    assert await knows(key_set, "second")
+    assert source.fetches == 1
+
+
+async def test_many_who_wait_share_one_fetch() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+
+    assert all(await asyncio.gather(*(knows(key_set, "first") for _ in range(50))))
+    assert source.fetches == 1
+
+
+async def test_one_who_hangs_up_does_not_end_the_fetch_for_the_others() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    source.held.clear()
+    impatient, patient = (asyncio.create_task(knows(key_set, "first")) for _ in range(2))
+    await settle()
+
+    impatient.cancel()
+    await settle()
+    source.held.set()
+
+    assert await patient
+    assert source.fetches == 1
+
+
+async def test_a_rotated_key_works_on_its_first_request() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+
+    source.issuers.append(Issuer("second"))
+    source.now += COOLDOWN
+
+    assert await knows(key_set, "second")
+
+
+async def test_made_up_key_ids_cost_one_fetch_in_each_cooldown() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+    source.now += COOLDOWN
+
+    found = [await knows(key_set, f"made-up-{number}") for number in range(200)]
+
+    assert not any(found)
+    assert source.fetches == 2
+
+
+async def test_the_cooldown_counts_from_the_end_of_a_fetch_that_failed_too() -> None:
+    source = Source()
+    source.error = httpx2.ConnectError("refused")
+    key_set = source.key_set()
+
+    for elapsed, fetches in ((0, 1), (COOLDOWN - 1, 1), (1, 2)):
+        source.now += elapsed
+        with pytest.raises(Unavailable):
+            await key_set.keys_for(with_key_id("first"))
+        assert source.fetches == fetches
+
+
+async def test_a_known_key_never_waits_for_a_fetch() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+    source.held.clear()
+    source.now += TTL
+    waiting = asyncio.create_task(knows(key_set, "made-up"))
+    await settle()
+
+    assert await asyncio.wait_for(knows(key_set, "first"), timeout=1)
+
+    source.held.set()
+    assert not await waiting
+
+
+async def test_old_keys_are_refreshed_behind_the_requests() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+
+    source.now += TTL - 1
+    assert await knows(key_set, "first")
+    await settle()
+    assert source.fetches == 1
+    source.now += 1
+    assert await knows(key_set, "first")
+    await settle()
+    assert source.fetches == 2
+
+
+# --- When a fetch fails
+
+
+async def test_without_any_key_set_nobody_can_tell() -> None:
+    source = Source()
+    source.error = httpx2.ConnectError("refused")
+
+    with pytest.raises(Unavailable) as caught:
+        await source.key_set().keys_for(with_key_id("first"))
+
+    assert caught.value.headers == {"Retry-After": str(COOLDOWN)}
+
+
+async def test_a_fetch_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "FETCH_TIMEOUT", 0.01)
+    source = Source(Issuer("first"))
+    source.held.clear()
+
+    with pytest.raises(Unavailable):
+        await source.key_set().keys_for(with_key_id("first"))
+
+
+async def test_keys_outlive_an_outage_for_a_day_and_come_back_after_it() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+    source.error = httpx2.ConnectError("refused")
+
+    source.now += MAX_AGE - 1
+    assert await knows(key_set, "first")
+    await settle()
+    source.now += COOLDOWN
+    with pytest.raises(Unavailable):
+        await key_set.keys_for(with_key_id("first"))
+
+    source.error = None
+    source.now += COOLDOWN
+    assert await knows(key_set, "first")
+
+
+async def test_a_key_that_a_successful_fetch_no_longer_shows_is_dropped() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+
+    source.issuers = [Issuer("second")]
+    source.now += TTL
+    await knows(key_set, "first")
+    await settle()
+
+    assert not await knows(key_set, "first")
+
+
+async def test_a_token_must_name_its_key() -> None:
+    source = Source(Issuer("first"))
+
+    with pytest.raises(Unauthenticated):
+        await source.key_set().keys_for(with_key_id(None))
+    assert source.fetches == 0
+
+
+# --- What it takes from a document
+
+ED25519 = ed25519.Ed25519PrivateKey.generate()
+P256 = ec.generate_private_key(ec.SECP256R1())
+RSA2048 = rsa.generate_private_key(65537, 2048)
+
+
+def entry(key: Any, **changes: Any) -> dict[str, Any]:
+    """The public key as Better Auth publishes it, with `changes`."""
+    makers: dict[type, tuple[str, Callable[..., Any]]] = {
+        ed25519.Ed25519PrivateKey: ("EdDSA", OKPAlgorithm.to_jwk),
+        ed448.Ed448PrivateKey: ("EdDSA", OKPAlgorithm.to_jwk),
+        ec.EllipticCurvePrivateKey: ("ES256", ECAlgorithm.to_jwk),
+        rsa.RSAPrivateKey: ("RS256", RSAAlgorithm.to_jwk),
+    }
+    [(alg, to_jwk)] = [made for kind, made in makers.items() if isinstance(key, kind)]
+    jwk = to_jwk(key.public_key(), as_dict=True)
+    jwk.pop("key_ops", None)
+    jwk |= {"alg": alg, "kid": "first"} | changes
+    return {name: value for name, value in jwk.items() if value is not ABSENT}
+
+
+@pytest.mark.parametrize("key", [ED25519, P256, RSA2048], ids=["EdDSA", "ES256", "RS256"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"alg": ABSENT}, {"use": "sig"}, {"key_ops": ["verify"]}, {"unknown": [1]}],
+    ids=str,
+)
+def test_a_usable_key_is_taken(key: Any, changes: dict[str, Any]) -> None:
+    document = json.dumps({"keys": [entry(key, **changes)]}).encode()
+
+    assert parse_key_set(document).keys() == {"first"}
+
+
+UNUSABLE: dict[str, Any] = {
+    "private": entry(ED25519, d="AAAA"),
+    "private RSA": entry(RSA2048, d="AAAA"),
+    "symmetric": {"kty": "oct", "alg": "HS256", "k": encode(b"0" * 32), "kid": "bad"},
+    "for encryption": entry(RSA2048, use="enc"),
+    "use is null": entry(RSA2048, use=None),
+    "not for verifying": entry(ED25519, key_ops=["sign"]),
+    "key_ops is a number": entry(ED25519, key_ops=1),
+    "key_ops is null": entry(ED25519, key_ops=None),
+    "without an id": entry(ED25519, kid=ABSENT),
+    "id is a number": entry(ED25519, kid=1),
+    "id is empty": entry(ED25519, kid=""),
+    "another algorithm": entry(ED25519, alg="HS256"),
+    "another hash": entry(RSA2048, alg="RS512"),
+    "PSS": entry(RSA2048, alg="PS256"),
+    "another curve": entry(ed448.Ed448PrivateKey.generate(), kid="bad"),
+    "P-384": entry(ec.generate_private_key(ec.SECP384R1()), alg=ABSENT),
+    "curve of another kind": entry(P256, crv="Ed25519"),
+    "weak RSA": entry(rsa.generate_private_key(65537, 1024)),  # noqa: S505
+    "not a point on the curve": entry(P256, x=encode(b"1" * 32)),
+    "too short": entry(ED25519, x="AAAA"),
+    "x is a number": entry(ED25519, x=1),
+    "x is missing": entry(ED25519, x=ABSENT),
+    "kty is a list": entry(ED25519, kty=["OKP"]),
+    "kty is missing": entry(ED25519, kty=ABSENT),
+    "text": "first",
+    "a list": [],
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("bad", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_an_unusable_key_is_skipped_and_the_good_ones_beside_it_stay(bad: Any) -> None:
+    if isinstance(bad, dict) and bad.get("kid") == "first":
+        bad = bad | {"kid": "bad"}
+    good = entry(ED25519)
+
+    for order in ([bad, good], [good, bad]):
+        assert parse_key_set(json.dumps({"keys": order}).encode()).keys() == {"first"}
+
+
+def test_of_two_keys_with_one_id_the_first_counts() -> None:
+    document = json.dumps({"keys": [entry(ED25519), entry(P256)]}).encode()
+
+    assert parse_key_set(document)["first"].algorithm_name == "EdDSA"
+
+
+BAD_DOCUMENTS = [
+    b"",
+    b"<html>",
+    b"\xff",
+    b"null",
+    b"[]",
+    b"1",
+    b"{}",
+    b'{"keys": null}',
+    b'{"keys": {}}',
+    b'{"keys": "first"}',
+    b'{"keys": []}',
+    b'{"keys": [{}]}',
+    b'{"keys": ' + b"[" * 20_000,
+]
+
+
+@pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=lambda document: repr(document[:20]))
+async def test_a_document_that_is_no_key_set_changes_nothing(document: bytes) -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+
+    async def serve_document() -> bytes:
+        return document
+
+    key_set._fetch = serve_document
+    source.now += TTL
+    await knows(key_set, "first")
+    await settle()
+
+    assert await knows(key_set, "first")
+
+
+# --- How it fetches
+
+
+@contextmanager
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """The URL of a server that does `answer`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+async def test_a_document_is_fetched_whole() -> None:
+    document = b" " * MAX_DOCUMENT_BYTES
+
+    with answering(lambda handler: send(handler, 200, document)) as url:
+        assert await HttpFetch(url)() == document
+
+
+async def test_a_document_that_is_too_large_is_refused() -> None:
+    document = b" " * (MAX_DOCUMENT_BYTES + 1)
+
+    with (
+        answering(lambda handler: send(handler, 200, document)) as url,
+        pytest.raises(ValueError, match="more than"),
+    ):
+        await HttpFetch(url)()
+
+
+@pytest.mark.parametrize("status", [204, 301, 302, 304, 307, 404, 500, 503])
+async def test_any_answer_but_200_is_refused_and_no_redirect_followed(status: int) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path == "/elsewhere":
+            send(handler, 200, b"{}")
+        else:
+            send(handler, status, b"", Location="/elsewhere")
+
+    with answering(answer) as url, pytest.raises(ValueError, match=str(status)):
+        await HttpFetch(url)()
+
+
+async def test_a_server_that_is_away_is_an_error_the_key_set_expects() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+    with pytest.raises(httpx2.HTTPError):
+        await HttpFetch(url)()
+
+
+# --- Algorithm confusion
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.parametrize("spelling", ["raw", "PEM", "DER", "JWK", "x"])
+async def test_the_public_key_is_not_a_secret_to_sign_with(algorithm: str, spelling: str) -> None:
+    issuer = Issuer("first")
+    verifier = TokenVerifier(
+        Source(issuer).key_set(), issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=0
+    )
+    public = issuer.private_key.public_key()
+    secret = {
+        "raw": public.public_bytes_raw(),
+        "PEM": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "DER": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        "JWK": json.dumps(issuer.public_key).encode(),
+        "x": issuer.public_key["x"].encode(),
+    }[spelling]
+    signed = f"{encode({'alg': algorithm, 'kid': 'first'})}.{encode(claims())}"
+    signature = hmac.digest(secret, signed.encode(), f"sha{algorithm[2:]}")
+
+    assert await verifier.verify(token(issuer))
+    with pytest.raises(Unauthenticated) as caught:
+        await verifier.verify(f"{signed}.{encode(signature)}")
+    assert caught.value.reason == "alg is not that of the key"

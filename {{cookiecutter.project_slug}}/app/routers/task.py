@@ -31,6 +31,7 @@ async def list_tasks(
     cursor: Annotated[UUID | None, Query(description="The `next_cursor` of a page")] = None,
     completed: bool | None = None,
 ) -> Mapping[str, Any]:
+    """Newest first. `next_cursor` continues after this page; null means there is no more."""
     items, next_cursor = await tasks.list(limit, cursor, completed)
     return {"items": items, "next_cursor": next_cursor}
 
@@ -44,11 +45,13 @@ async def get_task(id: UUID, tasks: Tasks, response: Response) -> Record:
 async def update_task(
     id: UUID, changes: TaskUpdate, tasks: Tasks, response: Response, if_match: IfMatch
 ) -> Record:
+    """Change what is named; with the ETag in `If-Match`, only if it is still that version."""
     return _tagged(response, await tasks.update(id, changes.model_dump(), if_match))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 412))
 async def delete_task(id: UUID, tasks: Tasks, if_match: IfMatch) -> None:
+    """With the ETag in `If-Match`, only if it is still that version."""
     await tasks.delete(id, if_match)
 
 

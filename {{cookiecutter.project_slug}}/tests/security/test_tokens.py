@@ -1,0 +1,510 @@
+"""Every known way to get in with a token that is not a good one; each named by the attack."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.config import Settings
+from app.errors import Unauthenticated
+from app.security.keys import key_source
+from app.security.tokens import MAX_TOKEN_LENGTH, read_token
+from app.security.verifier import TokenVerifier, User
+from tests.issuer import Issuer
+from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, claims, encode, sign, token
+
+LEEWAY = 5
+
+
+@pytest.fixture(scope="session")
+def verifier(settings: Settings) -> TokenVerifier:
+    return TokenVerifier(
+        key_source(settings), issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY
+    )
+
+
+async def refusal(verifier: TokenVerifier, bad: str) -> str:
+    """The reason for which `bad` is refused."""
+    with pytest.raises(Unauthenticated) as caught:
+        await verifier.verify(bad)
+    assert caught.value.reason
+    return caught.value.reason
+
+
+async def test_a_token_of_better_auth_opens_the_api(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    user = await verifier.verify(token(issuer, sub="ann"))
+
+    assert isinstance(user, User)
+    assert user.id == "ann"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["1", "Wb1yPxJMKTvXqJQmLbcBqvMkGqvZ0e7F", "0190e0c4-52f5-7d3c-8f5e-3c1f4d5e6f70", "x" * 255,
+     "a b", "Zoë", "' OR 1=1 --"],
+)  # fmt: skip
+async def test_a_user_id_is_kept_as_text(
+    verifier: TokenVerifier, issuer: Issuer, subject: str
+) -> None:
+    assert (await verifier.verify(token(issuer, sub=subject))).id == subject
+
+
+@pytest.mark.parametrize("typ", [ABSENT, "JWT", "jwt", "at+jwt", "AT+JWT"])
+async def test_the_types_of_access_tokens_are_accepted(
+    verifier: TokenVerifier, issuer: Issuer, typ: Any
+) -> None:
+    assert await verifier.verify(token(issuer, header={"typ": typ}))
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, [AUDIENCE], ["other", AUDIENCE]])
+async def test_one_of_several_audiences_is_enough(
+    verifier: TokenVerifier, issuer: Issuer, audience: Any
+) -> None:
+    assert await verifier.verify(token(issuer, aud=audience))
+
+
+# --- The signature
+
+
+async def test_a_changed_payload_is_refused(verifier: TokenVerifier, issuer: Issuer) -> None:
+    header, _, signature = token(issuer, sub="ann").split(".")
+    forged = ".".join((header, encode(claims(sub="bob")), signature))
+
+    assert await refusal(verifier, forged) == "signature does not verify"
+
+
+async def test_every_bit_of_a_signature_counts(verifier: TokenVerifier, issuer: Issuer) -> None:
+    signed = f"{encode(issuer.header)}.{encode(claims())}"
+    signature = issuer.signature(signed.encode())
+
+    for position in (0, len(signature) // 2, -1):
+        changed = bytearray(signature)
+        changed[position] ^= 1
+        forged = f"{signed}.{encode(bytes(changed))}"
+        assert await refusal(verifier, forged) == "signature does not verify"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda signature: signature[:-1], lambda signature: signature + b"\0", lambda _: b"\0"],
+    ids=["shorter", "longer", "one byte"],
+)
+async def test_a_signature_of_another_length_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, change: Callable[[bytes], bytes]
+) -> None:
+    signed = f"{encode(issuer.header)}.{encode(claims())}"
+    forged = f"{signed}.{encode(change(issuer.signature(signed.encode())))}"
+
+    assert await refusal(verifier, forged) == "signature does not verify"
+
+
+async def test_a_token_of_another_key_is_refused(verifier: TokenVerifier) -> None:
+    stranger = Issuer()
+
+    assert await refusal(verifier, token(stranger)) == "signature does not verify"
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "ES384", "RS512", "PS256", "hs256",
+     "eddsa", "Ed448", "HS256 ", "\x00"],
+)  # fmt: skip
+async def test_any_other_algorithm_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, algorithm: str
+) -> None:
+    forged = token(issuer, header={"alg": algorithm})
+
+    assert await refusal(verifier, forged) == "alg is not that of the key"
+
+
+@pytest.mark.parametrize("algorithm", [ABSENT, None, 256, ["HS256"], {"alg": "HS256"}, True])
+async def test_an_algorithm_that_is_not_text_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, algorithm: Any
+) -> None:
+    forged = token(issuer, header={"alg": algorithm})
+
+    assert await refusal(verifier, forged) == "alg is not text"
+
+
+async def test_an_unsigned_token_is_refused(verifier: TokenVerifier, issuer: Issuer) -> None:
+    header = encode(issuer.header | {"alg": "none"})
+
+    for unsigned in (f"{header}.{encode(claims())}.", f"{header}.{encode(claims())}"):
+        assert await refusal(verifier, unsigned) == "token is not three segments of base64url"
+
+
+# --- The compact serialization
+
+
+MANGLED = {
+    "nothing": lambda _: "",
+    "two segments": lambda t: t.replace(".", "", 1),
+    "four segments": lambda t: t + ".",
+    "five segments, as a JWE has": lambda t: t + ".AAAA.AAAA",
+    "an empty segment": lambda t: "." + t.partition(".")[2],
+    "padding": lambda t: t + "=",
+    "a blank behind": lambda t: t + " ",
+    "a newline behind": lambda t: t + "\n",
+    "a newline before": lambda t: "\n" + t,
+    "a blank within": lambda t: t.replace(".", " .", 1),
+    "a NUL": lambda t: t.replace(".", "\x00.", 1),
+    "the other base64 alphabet": lambda t: t[:-4] + "+/+/",
+    "a letter outside ASCII": lambda t: t[:-1] + "é",
+    "JSON serialization": lambda t: json.dumps({"payload": t}),
+}
+
+
+@pytest.mark.parametrize("change", MANGLED.values(), ids=MANGLED.keys())
+async def test_only_the_compact_serialization_is_read(
+    verifier: TokenVerifier, issuer: Issuer, change: Callable[[str], str]
+) -> None:
+    forged = change(token(issuer))
+
+    assert await refusal(verifier, forged) == "token is not three segments of base64url"
+
+
+async def test_a_second_spelling_of_a_signature_is_refused(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    good = token(issuer)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    respelled = good[:-1] + alphabet[alphabet.index(good[-1]) ^ 1]
+
+    assert await refusal(verifier, respelled) == "segment is not canonical base64url"
+
+
+async def test_a_segment_of_an_impossible_length_is_refused(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    header, payload, _ = token(issuer).split(".")
+
+    assert await refusal(verifier, f"{header}.{payload}.AAAAA") == "segment is not base64url"
+
+
+async def test_a_token_that_is_too_long_is_refused(verifier: TokenVerifier, issuer: Issuer) -> None:
+    assert await verifier.verify(token(issuer, padding="x" * 5_000))
+    forged = token(issuer, padding="x" * MAX_TOKEN_LENGTH)
+
+    assert await refusal(verifier, forged) == "token is too long"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff",
+        json.dumps(claims()).encode("utf-16"),
+        json.dumps(claims()).encode("utf-8-sig"),
+        b"{",
+        b"{'sub': 'ann'}",
+        b'{"exp": NaN}',
+        b'{"exp": Infinity}',
+        b'{"n": 1' + b"0" * 5_000 + b"}",
+        b"[" * 5_000,
+    ],
+)
+async def test_a_payload_that_is_not_json_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, payload: bytes
+) -> None:
+    forged = sign(issuer, issuer.header, payload)
+
+    assert await refusal(verifier, forged) == "segment is not JSON in UTF-8"
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"null", b'"ann"', b"1"])
+async def test_a_payload_that_is_not_an_object_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, payload: bytes
+) -> None:
+    forged = sign(issuer, issuer.header, payload)
+
+    assert await refusal(verifier, forged) == "segment is not a JSON object"
+
+
+async def test_a_nested_token_is_refused(verifier: TokenVerifier, issuer: Issuer) -> None:
+    nested = sign(issuer, issuer.header, token(issuer).encode())
+    announced = token(issuer, header={"cty": "JWT"})
+
+    assert await refusal(verifier, nested) == "segment is not JSON in UTF-8"
+    assert await refusal(verifier, announced) == "header has a parameter that is not supported"
+
+
+@pytest.mark.parametrize("part", ["header", "payload", "nested"])
+async def test_duplicate_members_are_refused(
+    verifier: TokenVerifier, issuer: Issuer, part: str
+) -> None:
+    header = payload = b""
+    if part == "header":
+        header = json.dumps(issuer.header).encode()[:-1] + b', "alg": "none"}'
+    elif part == "payload":
+        payload = json.dumps(claims()).encode()[:-1] + b', "sub": "bob"}'
+    else:
+        payload = json.dumps(claims()).encode()[:-1] + b', "act": {"sub": 1, "sub": 2}}'
+
+    forged = sign(issuer, header or issuer.header, payload or claims())
+
+    assert await refusal(verifier, forged) == "JSON object has duplicate members"
+
+
+# --- The header
+
+
+@pytest.mark.parametrize(
+    "typ",
+    ["better-auth.session-cache+jwt", "logout+jwt", "dpop+jwt", "JWS", "JOSE", "", " JWT", None,
+     1, ["JWT"], True],
+)  # fmt: skip
+async def test_a_token_of_another_type_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, typ: Any
+) -> None:
+    forged = token(issuer, header={"typ": typ})
+
+    assert await refusal(verifier, forged) == "typ is not that of an access token"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["exp"]},
+        {"crit": []},
+        {"crit": ["b64"], "b64": False},
+        {"b64": False},
+        {"b64": True},
+        {"enc": "A256GCM"},
+        {"zip": "DEF"},
+    ],
+    ids=str,
+)
+async def test_a_header_that_changes_the_meaning_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, header: dict[str, Any]
+) -> None:
+    forged = token(issuer, header=header)
+
+    assert await refusal(verifier, forged) == "header has a parameter that is not supported"
+
+
+@pytest.mark.parametrize("key_id", [None, 1, "", ["first"], {}, "x" * 256, "a\nb", "\ud800"])
+async def test_a_key_id_that_is_none_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, key_id: Any
+) -> None:
+    assert await refusal(verifier, token(issuer, header={"kid": key_id})) == "kid is not a key id"
+
+
+async def test_a_key_that_the_token_brings_along_has_no_effect(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    stranger = Issuer()
+    own_key = {
+        "jwk": {"kty": "oct", "k": encode(b"0" * 32)},
+        "jku": "http://127.0.0.1:1/jwks",
+        "x5u": "http://127.0.0.1:1/x5u",
+        "x5c": ["AAAA"],
+    }
+
+    assert await verifier.verify(token(issuer, header=own_key))
+    forged = token(stranger, header=own_key)
+    assert await refusal(verifier, forged) == "signature does not verify"
+
+
+# --- The claims
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ABSENT, None, "", "9999999999", True, [], {}, inf, -inf, nan, -1, 1e300, 2**63, 10**400],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+async def test_a_time_that_is_none_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, name: str, value: Any
+) -> None:
+    if name == "nbf" and value is ABSENT:
+        assert await verifier.verify(token(issuer, nbf=ABSENT))
+        return
+
+    assert await refusal(verifier, token(issuer, **{name: value})) in (
+        f"{name} is not a point in time",
+        "segment is not JSON in UTF-8",
+    )
+
+
+async def test_1e999_is_infinity_to_a_parser_and_refused(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    payload = json.dumps(claims(exp="?")).replace('"?"', "1e999").encode()
+    forged = sign(issuer, issuer.header, payload)
+
+    assert await refusal(verifier, forged) == "exp is not a point in time"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "reason"),
+    [
+        ("exp", 1 - LEEWAY, 0 - LEEWAY, "exp has passed"),
+        ("iat", LEEWAY, 1 + LEEWAY, "iat is in the future"),
+        ("nbf", LEEWAY, 1 + LEEWAY, "nbf is in the future"),
+    ],
+)
+@pytest.mark.parametrize("number", [int, float])
+async def test_times_are_compared_with_leeway_and_not_more(
+    settings: Settings, issuer: Issuer, name: str, good: int, bad: int, reason: str, number: Any
+) -> None:
+    now = int(time.time())
+    verifier = TokenVerifier(
+        key_source(settings),
+        issuer=BETTER_AUTH_URL,
+        audience=AUDIENCE,
+        leeway=LEEWAY,
+        clock=lambda: now,
+    )
+
+    assert await verifier.verify(token(issuer, **{name: number(now + good)}))
+    assert await refusal(verifier, token(issuer, **{name: number(now + bad)})) == reason
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ABSENT,
+        None,
+        "",
+        BETTER_AUTH_URL + "/",
+        BETTER_AUTH_URL.upper(),
+        BETTER_AUTH_URL[:-1],
+        BETTER_AUTH_URL + ".evil.example",
+        [BETTER_AUTH_URL],
+        {BETTER_AUTH_URL: 1},
+    ],
+    ids=repr,
+)
+async def test_another_issuer_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, value: Any
+) -> None:
+    forged = token(issuer, iss=value)
+
+    assert await refusal(verifier, forged) == "iss is not the configured issuer"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ABSENT,
+        None,
+        "",
+        "better-auth:session-cache",
+        AUDIENCE + "/",
+        AUDIENCE[:-1],
+        [],
+        ["other"],
+        [AUDIENCE, 1],
+        [[AUDIENCE]],
+        {AUDIENCE: 1},
+        1,
+    ],
+    ids=repr,
+)
+async def test_another_audience_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, value: Any
+) -> None:
+    assert await refusal(verifier, token(issuer, aud=value)) == "aud does not name this service"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ABSENT, None, "", " ", " ann", "ann ", "a\x00b", "a\nb", "a\u2028b", "\ud800", "x" * 256, 1,
+     True, ["ann"], {"id": "ann"}],
+    ids=lambda value: repr(value)[:20],
+)  # fmt: skip
+async def test_a_subject_that_is_no_identifier_is_refused(
+    verifier: TokenVerifier, issuer: Issuer, value: Any
+) -> None:
+    forged = token(issuer, sub=value, id="ann", email="ann@example.com", user_id="ann")
+
+    assert await refusal(verifier, forged) == "sub is not an identifier"
+
+
+# --- What else Better Auth signs with the same key
+
+
+async def test_a_session_cookie_is_not_a_token(verifier: TokenVerifier, issuer: Issuer) -> None:
+    now = int(time.time())
+    cookie = sign(
+        issuer,
+        issuer.header,
+        {
+            "session": {"token": "t", "userId": "ann"},
+            "user": {"id": "ann", "email": "ann@example.com"},
+            "updatedAt": now,
+            "version": "1",
+            "iat": now,
+            "exp": now + 300,
+        },
+    )
+
+    assert await refusal(verifier, cookie) == "iss is not the configured issuer"
+
+
+async def test_a_session_cookie_with_the_claims_of_a_token_is_not_one(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    header = {"typ": "better-auth.session-cache+jwt"}
+    by_type = token(issuer, header=header, aud=AUDIENCE)
+    by_audience = token(issuer, aud="better-auth:session-cache")
+
+    assert await refusal(verifier, by_type) == "typ is not that of an access token"
+    assert await refusal(verifier, by_audience) == "aud does not name this service"
+
+
+async def test_an_email_link_is_not_a_token(verifier: TokenVerifier, issuer: Issuer) -> None:
+    now = int(time.time())
+    link = {"email": "ann@example.com", "userId": "ann", "iat": now, "exp": now + 3600}
+
+    reason = await refusal(verifier, sign(issuer, issuer.header, link))
+
+    assert reason == "iss is not the configured issuer"
+
+
+# --- Whatever comes
+
+
+@pytest.mark.fuzz
+@given(st.binary())
+async def test_no_header_value_does_anything_but_be_refused(value: bytes) -> None:
+    with pytest.raises(Unauthenticated):
+        read_token(value.decode("latin-1"))  # as ASGI servers and Starlette hand it over
+
+
+@pytest.mark.fuzz
+@given(st.binary(), st.binary(), st.binary(min_size=1))
+async def test_no_bytes_do_anything_but_be_refused(
+    header: bytes, payload: bytes, signature: bytes
+) -> None:
+    with pytest.raises(Unauthenticated):
+        read_token(".".join(map(encode, (header, payload, signature))))
+
+
+texts = st.text("a1 .é😀\x00\n\u2028\ud800")
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda values: st.lists(values) | st.dictionaries(texts, values),
+    max_leaves=5,
+)
+names = st.sampled_from(["alg", "kid", "typ", "exp", "iat", "nbf", "iss", "aud", "sub"])
+
+
+@pytest.mark.fuzz
+@given(header=st.dictionaries(names, json_values), payload=st.dictionaries(names, json_values))
+async def test_no_header_or_claim_is_more_than_read_or_refused(
+    verifier: TokenVerifier, issuer: Issuer, header: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    forged = sign(issuer, issuer.header | header, claims() | payload)
+
+    with suppress(Unauthenticated):
+        user = await verifier.verify(forged)
+        assert user.id == (claims() | payload)["sub"]

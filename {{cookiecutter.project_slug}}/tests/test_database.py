@@ -1,0 +1,56 @@
+"""What is acknowledged is kept, and what fails leaves nothing behind."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from app.config import Settings
+from app.database import Database
+from app.models import Task
+
+pytestmark = pytest.mark.usefixtures("service")
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url)
+    yield database
+    await database.close()
+
+
+TASK = insert(Task).values(owner_id="ann", title="x")
+
+
+async def test_a_statement_is_durable_when_it_has_run(
+    database: Database, settings: Settings
+) -> None:
+    await database.run(TASK)
+
+    other = Database(settings.database_url)
+    assert len(await other.run(select(Task.id))) == 1
+    await other.close()
+
+
+async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        await _twice_in_one_transaction(database)
+
+    assert await database.run(select(Task.id)) == []
+
+
+async def _twice_in_one_transaction(database: Database) -> None:
+    twice = TASK.values(id=uuid4())
+    async with database.transaction() as connection:
+        await connection.execute(twice)
+        await connection.execute(twice)
+
+
+async def test_a_mistake_in_a_statement_is_not_called_unavailable(database: Database) -> None:
+    twice = TASK.values(id=uuid4())
+    await database.run(twice)
+
+    with pytest.raises(IntegrityError):
+        await database.run(twice)

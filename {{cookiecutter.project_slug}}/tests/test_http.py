@@ -1,0 +1,471 @@
+"""What holds for every request: who gets in, what a body may be, what every answer carries."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import Depends
+from fastapi.responses import StreamingResponse
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from app.config import Settings
+from app.dependencies import current_user
+from app.main import create_app
+from tests.conftest import NO_TLS, serve
+from tests.database import AWAY
+from tests.issuer import Issuer
+from tests.test_tasks import TASKS, create
+from tests.tokens import token
+
+ORIGIN = "http://localhost:3000"
+NOT_A_TOKEN = {"Authorization": "Bearer x"}
+
+
+def is_problem(response: httpx2.Response, status: int) -> bool:
+    """Whether it is an RFC 9457 problem that tells the status and the request id."""
+    problem = response.json()
+    return (
+        response.status_code == problem["status"] == status
+        and response.headers["Content-Type"] == "application/problem+json"
+        and problem["type"] == "about:blank"
+        and bool(problem["title"] and problem["detail"])
+        and problem["request_id"] == response.headers["X-Request-ID"]
+    )
+
+
+def raw(service: str, *lines: str, body: bytes = b"") -> bytes:
+    """The answer to a request that no client library would send."""
+    url = httpx2.URL(service)
+    head = "\r\n".join([*lines, f"Host: {url.netloc.decode()}", "Connection: close", "", ""])
+    with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
+        connection.sendall(head.encode("latin-1") + body)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    return answer
+
+
+# --- Who gets in
+
+
+def test_without_credentials_there_is_a_challenge_and_no_error(client: httpx2.Client) -> None:
+    response = client.get(TASKS)
+
+    assert is_problem(response, 401)
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+@pytest.mark.parametrize("value", ["Basic YTpi", "Token x", "x", "bearerx", "Negotiate"])
+def test_other_credentials_are_none(client: httpx2.Client, value: str) -> None:
+    response = client.get(TASKS, headers={"Authorization": value})
+
+    assert is_problem(response, 401)
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+@pytest.mark.parametrize("value", ["Bearer x", "bearer x", "BEARER  x", "Bearer", "Bearer a b"])
+def test_a_refused_token_is_called_invalid(client: httpx2.Client, value: str) -> None:
+    response = client.get(TASKS, headers={"Authorization": value})
+
+    challenge = response.headers["WWW-Authenticate"]
+    assert is_problem(response, 401)
+    assert challenge.startswith('Bearer realm="api", error="invalid_token", error_description="')
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_has_no_case(client: httpx2.Client, issuer: Issuer, scheme: str) -> None:
+    response = client.get(TASKS, headers={"Authorization": f"{scheme} {token(issuer)}"})
+
+    assert response.status_code == 200
+
+
+def test_every_defect_of_a_token_gets_the_same_answer(
+    client: httpx2.Client, issuer: Issuer
+) -> None:
+    bad = [token(issuer, exp=1), token(issuer, aud="x"), token(issuer, sub=""), "x", "x.y.z"]
+
+    answers = {
+        (response.status_code, response.json()["detail"], response.headers["WWW-Authenticate"])
+        for response in (
+            client.get(TASKS, headers={"Authorization": f"Bearer {each}"}) for each in bad
+        )
+    }
+
+    assert len(answers) == 1
+
+
+def test_two_authorization_headers_are_refused(service: str, issuer: Issuer) -> None:
+    line = f"Authorization: Bearer {token(issuer)}"
+
+    answer = raw(service, f"GET {TASKS} HTTP/1.1", line, line)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'www-authenticate: Bearer realm="api", error="invalid_request"' in answer
+
+
+@pytest.mark.parametrize("headers", [{}, NOT_A_TOKEN], ids=["without", "bad"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff", b'{"title": NaN}', b"x" * 100_000, b"{}"], ids=lambda body: body[:15]
+)
+def test_a_stranger_is_refused_before_the_body_is_read(
+    client: httpx2.Client, headers: dict[str, str], body: bytes
+) -> None:
+    for content_type in ("application/json", "text/plain"):
+        response = client.post(
+            TASKS, content=body, headers=headers | {"Content-Type": content_type}
+        )
+        assert is_problem(response, 401)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/nothing",
+        "/api/v1/tasks/",
+        "/api/v1/../v1/tasks",
+        "/api/v1/tasks/../../../health/live",
+        "/api/v1/%74asks",
+        "/api%2Fv1/tasks",
+        "/api/v1//tasks",
+    ],
+)
+def test_all_below_the_prefix_is_closed(service: str, path: str) -> None:
+    assert raw(service, f"GET {path} HTTP/1.1").startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/v1/tasks", "/API/V1/tasks", "/x/../api/v1/tasks", "/api/v1x/tasks", "/api"]
+)
+def test_what_only_looks_like_the_prefix_leads_nowhere(service: str, path: str) -> None:
+    assert raw(service, f"GET {path} HTTP/1.1").startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_is_open(client: httpx2.Client, path: str) -> None:
+    response = client.get(path, headers=NOT_A_TOKEN)
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("method", ["PUT", "TRACE", "HEAD", "OPTIONS", "BREW"])
+def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, method: str) -> None:
+    tasks = ann.request(method, TASKS)
+    task = ann.request(method, f"{TASKS}/{create(ann)['id']}")
+
+    assert tasks.status_code == task.status_code == 405
+    assert tasks.headers["Allow"] == "GET, POST"
+    assert task.headers["Allow"] == "DELETE, GET, PATCH"
+
+
+# --- Bodies
+
+
+def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
+    body = json.dumps({"title": "x", "description": "x" * 64 * 1024}).encode()
+    headers = {"Content-Type": "application/json"}
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(body), 10_000):
+            yield body[start : start + 10_000]
+
+    assert is_problem(ann.post(TASKS, content=body, headers=headers), 413)
+    assert is_problem(ann.post(TASKS, content=chunks(), headers=headers), 413)
+    assert ann.get(TASKS).json()["items"] == []
+
+
+def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
+    body = json.dumps({"title": "x"}).encode().ljust(64 * 1024)
+
+    response = ann.post(TASKS, content=body, headers={"Content-Type": "application/json"})
+
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "",
+     "application/jsonx", "text/json", "application/xml"],
+)  # fmt: skip
+def test_a_body_that_is_not_json_is_refused(ann: httpx2.Client, content_type: str) -> None:
+    response = ann.post(TASKS, content=b'{"title": "x"}', headers={"Content-Type": content_type})
+
+    assert is_problem(response, 415)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON",
+     "application/merge-patch+json"],
+)  # fmt: skip
+def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
+    response = ann.post(TASKS, content=b'{"title": "x"}', headers={"Content-Type": content_type})
+
+    assert response.status_code == 201
+
+
+def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:
+    answer = raw(
+        service,
+        f"POST {TASKS} HTTP/1.1",
+        f"Authorization: Bearer {token(issuer)}",
+        "Content-Type: application/json",
+        "Content-Type: text/plain",
+        "Content-Length: 14",
+        body=b'{"title": "x"}',
+    )
+
+    assert answer.startswith(b"HTTP/1.1 415 ")
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"\xff\xfe{", b"[" * 60_000, b"1" * 5_000])
+def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) -> None:
+    response = ann.post(TASKS, content=body, headers={"Content-Type": "application/json"})
+
+    assert is_problem(response, 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"title": "x"',
+        b'{"title": NaN}',
+        b'{"title": Infinity}',
+        b'{"title": 1e999}',
+        b'{"title": 123456789012345678901234567890}',
+        b'{"title": "\\ud800"}',
+        b'{"title": "x", "\\ud800": 1}',
+        b'{"title": "x", "completed": NaN}',
+        b'{"title": "x", "description": {"a": [1e999]}}',
+    ],
+)
+def test_an_invalid_body_is_refused(ann: httpx2.Client, body: bytes) -> None:
+    response = ann.post(TASKS, content=body, headers={"Content-Type": "application/json"})
+
+    assert is_problem(response, 422)
+
+
+def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
+    ann: httpx2.Client,
+) -> None:
+    response = ann.post(
+        TASKS, json={"title": ["MARKER"], "completed": "MARKER", "owner_id": "x", "MAR KER": "x"}
+    )
+
+    assert is_problem(response, 422)
+    assert "MAR" not in response.text
+    assert response.json()["errors"] == [
+        {"loc": ["body", "title"], "msg": "Input should be a valid string", "type": "string_type"},
+        {
+            "loc": ["body", "completed"],
+            "msg": "Input should be a valid boolean",
+            "type": "bool_type",
+        },
+        {
+            "loc": ["body", "owner_id"],
+            "msg": "Extra inputs are not permitted",
+            "type": "extra_forbidden",
+        },
+        {"loc": ["body", "?"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "task_id", ["x", "MARKER", "%00", "%ff", "%ed%a0%80", "0", "null", "..%2f"]
+)
+def test_an_id_that_is_none_is_refused_without_echo(ann: httpx2.Client, task_id: str) -> None:
+    response = ann.get(f"{TASKS}/{task_id}")
+
+    assert response.status_code in (404, 422)
+    assert "MARKER" not in response.text
+    assert is_problem(response, response.status_code)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a \x00\n\ud800😀"),
+    lambda values: st.lists(values) | st.dictionaries(st.text("a\ud800"), values),
+    max_leaves=5,
+)
+fields = st.sampled_from(["title", "description", "completed", "owner_id"])
+
+
+@pytest.mark.fuzz
+@given(body=st.dictionaries(fields, json_values) | json_values)
+def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) -> None:
+    content = json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+
+    response = eve.post(TASKS, content=content, headers=headers)
+
+    assert response.status_code in (201, 422)
+
+
+@pytest.mark.fuzz
+@given(cursor=st.binary(max_size=50))
+def test_no_cursor_is_more_than_a_position_or_refused(eve: httpx2.Client, cursor: bytes) -> None:
+    response = eve.get(TASKS, params={"cursor": cursor.decode("latin-1")})
+
+    assert response.status_code in (200, 422)
+
+
+@pytest.fixture(scope="session")
+def eve(running_service: str, issuer: Issuer) -> Iterator[httpx2.Client]:
+    """Somebody for Hypothesis, which wants one client for all of its examples."""
+    headers = {"Authorization": f"Bearer {token(issuer, sub='eve')}"}
+    with httpx2.Client(base_url=running_service, headers=headers, verify=NO_TLS) as client:
+        yield client
+
+
+# --- Answers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", TASKS), ("GET", "/health/live"), ("GET", "/nowhere"), ("PUT", "/health/live")],
+)
+@pytest.mark.parametrize("who", ["client", "ann"])
+def test_every_answer_has_the_security_headers(
+    request: pytest.FixtureRequest, who: str, method: str, path: str
+) -> None:
+    response = request.getfixturevalue(who).request(method, path)
+
+    headers = response.headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Request-ID"]
+    assert "Server" not in headers
+
+
+def test_a_well_formed_request_id_is_kept(client: httpx2.Client) -> None:
+    response = client.get(TASKS, headers={"X-Request-ID": "trace-1_2.3"})
+
+    assert response.headers["X-Request-ID"] == response.json()["request_id"] == "trace-1_2.3"
+
+
+@pytest.mark.parametrize("given_id", ["", "a b", 'a"b', "é", "x" * 129, "<script>", "{}", "a,b"])
+def test_any_other_request_id_is_replaced(client: httpx2.Client, given_id: str) -> None:
+    response = client.get(TASKS, headers=[(b"X-Request-ID", given_id.encode("latin-1"))])
+
+    assert len(response.headers["X-Request-ID"]) == 36
+    assert is_problem(response, 401)
+
+
+def test_a_page_of_the_frontend_may_read_every_answer(
+    client: httpx2.Client, ann: httpx2.Client
+) -> None:
+    for response in (
+        ann.get(TASKS, headers={"Origin": ORIGIN}),
+        client.get(TASKS, headers={"Origin": ORIGIN}),
+        ann.post(TASKS, json={}, headers={"Origin": ORIGIN}),
+        ann.get("/nowhere", headers={"Origin": ORIGIN}),
+    ):
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Access-Control-Allow-Credentials" not in response.headers
+        exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))
+        assert exposed == {"ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method: str) -> None:
+    response = client.options(
+        TASKS,
+        headers={
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "authorization,content-type,if-match,x-request-id",
+        },
+    )
+
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", ORIGIN + ".evil.example", "null", "*"])
+def test_another_origin_may_read_nothing(client: httpx2.Client, origin: str) -> None:
+    response = client.get(TASKS, headers={"Origin": origin})
+
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+# --- When something is wrong
+
+
+def test_a_database_that_is_away_is_a_503_and_the_process_stays_alive(
+    settings: Settings, issuer: Issuer
+) -> None:
+    away = settings.model_copy(update={"database_url": SecretStr(AWAY)})
+    headers = {"Authorization": f"Bearer {token(issuer)}", "Origin": ORIGIN}
+
+    with (
+        serve(create_app(away)) as base_url,
+        httpx2.Client(base_url=base_url, headers=headers, verify=NO_TLS) as ann,
+    ):
+        for response in (
+            ann.get(TASKS),
+            ann.post(TASKS, json={"title": "x"}),
+            ann.delete("/api/v1/me"),
+            ann.get("/health/ready"),
+        ):
+            assert is_problem(response, 503)
+            assert int(response.headers["Retry-After"]) >= 1
+            assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+            assert "SELECT" not in response.text
+        assert ann.get("/health/live").status_code == 200
+
+
+def test_a_mistake_of_ours_is_a_500_that_says_nothing(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.get("/mistake")
+    async def mistake() -> None:
+        raise RuntimeError("MARKER")
+
+    with serve(app) as base_url:
+        response = httpx2.get(f"{base_url}/mistake", headers={"Origin": ORIGIN}, verify=NO_TLS)
+
+    assert is_problem(response, 500)
+    assert "MARKER" not in response.text
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.get("/half")
+    async def half() -> StreamingResponse:
+        def chunks() -> Iterator[bytes]:
+            yield b"half"
+            raise RuntimeError
+
+        return StreamingResponse(chunks())
+
+    with serve(app) as base_url, pytest.raises(httpx2.RemoteProtocolError):
+        httpx2.get(f"{base_url}/half", verify=NO_TLS)
+
+
+def test_a_route_outside_the_prefix_that_wants_a_user_lets_nobody_in(
+    settings: Settings, issuer: Issuer
+) -> None:
+    app = create_app(settings)
+
+    @app.get("/outside", dependencies=[Depends(current_user)])
+    async def outside() -> None:
+        """Answer."""
+
+    headers = {"Authorization": f"Bearer {token(issuer)}"}
+    with serve(app) as base_url:
+        response = httpx2.get(f"{base_url}/outside", headers=headers, verify=NO_TLS)
+
+    assert is_problem(response, 401)

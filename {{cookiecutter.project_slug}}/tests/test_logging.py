@@ -1,0 +1,126 @@
+"""One line a request, that tells who and why and nothing that opens a door."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import structlog
+
+from app.config import Settings
+from app.logging import configure_logging
+from app.main import create_app
+from tests.conftest import NO_TLS, serve
+from tests.issuer import Issuer
+from tests.test_tasks import TASKS
+from tests.tokens import token
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Call = tuple[str, str, dict[str, str]]
+
+
+Logged = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def logged(settings: Settings) -> Iterator[Logged]:
+    """`logged((method, path, headers), …)`: what the service writes while it answers."""
+
+    def after(*calls: Call) -> list[dict[str, Any]]:
+        written = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stderr", written)
+            app = create_app(settings)
+
+        @app.get("/mistake")
+        async def mistake() -> None:
+            secret_in_a_local_variable = calls
+            raise RuntimeError(len(secret_in_a_local_variable))
+
+        with serve(app) as base_url, httpx2.Client(base_url=base_url, verify=NO_TLS) as client:
+            for method, path, headers in calls:
+                client.request(method, path, headers=headers)
+        return [json.loads(line) for line in written.getvalue().splitlines()]
+
+    yield after
+    configure_logging()
+
+
+def bearer(value: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {value}"}
+
+
+@pytest.mark.usefixtures("service")
+def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issuer: Issuer) -> None:
+    headers = bearer(token(issuer, sub="ann")) | {"X-Request-ID": "trace-1"}
+
+    [line] = logged(("GET", f"{TASKS}/{uuid4()}?token=MARKER", headers))
+
+    assert line.pop("milliseconds") >= 0
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "method": "GET",
+        "reason": None,
+        "request_id": "trace-1",
+        "route": TASKS + "/{id}",
+        "status": 404,
+        "user": "ann",
+    }
+
+
+def test_a_refused_token_leaves_its_reason(logged: Logged, issuer: Issuer) -> None:
+    [line] = logged(("GET", TASKS, bearer(token(issuer, exp=1))))
+
+    assert (line["status"], line["reason"], line["user"]) == (401, "exp has passed", None)
+
+
+def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> None:
+    good, bad = token(issuer), token(issuer, aud="MARKER", sub="MARKER")
+
+    lines = logged(
+        ("GET", "/mistake", bearer(good)),
+        ("GET", TASKS, bearer(bad)),
+        ("GET", f"/MARKER?token={good}", {}),
+        ("GET", TASKS, {"Authorization": good, "Cookie": f"session={good}"}),
+    )
+
+    written = json.dumps(lines)
+    assert len(lines) == 5
+    assert "RuntimeError: 4" in written
+    for secret in (good, bad, "MARKER", *map(str, issuer.settings.values())):
+        assert secret not in written
+
+
+def test_no_line_can_be_forged(logged: Logged, issuer: Issuer) -> None:
+    forged = '{"event": "request"}'
+
+    lines = logged(
+        ("GET", f"/a%0a{forged}", {}),
+        ("GET", "/health/live", {"X-Request-ID": forged}),
+        ("GET", "/health/live", bearer(token(issuer, sub=f"a\n{forged}"))),
+    )
+
+    assert [line["route"] for line in lines] == [None, "/health/live", "/health/live"]
+    assert forged not in json.dumps(lines)
+
+
+def test_a_terminal_gets_words_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", terminal)
+        configure_logging()
+        structlog.get_logger().info("hello", number=1)
+    configure_logging()
+
+    assert "\x1b[" in terminal.getvalue()
+    assert "hello" in terminal.getvalue()
