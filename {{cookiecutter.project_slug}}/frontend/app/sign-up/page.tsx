@@ -1,0 +1,22 @@
+import type { Metadata } from "next";
+import Link from "next/link";
+import { redirect } from "next/navigation";
+import { currentUser } from "@/lib/session";
+import { CredentialsForm } from "../credentials-form";
+import { Logo } from "../logo";
+
+export const metadata: Metadata = { title: "Create an account" };
+
+export default async function SignUpPage() {
+  if (await currentUser()) redirect("/");
+  return (
+    <main className="card">
+      <Logo />
+      <h1>Create an account</h1>
+      <CredentialsForm purpose="sign-up" />
+      <p className="aside">
+        Already have one? <Link href="/sign-in">Sign in</Link>
+      </p>
+    </main>
+  );
+}

@@ -1,0 +1,22 @@
+import type { NextConfig } from "next";
+
+if (!process.env.NEXT_PUBLIC_API_URL) {
+  throw new Error("NEXT_PUBLIC_API_URL must be set: it becomes part of the build");
+}
+
+const headers = [
+  { key: "Cross-Origin-Opener-Policy", value: "same-origin" },
+  { key: "Permissions-Policy", value: "camera=(), geolocation=(), microphone=(), payment=()" },
+  { key: "Referrer-Policy", value: "same-origin" },
+  { key: "X-Content-Type-Options", value: "nosniff" },
+  { key: "X-Frame-Options", value: "DENY" },
+];
+
+const config: NextConfig = {
+  agentRules: false,
+  headers: async () => [{ source: "/:path*", headers }],
+  poweredByHeader: false,
+  turbopack: { root: __dirname },
+};
+
+export default config;

@@ -1,0 +1,4 @@
+// Next reports on its use unless it is told not to before it starts; it reads .env files too late.
+process.env.NEXT_TELEMETRY_DISABLED = "1";
+
+await import("next/dist/bin/next");
