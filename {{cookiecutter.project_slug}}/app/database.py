@@ -106,4 +106,4 @@ def _faults() -> Iterator[None]:
         raise  # a mistake of ours: waiting will not mend it
     except (OSError, PoolTimeout, DBAPIError) as error:
         # asyncpg lets refused and timed-out connections through as OSError.
-        raise Unavailable("The database is not available.", type(error).__name__) from error
+        raise Unavailable(f"database: {type(error).__name__}") from error

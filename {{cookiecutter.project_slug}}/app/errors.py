@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -17,21 +18,23 @@ class ServiceError(Exception):
     `detail` is for the caller: no input, path, SQL or stack. `reason` is for the log.
     """
 
-    status: ClassVar[HTTPStatus]
+    status: ClassVar[int]
+    detail: ClassVar[str]
 
-    def __init__(
-        self, detail: str, headers: Mapping[str, str] | None = None, reason: str | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.headers = headers
+    def __init__(self, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason or self.detail)
         self.reason = reason
+        self.headers = headers
 
 
-class InvalidRequest(ServiceError):
-    """The request cannot be read at all."""
+class SeveralCredentials(ServiceError):
+    """Two `Authorization` headers: whatever is between could believe the other one."""
 
-    status = HTTPStatus.BAD_REQUEST
+    status = 400
+    detail = "Send one Authorization header."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_request"'})
 
 
 class Unauthenticated(ServiceError):
@@ -41,105 +44,70 @@ class Unauthenticated(ServiceError):
     reason, there were no credentials at all.
     """
 
-    status = HTTPStatus.UNAUTHORIZED
+    status = 401
+    detail = "A valid bearer token is required."
 
     def __init__(self, reason: str | None = None) -> None:
-        if reason is None:
-            detail, challenge = "A bearer token is required.", CHALLENGE
-        else:
-            detail = "The token is not valid, or no longer."
-            challenge = f'{CHALLENGE}, error="invalid_token", error_description="{detail}"'
-        super().__init__(detail, {"WWW-Authenticate": challenge}, reason)
+        invalid = f', error="invalid_token", error_description="{self.detail}"' if reason else ""
+        super().__init__(reason, {"WWW-Authenticate": CHALLENGE + invalid})
 
 
 class NotFound(ServiceError):
     """There is no such thing, or none that belongs to the caller: nobody can tell which."""
 
-    status = HTTPStatus.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("There is nothing here.")
+    status = 404
+    detail = "There is nothing here."
 
 
 class PreconditionFailed(ServiceError):
     """`If-Match` names a version that is no longer the current one (RFC 9110, section 13.1.1)."""
 
-    status = HTTPStatus.PRECONDITION_FAILED
-
-    def __init__(self) -> None:
-        super().__init__("It has changed since that version: fetch it and decide again.")
+    status = 412
+    detail = "It has changed since that version: fetch it and decide again."
 
 
 class UnsupportedMediaType(ServiceError):
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-
-    def __init__(self) -> None:
-        super().__init__("Send JSON, as one Content-Type: application/json.")
+    status = 415
+    detail = "Send JSON, as one Content-Type: application/json."
 
 
 class Unavailable(ServiceError):
     """Something the service needs is away for now; the same request may work later."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+    status = 503
+    detail = "The service cannot answer this for now: try again."
 
-    def __init__(self, detail: str, reason: str, retry_after: int = 1) -> None:
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
         """`retry_after` is in whole seconds."""
-        super().__init__(detail, {"Retry-After": str(retry_after)}, reason)
+        super().__init__(reason, {"Retry-After": str(retry_after)})
 
 
 class ContentTooLarge(HTTPException):
     """Raised while a body is read: FastAPI lets only its own kind of error out from there."""
 
     def __init__(self) -> None:
-        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is over 64 KiB.")
+        super().__init__(413, "The body is over 64 KiB.")
 
 
-def problem(
-    status: int,
-    detail: str,
-    request_id: str,
-    headers: Mapping[str, str] | None = None,
-    **members: Any,
-) -> Response:
-    """An `application/problem+json` answer; `members` extend it."""
-    status = HTTPStatus(status)
-    body = {"type": "about:blank", "title": status.phrase, "status": int(status)}
-    body |= {"detail": detail, "request_id": request_id, **members}
-    # ASCII only: text from a request may hold lone surrogates, which UTF-8 cannot carry.
-    content = json.dumps(body)
-    return Response(content, status, headers, media_type="application/problem+json")
+class Problem(BaseModel):
+    """The body of every error; `errors` comes with 422 and tells which rules were broken where."""
 
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
 
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "type": "object",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "description": "With 422: the rules that were broken, and where.",
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-                    "msg": {"type": "string"},
-                    "type": {"type": "string"},
-                },
-                "required": ["loc", "msg", "type"],
-            },
-        },
-    },
-    "required": ["type", "title", "status", "detail", "request_id"],
-}
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        # ASCII only: what comes from a request may hold lone surrogates, which UTF-8 cannot carry.
+        content = json.dumps(self.model_dump(exclude_none=True))
+        return Response(content, self.status, headers, media_type="application/problem+json")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What `responses=` of a route or router says of these statuses in the OpenAPI document."""
-    content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
         for status in statuses

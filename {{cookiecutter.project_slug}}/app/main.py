@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
+from app.errors import Problem
 from app.logging import configure_logging
 from app.middleware import Authentication, ErrorBoundary, JsonBodies, RequestContext
 from app.routers import PREFIX, api, health
@@ -21,6 +22,14 @@ from app.security.verifier import TokenVerifier
 
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-Match", "X-Request-ID"]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+
+
+class Service(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, with the shape of all errors, which FastAPI does not know."""
+        document = super().openapi()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return document
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -47,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await database.close()
 
     pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    app = FastAPI(
+    app = Service(
         title=pyproject["tool"]["service"]["title"],
         description=pyproject["project"]["description"],
         version=pyproject["project"]["version"],

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -16,13 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from app.errors import (
-    CHALLENGE,
     ContentTooLarge,
-    InvalidRequest,
+    Problem,
     ServiceError,
+    SeveralCredentials,
     Unauthenticated,
     UnsupportedMediaType,
-    problem,
 )
 from app.security.verifier import TokenVerifier
 
@@ -105,21 +104,28 @@ class ErrorBoundary:
 
 
 def _problem_for(error: Exception, scope: Scope) -> Response:
-    state = scope["state"]
-    answer = partial(problem, request_id=state["request_id"])
+    status, detail, headers, errors = 500, "Something went wrong here.", None, None
     match error:
         case ServiceError():
-            state["reason"] = error.reason
-            return answer(error.status, error.detail, headers=error.headers)
+            status, detail, headers = error.status, error.detail, error.headers
+            scope["state"]["reason"] = error.reason
         case RequestValidationError():
-            return answer(422, "The request is not valid: see errors.", errors=_errors(error))
-        case HTTPException(status_code=405):
-            # Starlette names the methods of the first route with this path, not of all of them.
-            return answer(405, error.detail, headers={"Allow": _methods(scope)})
+            status, detail, errors = 422, "The request is not valid: see errors.", _errors(error)
         case HTTPException():
-            return answer(error.status_code, error.detail, headers=error.headers)
-    log.error("unhandled", exc_info=error)
-    return answer(500, "Something went wrong here.")
+            status, detail, headers = error.status_code, error.detail, error.headers
+            if status == HTTPStatus.METHOD_NOT_ALLOWED:
+                # Starlette names the methods of one route with this path, not of all of them.
+                headers = {"Allow": _methods(scope)}
+        case _:
+            log.error("unhandled", exc_info=error)
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=scope["state"]["request_id"],
+        errors=errors,
+    )
+    return problem.response(headers)
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, Any]]:
@@ -140,7 +146,7 @@ def _is_name(part: str | int) -> bool:
 
 
 def _methods(scope: Scope) -> str:
-    path, routes = scope["path"], iter_route_contexts(scope["app"].routes)
+    path, routes = _path(scope), iter_route_contexts(scope["app"].routes)
     methods = [route.methods or () for route in routes if route.path_regex.match(path)]
     return ", ".join(sorted(set().union(*methods)))
 
@@ -163,7 +169,7 @@ class Authentication:
         await self.app(scope, receive, send)
 
     def _guards(self, scope: Scope) -> bool:
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         return path == self.prefix or path.startswith(f"{self.prefix}/")
 
 
@@ -172,8 +178,7 @@ def _bearer_token(values: Sequence[str]) -> str:
     if not values:
         raise Unauthenticated
     if len(values) > 1:
-        challenge = f'{CHALLENGE}, error="invalid_request"'
-        raise InvalidRequest("Send one Authorization header.", {"WWW-Authenticate": challenge})
+        raise SeveralCredentials
     scheme, _, token = values[0].partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
@@ -219,11 +224,17 @@ def _request_id(headers: Headers) -> str:
     return str(uuid7())
 
 
+def _path(scope: Scope) -> str:
+    """The path as routes know it, also where a proxy serves the service below another one."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def _route(scope: Scope) -> str | None:
     """The path with the names of its parameters; None where no route was reached."""
     if "endpoint" not in scope:
         return None
-    route: str = scope["path"]
+    route = _path(scope)
     for name, value in scope["path_params"].items():
         route = route.replace(str(value), "{" + name + "}")
     return route

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
-from app.database import Database, OwnedBase
+from app.database import Base, Database, OwnedBase
 from app.errors import NotFound, PreconditionFailed
 from app.security.verifier import User
 
@@ -112,6 +112,8 @@ class Belongings(Owned):
 
     async def erase(self) -> None:
         """Delete it all, or nothing if that fails."""
+        tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
+        owned = [table for table in tables if "owner_id" in table.columns]
         async with self._database.transaction() as connection:
-            for model in OwnedBase.__subclasses__():
-                await connection.execute(delete(model).where(model.owner_id == self._owner_id))
+            for table in owned:
+                await connection.execute(delete(table).where(table.c.owner_id == self._owner_id))

@@ -98,9 +98,7 @@ class KeySet:
             return [key]
         if self._age() >= MAX_AGE:
             wait = self._fetch_ended_at + self._cooldown - self._clock()
-            raise Unavailable(
-                "The key set cannot be fetched.", "no key set yet", max(1, math.ceil(wait))
-            )
+            raise Unavailable("key set: not fetched yet", max(1, math.ceil(wait)))
         raise Unauthenticated("kid is not in the key set")
 
     def _known(self, key_id: str) -> PyJWK | None:
@@ -120,7 +118,7 @@ class KeySet:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 self._keys = parse_key_set(await self._fetch())
             self._fetched_at = self._clock()
-        except (httpx2.HTTPError, OSError, ValueError) as error:
+        except Exception as error:  # whatever comes from outside, the keys there are stay
             log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
         finally:
             self._fetch_ended_at = self._clock()
