@@ -1,0 +1,185 @@
+"""Finish a rendered project: drop what it does not use, write its settings, say what is next.
+
+The secret never passes through Cookiecutter, which keeps answers in its replay file and rendered
+hooks in the temporary folder, nor through cruft, which has the answers committed.
+"""
+
+import contextlib
+import getpass
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+# What a project with this answer has no use for.
+UNUSED = {
+    "sqlite": ["frontend/lib/database-postgresql.ts", "scripts/postgres.py"],
+    "postgresql": ["frontend/lib/database-sqlite.ts"],
+    "shared-secret": ["frontend/lib/tokens-jwks.ts"],
+    "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
+    "none": ["frontend"],
+}
+
+SERVICE_ENV = Path(".env")
+FRONTEND_ENV = Path("frontend/.env.local")
+SECRET = "BETTER_AUTH_SECRET"
+FRONTEND_URL = "http://localhost:3000"
+API_URL = "http://localhost:8000"
+# The first is Better Auth's own default. The service refuses these too.
+PLACEHOLDER = r"(?i)better.auth.secret|change.?(me|this)|replace.?(me|this)|your.?secret"
+LINE_START = r"(?m)^[ \t]*(?:export[ \t]+)?"
+
+Answers = dict[str, str]
+
+
+def refuse_name_of_dependency(slug: str) -> None:
+    """uv takes a requirement of the project's own name for the project, and installs nothing."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    groups = project["project"]["dependencies"], *project["dependency-groups"].values()
+    for requirement in itertools.chain(*groups):
+        name = re.match(r"[\w.-]+", requirement)[0]
+        if re.sub(r"[-_.]+", "-", name).lower() == slug:
+            sys.exit(
+                f"project_slug {slug!r} refused: the project depends on a package of that name"
+            )
+
+
+def drop_unused(answers: Answers) -> None:
+    """Remove what the answers leave unused, and the folders that are empty then."""
+    chosen = answers["database"], answers["token_verification"], answers["frontend"]
+    for path in (Path(name) for choice in chosen for name in UNUSED.get(choice, [])):
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.removedirs(path.parent)
+
+
+def settings(answers: Answers, secret: str) -> dict[Path, dict[str, str]]:
+    """What each file sets. Issuer, audience and secret are the same in both."""
+    database_url = answers["__database_url"]
+    auth = {"BETTER_AUTH_URL": FRONTEND_URL, "JWT_AUDIENCE": API_URL}
+    service = auth | {"CORS_ORIGINS": FRONTEND_URL, "DATABASE_URL": database_url}
+    frontend = auth | {"NEXT_PUBLIC_API_URL": API_URL, SECRET: secret}
+    if answers["token_verification"] == "shared-secret":
+        service[SECRET] = secret
+    if answers["database"] == "postgresql":
+        # The same server; only Python names its driver.
+        frontend["DATABASE_URL"] = database_url.replace("+asyncpg", "")
+    files = {SERVICE_ENV: service, FRONTEND_ENV: frontend}
+    return files if answers["frontend"] == "nextjs" else {SERVICE_ENV: service}
+
+
+def checked(secret: str) -> str:
+    """The secret, if it is fit to be one; a refusal names the rule and never the secret."""
+    rules = {
+        "at least 32 characters": len(secret) >= 32,
+        "more than two different characters": len(set(secret)) > 2,
+        "not a placeholder": not re.search(PLACEHOLDER, secret),
+        "printable ASCII only": secret.isascii() and secret.isprintable(),
+        "no blank, quote, backtick, #, $ or backslash": not set(secret) & set(" '\"`#$\\"),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            sys.exit(f"{SECRET} refused: {rule} (openssl rand -base64 32 prints a good one)")
+    return secret
+
+
+def new_secret(answers: Answers) -> str:
+    """A secret from where the answers say; empty where none was given and nobody can be asked."""
+    if answers["better_auth_secret"] == "generate":
+        return secrets.token_urlsafe(48)
+    # `cruft update` renders into folders that it throws away, twice: nobody is asked there.
+    scratch = Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
+    if "_commit" in answers and scratch:
+        return ""
+    if given := os.environ.get(SECRET):
+        return checked(given)
+    if not sys.stdin.isatty():
+        return ""
+    try:
+        return checked(getpass.getpass(f"{SECRET} (not shown): "))
+    except (EOFError, KeyboardInterrupt):
+        sys.exit(f"{SECRET} refused: none was given")
+
+
+def values(text: str) -> dict[str, str]:
+    """What the text of a settings file sets, each value as it is written there."""
+    return dict(re.findall(LINE_START + r"(\w+)[ \t]*=[ \t]*(.*?)\s*$", text))
+
+
+def secret_in(text: str) -> str:
+    """The secret as it is written there, in quotes or not; an empty one is none."""
+    secret = values(text).get(SECRET, "")
+    return secret if secret.strip("'\"") else ""
+
+
+def completed(text: str, wanted: dict[str, str]) -> str:
+    """The text with the settings it lacks, and without a secret line that is empty or unwanted."""
+    if not (SECRET in wanted and secret_in(text)):
+        text = re.sub(LINE_START + SECRET + r"(?:_PREVIOUS)?[ \t]*=.*\n?", "", text)
+    missing = [f"{name}={value}\n" for name, value in wanted.items() if name not in values(text)]
+    return "".join([text, "\n" if missing and text[-1:] not in "\n" else "", *missing])
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file in one step; nobody but its owner can read it, from the first byte on."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole = Path(folder, path.name)
+        whole.touch(0o600)
+        whole.write_bytes(text.encode("latin-1"))
+        whole.replace(path)
+
+
+def write_settings(answers: Answers) -> str:
+    """Add what the two files lack; the secret and the edits in them stay. Returns what to know."""
+    # Latin-1 gives every byte back as it was.
+    texts = {
+        path: path.read_bytes().decode("latin-1") if path.exists() else ""
+        for path in (SERVICE_ENV, FRONTEND_ENV)
+    }
+    kept = {secret.strip("'\""): secret for secret in map(secret_in, texts.values()) if secret}
+    if len(kept) > 1:
+        return f"{SERVICE_ENV} and {FRONTEND_ENV} hold different secrets: neither was changed"
+    needed = SECRET in itertools.chain(*settings(answers, "").values())
+    secret = next(iter(kept.values()), "") or (new_secret(answers) if needed else "")
+    for path, wanted in settings(answers, secret).items():
+        write(path, completed(texts[path], wanted))
+
+    if needed and not secret:
+        return f"{SECRET} is empty: fill it in, nothing starts without it"
+    if kept and not needed:
+        return f"{SECRET} was taken out of {SERVICE_ENV}: nothing in this project needs it"
+    given = os.environ.get(SECRET, "") if answers["better_auth_secret"] == "provide" else ""
+    if kept and given and given not in kept:
+        return f"the {SECRET} that was here stays; the one in the environment is not used"
+    return ""
+
+
+def next_steps(answers: Answers) -> str:
+    """What to do now, with paths as they are inside the project."""
+    steps = [f"make run      # serves the API on {API_URL}", "make test     # runs its tests"]
+    if answers["token_verification"] == "shared-secret":
+        steps.insert(1, "make token    # prints a token to try the API with")
+    if answers["frontend"] == "nextjs":
+        steps.append("cd frontend && npm install && npm run dev    # signs people in")
+    return "\n    ".join([f"{Path.cwd().name}/ is ready. In it:", *steps])
+
+
+def main(answers: Answers) -> None:
+    refuse_name_of_dependency(answers["project_slug"])
+    drop_unused(answers)
+    if notice := write_settings(answers):
+        print(f"Note: {notice}.", file=sys.stderr)
+    print(next_steps(answers))
+
+
+if __name__ == "__main__":
+    # JSON in JSON: the outer text is one Python literal, so a quote in an answer stays a quote.
+    main(json.loads({{cookiecutter | jsonify | jsonify}}))

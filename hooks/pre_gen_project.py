@@ -1,0 +1,43 @@
+"""Refuse answers that cannot become a working project: a line each, with the value and the rule."""
+
+import json
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+LONGEST = {"project_name": 100, "description": 500}
+CHOICES = {
+    "database": ("sqlite", "postgresql"),
+    "token_verification": ("shared-secret", "jwks"),
+    "better_auth_secret": ("generate", "provide"),
+    "frontend": ("nextjs", "none"),
+}
+
+
+def refusals(answers: dict[str, str]) -> list[str]:
+    """The answers that break a rule, in words for whoever gave them."""
+    broken = {}
+    if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", answers["project_slug"]):
+        broken["project_slug"] = "only a-z, 0-9 and hyphens, a letter first and no hyphen last"
+    if not answers["project_name"].strip():
+        broken["project_name"] = "must not be empty"
+    for field, most in LONGEST.items():
+        if len(answers[field]) > most:
+            broken[field] = f"at most {most} characters"
+        # Zl and Zp end a line too. Cf is fine: it holds the joiner that many emoji are made with.
+        if {unicodedata.category(char) for char in answers[field]} & {"Cc", "Cs", "Zl", "Zp"}:
+            broken[field] = "one line, no control characters"
+        if re.search(r"\{[#%{]", answers[field]):
+            broken[field] = "no brace before {, % or #: cruft would run it as a template"
+    for field, choices in CHOICES.items():
+        if answers[field] not in choices:
+            broken[field] = f"one of {', '.join(choices)}"
+    if answers["frontend"] == "none" and Path("frontend").exists():
+        broken["frontend"] = "it would delete the frontend/ that is here; move that away first"
+    return [f"{field} {answers[field][:80]!r} refused: {rule}" for field, rule in broken.items()]
+
+
+if __name__ == "__main__":
+    # JSON in JSON: the outer text is one Python literal, so a quote in an answer stays a quote.
+    sys.exit("\n".join(refusals(json.loads({{cookiecutter | jsonify | jsonify}}))) or 0)
