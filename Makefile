@@ -1,0 +1,50 @@
+# The template's own commands. Each does all the set-up it needs; `make help` lists them.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PORT ?= 8000
+UV ?= $(or $(shell command -v uv),.tools/bin/uv)
+DEMO = demo/task-service
+export UV_PYTHON_DOWNLOADS ?= never
+
+.DEFAULT_GOAL := help
+.PHONY: help test demo bench clean python
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: .venv/ready ## Run the template's tests, those of rendered projects among them
+	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+
+demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
+	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo
+	@echo "Once it serves, paste these into another terminal, here: a token, and a task with it."
+	@echo
+	@echo 'TOKEN=$$(make -s -C $(DEMO) token)'
+	@echo 'curl http://127.0.0.1:$(PORT)/api/v1/tasks -H "Authorization: Bearer $$TOKEN" -H "Content-Type: application/json" -d '"'"'{"title": "Try the demo"}'"'"
+	@echo
+	@$(MAKE) --no-print-directory -C $(DEMO) run PYTHON=$(PYTHON) PORT=$(PORT)
+
+bench: .venv/ready ## Measure what strict verifying costs, in both modes
+	@for mode in shared-secret jwks; do \
+		.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo \
+			project_slug=bench-$$mode token_verification=$$mode frontend=none > /dev/null && \
+		$(MAKE) --no-print-directory -C demo/bench-$$mode PYTHON=$(PYTHON) .venv/ready && \
+		(cd demo/bench-$$mode && PYTHONPATH=. .venv/bin/python ../../tests/benchmarks/verifying.py); \
+	done
+
+clean: ## Remove what these commands made, the demo and its tasks too
+	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache
+
+.venv/ready: pyproject.toml | python $(UV)
+	@echo "Installing the template's tools into .venv" >&2
+	@$(UV) sync --quiet --python $(PYTHON) || { echo "The tools could not be installed: is there a network?" >&2; exit 1; }
+	@touch $@
+
+.tools/bin/uv: | python
+	@echo "Installing uv into .tools" >&2
+	@$(PYTHON) -m venv .tools || { echo "Python's venv module does not work here: is python3-venv installed?" >&2; exit 1; }
+	@.tools/bin/pip install -qq --disable-pip-version-check uv || { echo "uv could not be installed: is there a network?" >&2; exit 1; }
+
+python:
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }

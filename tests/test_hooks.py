@@ -1,0 +1,461 @@
+"""What the hooks refuse, keep, write and remove: their functions alone, without Cookiecutter."""
+
+import io
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, ROOT, SECRET_FILES, hook
+
+GOOD_SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
+OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
+SHORT_SECRET = GOOD_SECRET[:31]
+SERVICE_ENV, FRONTEND_ENV = SECRET_FILES
+
+
+pre_gen = hook("pre_gen_project")
+post_gen = hook("post_gen_project")
+
+
+def answers(**changes: str) -> dict[str, str]:
+    defaults = {
+        "project_name": "Task Service",
+        "project_slug": "task-service",
+        "description": "Tasks.",
+        "database": "sqlite",
+        "token_verification": "shared-secret",
+        "better_auth_secret": "generate",
+        "frontend": "nextjs",
+        "__database_url": "sqlite+aiosqlite:///tasks.db",
+    }
+    return defaults | changes
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with a frontend, on a machine without a secret and without a terminal."""
+    (tmp_path / "frontend").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BETTER_AUTH_SECRET", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return tmp_path
+
+
+def settings(path: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+# Answers
+
+
+@pytest.mark.parametrize("slug", ["a", "x1", "task-service", "a--b", "z" * 60])
+def test_accepts_a_slug(slug: str) -> None:
+    assert pre_gen.refusals(answers(project_slug=slug)) == []
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "../x", "/x", "x/y", ".", "Bad Slug", "9x", "-x", "x-", "x_y", "X", "é", "x\n"]
+)
+def test_refuses_a_slug_with_the_rule_and_the_value(slug: str) -> None:
+    [line] = pre_gen.refusals(answers(project_slug=slug))
+
+    assert line.startswith(f"project_slug {slug!r} refused: only a-z, 0-9 and hyphens")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['Ann\'s "own"', "back\\slash", "tab-less", "👩‍💻 Tasks 🎉", "名前", "x" * 100, "{name}", "#"],
+)
+@pytest.mark.parametrize("field", ["project_name", "description"])
+def test_accepts_a_text(field: str, text: str) -> None:
+    assert pre_gen.refusals(answers(**{field: text})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("two\nlines", "one line, no control characters"),
+        ("a\rb", "one line, no control characters"),
+        ("a\tb", "one line, no control characters"),
+        ("a\0b", "one line, no control characters"),
+        ("a\x1bb", "one line, no control characters"),
+        ("a\u2028b", "one line, no control characters"),
+        ("a\ud800b", "one line, no control characters"),
+        ("x" * 501, "at most"),
+        ("{{ 7 * 7 }}", "no brace before"),
+        ("{% raw %}", "no brace before"),
+        ("{# note #}", "no brace before"),
+    ],
+)
+@pytest.mark.parametrize("field", ["project_name", "description"])
+def test_refuses_a_text_with_the_rule_and_the_value(field: str, text: str, rule: str) -> None:
+    [line] = pre_gen.refusals(answers(**{field: text}))
+
+    assert line.startswith(f"{field} {text[:80]!r} refused: {rule}")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", ["", "   "])
+def test_refuses_a_service_without_a_name(name: str) -> None:
+    assert pre_gen.refusals(answers(project_name=name)) == [
+        f"project_name {name!r} refused: must not be empty"
+    ]
+
+
+def test_a_description_may_be_empty() -> None:
+    assert pre_gen.refusals(answers(description="")) == []
+
+
+@pytest.mark.parametrize(
+    "question", ["database", "token_verification", "better_auth_secret", "frontend"]
+)
+def test_refuses_a_choice_that_nobody_offers(question: str) -> None:
+    offered = json.loads((ROOT / "cookiecutter.json").read_text())[question]
+
+    assert pre_gen.refusals(answers(**{question: "other"})) == [
+        f"{question} 'other' refused: one of {', '.join(offered)}"
+    ]
+
+
+def test_refuses_to_delete_a_frontend_that_is_there(project: Path) -> None:
+    [line] = pre_gen.refusals(answers(frontend="none"))
+
+    assert line.startswith("frontend 'none' refused: it would delete the frontend/")
+
+
+def test_reports_every_broken_rule_at_once() -> None:
+    assert len(pre_gen.refusals(answers(project_name="", project_slug="X", database="other"))) == 3
+
+
+# Names of dependencies
+
+
+@pytest.mark.parametrize("slug", ["fastapi", "pydantic-settings", "pytest", "uuid-utils"])
+def test_refuses_the_name_of_a_dependency(
+    project: Path, capsys: pytest.CaptureFixture[str], slug: str
+) -> None:
+    (project / "pyproject.toml").write_text(
+        """
+        project.dependencies = ["fastapi[standard]>=0.1", "pydantic_settings", "UUID.utils; a"]
+        dependency-groups.dev = ["pytest ~= 9"]
+        """
+    )
+
+    with pytest.raises(SystemExit, match=f"'{slug}' refused: .* package of that name"):
+        post_gen.refuse_name_of_dependency(slug)
+    post_gen.refuse_name_of_dependency("task-service")
+
+
+# Unused files
+
+
+@pytest.mark.parametrize("name", [name for names in post_gen.UNUSED.values() for name in names])
+def test_the_table_of_unused_files_names_what_there_is(name: str) -> None:
+    assert (PROJECT / name).exists()
+
+
+def test_removes_unused_files_and_the_folders_left_empty(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_gen, "UNUSED", {"sqlite": ["a/b/only.py", "c/one.py"], "none": ["d"]})
+    for name in ["a/b/only.py", "c/one.py", "c/two.py", "d/e/three.py"]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+
+    post_gen.drop_unused(answers(project_name="none", frontend="nextjs"))
+    assert {path.name for path in project.iterdir()} == {"c", "d", "frontend"}
+    assert [path.name for path in (project / "c").iterdir()] == ["two.py"]
+
+    post_gen.drop_unused(answers(frontend="none"))
+    assert not (project / "d").exists()
+
+
+# Secrets that are provided
+
+
+@pytest.mark.parametrize(
+    "secret", [GOOD_SECRET, OTHER_SECRET, "abc" * 11, "correct-horse-battery-staple-0123456789"]
+)
+def test_accepts_a_secret(project: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
+
+    post_gen.write_settings(answers(better_auth_secret="provide"))
+
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == secret
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == secret
+
+
+@pytest.mark.parametrize(
+    ("secret", "rule"),
+    [
+        (SHORT_SECRET, "at least 32 characters"),
+        ("a" * 40, "more than two different characters"),
+        ("ab" * 20, "more than two different characters"),
+        ("better-auth-secret-12345678901234567890", "not a placeholder"),
+        ("change-me-change-me-change-me-change-me", "not a placeholder"),
+        ("CHANGE_ME_to_something_longer_than_this", "not a placeholder"),
+        ("replace-me-with-32-random-characters", "not a placeholder"),
+        ("your-secret-key-of-at-least-32-characters", "not a placeholder"),
+        (f"{GOOD_SECRET}\nX=1", "printable ASCII only"),
+        (f"{GOOD_SECRET}\0", "printable ASCII only"),
+        (f"{GOOD_SECRET}é", "printable ASCII only"),
+        *((f"{GOOD_SECRET}{char}", "no blank, quote") for char in " '\"`#$\\"),
+    ],
+)
+def test_refuses_a_secret_with_the_rule_and_without_the_value(
+    project: Path, monkeypatch: pytest.MonkeyPatch, secret: str, rule: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"BETTER_AUTH_SECRET": secret})
+
+    with pytest.raises(SystemExit, match=f"^BETTER_AUTH_SECRET refused: {rule}") as refusal:
+        post_gen.write_settings(answers(better_auth_secret="provide"))
+
+    assert secret not in str(refusal.value)
+    assert not any(path.exists() for path in SECRET_FILES)
+
+
+def test_a_refused_secret_leaves_existing_settings_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = "BETTER_AUTH_SECRET=\nMINE=1"
+    SERVICE_ENV.write_text(before)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
+
+    with pytest.raises(SystemExit):
+        post_gen.write_settings(answers(better_auth_secret="provide"))
+
+    assert SERVICE_ENV.read_text() == before
+
+
+def test_without_a_secret_and_a_terminal_the_line_is_empty_and_a_notice_says_so(
+    project: Path,
+) -> None:
+    notice = post_gen.write_settings(answers(better_auth_secret="provide"))
+
+    assert notice.startswith("BETTER_AUTH_SECRET is empty: fill it in")
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == ""
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == ""
+
+
+def test_asks_for_no_secret_where_nothing_needs_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
+
+    notice = post_gen.write_settings(
+        answers(token_verification="jwks", frontend="none", better_auth_secret="provide")
+    )
+
+    assert notice == ""
+    assert "BETTER_AUTH_SECRET" not in SERVICE_ENV.read_text()
+    assert not FRONTEND_ENV.exists()
+
+
+def test_asks_nobody_during_a_cruft_update(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(project.parent.parent))
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
+
+    post_gen.write_settings(answers(better_auth_secret="provide", _commit="0" * 40))
+
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == ""
+
+
+@pytest.mark.parametrize(
+    ("folders_above", "by_cruft"),
+    [(2, {}), (3, {"_commit": "0" * 40})],
+    ids=["cookiecutter", "cruft"],
+)
+def test_a_new_project_is_no_cruft_update_wherever_it_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, folders_above: int, by_cruft: dict[str, str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(project.parents[folders_above - 1]))
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
+
+    with pytest.raises(SystemExit):
+        post_gen.write_settings(answers(better_auth_secret="provide", **by_cruft))
+
+
+# Settings
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_settings_are_their_owners_alone(project: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        post_gen.write_settings(answers())
+    finally:
+        os.umask(before)
+
+    assert [stat.S_IMODE(path.stat().st_mode) for path in SECRET_FILES] == [0o600, 0o600]
+
+
+def test_nobody_else_can_read_a_secret_while_it_is_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+    write_bytes = Path.write_bytes
+
+    def watched(path: Path, data: bytes) -> int:
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", watched)
+    post_gen.write_settings(answers())
+
+    assert modes == [0o600, 0o600]
+
+
+def test_a_failed_write_leaves_the_old_settings_and_nothing_else(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SERVICE_ENV.write_text("MINE=1\n")
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        post_gen.write_settings(answers())
+
+    assert SERVICE_ENV.read_text() == "MINE=1\n"
+    assert {path.name for path in project.rglob("*")} == {".env", "frontend"}
+
+
+def test_a_link_to_shared_settings_is_not_written_through(project: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
+    SERVICE_ENV.symlink_to(elsewhere)
+
+    post_gen.write_settings(answers())
+
+    assert elsewhere.read_text() == f"BETTER_AUTH_SECRET={GOOD_SECRET}\n"
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
+
+
+def test_a_second_run_changes_nothing(project: Path) -> None:
+    post_gen.write_settings(answers())
+    before = [path.read_text() for path in SECRET_FILES]
+
+    assert post_gen.write_settings(answers()) == ""
+
+    assert [path.read_text() for path in SECRET_FILES] == before
+
+
+def test_adds_what_is_missing_and_keeps_every_byte_that_is_there(project: Path) -> None:
+    mine = b"# caf\xe9\r\nexport JWT_AUDIENCE=mine\r\nCORS_ORIGINS=\nMINE='a # b'"
+    SERVICE_ENV.write_bytes(mine)
+
+    post_gen.write_settings(answers())
+
+    text = SERVICE_ENV.read_bytes()
+    assert text.startswith(mine + b"\n")
+    added = dict(line.split("=", 1) for line in text[len(mine) + 1 :].decode().splitlines())
+    assert added.keys() == {"BETTER_AUTH_URL", "DATABASE_URL", "BETTER_AUTH_SECRET"}
+
+
+@pytest.mark.parametrize("lost", SECRET_FILES)
+def test_a_lost_file_comes_back_with_the_secret_of_the_other(project: Path, lost: Path) -> None:
+    post_gen.write_settings(answers())
+    secret = settings(lost)["BETTER_AUTH_SECRET"]
+    lost.unlink()
+
+    assert post_gen.write_settings(answers()) == ""
+
+    assert settings(lost)["BETTER_AUTH_SECRET"] == secret
+
+
+@pytest.mark.parametrize("empty", ["", '""', "''", "\r"])
+def test_an_empty_secret_is_a_missing_one(project: Path, empty: str) -> None:
+    SERVICE_ENV.write_bytes(f"BETTER_AUTH_SECRET={empty}\nMINE=1\n".encode())
+
+    post_gen.write_settings(answers())
+
+    secret = settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"]
+    assert len(secret) >= 32
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == secret
+    assert SERVICE_ENV.read_text().count("BETTER_AUTH_SECRET") == 1
+
+
+@pytest.mark.parametrize("kept", ["short", '"with a blank and #"', "change-me"])
+def test_a_secret_that_is_there_is_kept_though_it_would_be_refused(
+    project: Path, kept: str
+) -> None:
+    SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={kept}\n")
+
+    assert post_gen.write_settings(answers()) == ""
+
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == kept
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == kept
+
+
+@pytest.mark.parametrize(("given", "said"), [(OTHER_SECRET, True), (GOOD_SECRET, False)])
+def test_a_secret_that_is_there_is_kept_when_another_is_provided(
+    project: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: bool
+) -> None:
+    SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
+    monkeypatch.setenv("BETTER_AUTH_SECRET", given)
+
+    notice = post_gen.write_settings(answers(better_auth_secret="provide"))
+
+    assert ("that was here stays" in notice) is said
+    assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
+
+
+def test_two_different_secrets_are_both_left_alone(project: Path) -> None:
+    before = {SERVICE_ENV: GOOD_SECRET, FRONTEND_ENV: OTHER_SECRET}
+    for path, secret in before.items():
+        path.write_text(f"BETTER_AUTH_SECRET={secret}\n")
+
+    notice = post_gen.write_settings(answers())
+
+    assert notice == ".env and frontend/.env.local hold different secrets: neither was changed"
+    assert {path: settings(path)["BETTER_AUTH_SECRET"] for path in SECRET_FILES} == before
+
+
+def test_with_jwks_the_secret_moves_out_of_the_service(project: Path) -> None:
+    post_gen.write_settings(answers())
+    secret = settings(SERVICE_ENV)["BETTER_AUTH_SECRET"]
+    with SERVICE_ENV.open("a") as file:
+        file.write(f"BETTER_AUTH_SECRET_PREVIOUS={OTHER_SECRET}\nMINE=1")
+    FRONTEND_ENV.unlink()
+
+    assert post_gen.write_settings(answers(token_verification="jwks")) == ""
+
+    assert "BETTER_AUTH_SECRET" not in SERVICE_ENV.read_text()
+    assert settings(SERVICE_ENV)["MINE"] == "1"
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == secret
+
+
+def test_says_so_when_a_secret_has_no_place_any_more(project: Path) -> None:
+    SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
+
+    notice = post_gen.write_settings(answers(token_verification="jwks", frontend="none"))
+
+    assert notice.startswith("BETTER_AUTH_SECRET was taken out of .env")
+    assert "BETTER_AUTH_SECRET" not in SERVICE_ENV.read_text()
+
+
+# Next steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        ({}, {"make token", "npm run dev"}),
+        ({"token_verification": "jwks"}, {"npm run dev"}),
+        ({"frontend": "none"}, {"make token"}),
+        ({"token_verification": "jwks", "frontend": "none"}, set()),
+    ],
+)
+def test_next_steps_are_those_of_the_choices(
+    project: Path, changes: Mapping[str, str], offered: set[str]
+) -> None:
+    text = post_gen.next_steps(answers(**changes))
+
+    assert {step for step in ("make token", "npm run dev") if step in text} == offered
+    assert "make run" in text
+    assert str(project) not in text

@@ -1,0 +1,209 @@
+"""Every combination of answers gives a whole project, and nothing of the template stays in it."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PROJECT, ROOT, SECRET_FILES, Machine, RenderedProject, hook
+
+VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
+QUESTIONS = {name: answer for name, answer in VARIABLES.items() if not name.startswith("_")}
+CHOICES = {name: offered for name, offered in QUESTIONS.items() if isinstance(offered, list)}
+COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in product(*CHOICES.values())]
+
+# GitHub's expressions and React's style={{ }} are the projects' own.
+TEMPLATE_SYNTAX = re.compile(r"cookiecutter|\{%|# ?jinja:|(?<![$=])\{\{", re.IGNORECASE)
+LEFTOVERS = re.compile(
+    r".*\.rej|.*\.orig|__pycache__|\.\w+_cache|node_modules|\.next|\.venv|uv\.lock"
+)
+
+PARSERS = {
+    ".json": json.loads,
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
+
+AWKWARD_TEXTS = [
+    """Ann's "own" service""",
+    r"back\slash \n \u0041 \\",
+    "👩‍💻 Tâsks 🎉 名前",
+    '"""',
+    "<b>& # : - [x] *y* `z` $HOME %s ${x}",
+    "x" * 100,
+]
+
+
+@pytest.fixture(
+    scope="module", params=COMBINATIONS, ids=lambda combination: "-".join(combination.values())
+)
+def combination(request: pytest.FixtureRequest) -> dict[str, str]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def project(
+    combination: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> RenderedProject:
+    """The combination's project; no test changes it."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    secret = {"BETTER_AUTH_SECRET": "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="}
+    return machine.render(env=secret, **combination)
+
+
+def parse_everything(project: RenderedProject) -> None:
+    for file in project.files:
+        if parse := PARSERS.get(file.suffix):
+            parse((project.path / file).read_text())
+
+
+def test_nothing_of_the_template_is_left(project: RenderedProject) -> None:
+    for file in project.files:
+        assert not TEMPLATE_SYNTAX.search(str(file))
+        left = TEMPLATE_SYNTAX.search((project.path / file).read_text(errors="replace"))
+        assert not left, f"{file}: {left[0]}"
+
+
+def test_nothing_of_the_templates_own_development_is_left(project: RenderedProject) -> None:
+    parts = {part for file in project.files for part in file.parts}
+
+    assert not [part for part in parts if LEFTOVERS.fullmatch(part)]
+
+
+def test_a_project_has_no_file_that_its_choices_leave_unused(
+    project: RenderedProject, combination: dict[str, str]
+) -> None:
+    table = hook("post_gen_project").UNUSED
+    unused = {name for choice in combination.values() for name in table.get(choice, [])}
+
+    for name in {name for names in table.values() for name in names}:
+        dropped = any(Path(name).is_relative_to(other) for other in unused)
+        assert (project.path / name).exists() is not dropped, name
+
+
+def test_every_file_parses(project: RenderedProject) -> None:
+    parse_everything(project)
+
+
+def test_the_settings_of_service_and_frontend_agree(project: RenderedProject) -> None:
+    service, *frontend = [
+        project.settings(file) for file in SECRET_FILES if (project.path / file).exists()
+    ]
+
+    for settings in frontend:
+        for name in service.keys() & settings.keys() - {"DATABASE_URL"}:
+            assert service[name] == settings[name]
+        assert settings["NEXT_PUBLIC_API_URL"] == service["JWT_AUDIENCE"]
+    assert service["CORS_ORIGINS"] == service["BETTER_AUTH_URL"]
+
+
+def test_every_setting_is_explained_in_the_example(project: RenderedProject) -> None:
+    for file, example in zip(SECRET_FILES, (".env.example", "frontend/.env.example"), strict=True):
+        if (project.path / file).exists():
+            explained = (project.path / example).read_text()
+            for name in project.settings(file):
+                assert re.search(rf"(?m)^(# ?)?{name}=", explained), f"{name} in {example}"
+
+
+def test_secret_files_are_their_owners_alone(project: RenderedProject) -> None:
+    modes = {file: (project.path / file).stat().st_mode & 0o777 for file in project.files}
+
+    assert {modes.get(file, 0o600) for file in SECRET_FILES} == {0o600}
+    assert [
+        file for file, mode in modes.items() if mode == 0o600 and file not in SECRET_FILES
+    ] == []
+
+
+def test_the_next_steps_are_commands_of_the_project(project: RenderedProject) -> None:
+    targets = re.findall(r"^    make (\w+)", project.printed, re.MULTILINE)
+
+    assert targets[0] == "run"
+    assert set(targets) <= set(re.findall(r"(?m)^(\w+):", (project.path / "Makefile").read_text()))
+
+
+@pytest.mark.parametrize("combination", [COMBINATIONS[0], COMBINATIONS[-2]])
+@pytest.mark.parametrize("text", AWKWARD_TEXTS)
+def test_awkward_names_come_out_as_they_went_in(
+    machine: Machine, combination: dict[str, str], text: str
+) -> None:
+    names = {"project_name": text, "description": text * 5, "project_slug": "task-service"}
+    project = machine.render(**names, **combination)
+
+    parse_everything(project)
+    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
+    assert pyproject["project"]["description"] == text * 5
+    assert pyproject["tool"]["service"]["title"] == text
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Task Service", "task-service"), ("Ann's Größe 2!", "ann-s-grosse-2"), ("x" * 100, "x" * 60)],
+)
+def test_the_slug_is_suggested_from_the_name(machine: Machine, name: str, slug: str) -> None:
+    machine.cookiecutter(project_name=name)
+
+    assert [path.name for path in machine.output.iterdir()] == [slug]
+
+
+def test_the_questions_are_the_documented_ones() -> None:
+    readme = (ROOT / "README.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| (.*?) \|", readme, re.MULTILINE)
+
+    assert [name for name, _ in documented] == list(QUESTIONS)
+    for name, values in documented:
+        if name in CHOICES:
+            assert re.findall(r"`(.*?)`", values) == CHOICES[name]
+
+
+def test_every_question_and_choice_is_put_in_words() -> None:
+    prompts = VARIABLES["__prompts__"]
+
+    assert list(prompts) == list(QUESTIONS)
+    for name, offered in CHOICES.items():
+        assert list(prompts[name]) == ["__prompt__", *offered]
+
+
+# The template before rendering
+
+
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_ruff_is_content_with_the_template(command: str) -> None:
+    # No cache: in the project folder it would be rendered.
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", ROOT],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_is_almost_no_jinja_in_the_templates_python() -> None:
+    blocks = [
+        f"{path.relative_to(ROOT)}: {block}"
+        for folder in (PROJECT, ROOT / "templates")
+        for path in folder.rglob("*.py")
+        for block in re.findall(r"# jinja: (?:if|for) .*|\{%.*?%\}", path.read_text())
+    ]
+
+    assert len(blocks) <= 6, "\n".join(blocks)
+
+
+@pytest.mark.parametrize(
+    "hook", sorted(Path(ROOT, "hooks").glob("*.py")), ids=lambda hook: hook.stem
+)
+def test_hooks_use_the_standard_library_alone(hook: Path) -> None:
+    imports = [
+        node for node in ast.walk(ast.parse(hook.read_text())) if isinstance(node, ast.Import)
+    ]
+    names = {alias.name for node in imports for alias in node.names}
+
+    assert names <= sys.stdlib_module_names

@@ -1,0 +1,256 @@
+"""Where the secret goes when Cookiecutter itself runs: into its two files, and nowhere else."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
+
+SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
+OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
+SHORT_SECRET = "only-twenty-nine-characters-x"
+
+
+def secret_files_of(project: RenderedProject) -> list[Path]:
+    return [project.path / file for file in SECRET_FILES if (project.path / file).exists()]
+
+
+def test_two_projects_never_share_a_secret(machine: Machine) -> None:
+    one = machine.render(project_slug="one")
+    two = machine.render(project_slug="two")
+
+    assert len(one.secret) >= 32
+    assert one.secret != two.secret
+
+
+@pytest.mark.parametrize(
+    ("token_verification", "frontend", "holders"),
+    [
+        ("shared-secret", "nextjs", [".env", "frontend/.env.local"]),
+        ("shared-secret", "none", [".env"]),
+        ("jwks", "nextjs", ["frontend/.env.local"]),
+        ("jwks", "none", []),
+    ],
+)
+@pytest.mark.parametrize("origin", ["generate", "provide"])
+def test_the_secret_is_in_its_files_and_nowhere_else(
+    machine: Machine, token_verification: str, frontend: str, holders: list[str], origin: str
+) -> None:
+    project = machine.render(
+        token_verification=token_verification,
+        frontend=frontend,
+        better_auth_secret=origin,
+        env={"BETTER_AUTH_SECRET": SECRET},
+    )
+    secret = project.secret if origin == "generate" and holders else SECRET
+
+    assert machine.files_holding(secret) == [project.path / file for file in holders]
+    assert secret not in project.printed
+
+
+def test_git_never_sees_the_secret(machine: Machine) -> None:
+    project = machine.render()
+
+    for command in ("init --quiet", "add --all", "commit --quiet --message=first"):
+        done = machine.run("git", *command.split(), cwd=project.path)
+        assert done.returncode == 0, done.stderr
+
+    tracked = machine.run("git", "ls-files", cwd=project.path).stdout.splitlines()
+    assert "pyproject.toml" in tracked
+    assert "frontend/package.json" in tracked
+    assert not {str(file) for file in SECRET_FILES} & set(tracked)
+    found = machine.run("git", "grep", "--cached", "-F", project.secret, cwd=project.path)
+    assert found.returncode == 1, found.stdout
+
+
+# A second run
+
+
+@pytest.mark.parametrize("options", [["-f"], ["-f", "-s"], ["-f", "--replay"]], ids=" ".join)
+@pytest.mark.parametrize("lost", [None, *SECRET_FILES], ids=str)
+def test_a_second_run_keeps_the_secret(
+    machine: Machine, options: list[str], lost: Path | None
+) -> None:
+    first = machine.render()
+    secret = first.secret
+    if lost:
+        (first.path / lost).unlink()
+    with (first.path / ".env").open("a") as file:
+        file.write("MINE=1\n")
+
+    second = machine.render(*options)
+
+    assert second.secret == secret
+    assert len(secret_files_of(second)) == 2
+    assert second.settings(".env")["MINE"] == "1"
+    assert machine.files_holding(secret) == secret_files_of(second)
+
+
+def test_a_project_that_exists_is_left_alone_without_force(machine: Machine) -> None:
+    project = machine.render()
+    before = {file: (project.path / file).stat().st_mtime_ns for file in project.files}
+
+    done = machine.cookiecutter()
+
+    assert done.returncode == 1
+    assert "already exists" in done.stderr + done.stdout
+    assert {file: (project.path / file).stat().st_mtime_ns for file in project.files} == before
+
+
+def test_another_way_to_verify_tokens_takes_the_secret_along(machine: Machine) -> None:
+    secret = machine.render(token_verification="shared-secret").secret
+
+    project = machine.render("-f", token_verification="jwks")
+    assert machine.files_holding(secret) == [project.path / "frontend/.env.local"]
+
+    project = machine.render("-f", token_verification="shared-secret")
+    assert machine.files_holding(secret) == secret_files_of(project)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"project_slug": "Bad Slug"}, "project_slug 'Bad Slug' refused: only a-z"),
+        ({"project_slug": "../x"}, "project_slug '../x' refused: only a-z"),
+        ({"project_slug": "9x"}, "project_slug '9x' refused: only a-z"),
+        ({"project_slug": "fastapi"}, "project_slug 'fastapi' refused: the project depends on"),
+        ({"project_name": "a\nb"}, r"project_name 'a\nb' refused: one line"),
+        ({"database": "other"}, "other provided for choice variable database"),
+    ],
+)
+def test_a_refused_answer_leaves_nothing_behind(
+    machine: Machine, answers: dict[str, str], said: str
+) -> None:
+    done = machine.cookiecutter(**{"project_slug": "task-service"} | answers)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert list(machine.output.iterdir()) == []
+    assert {path.name for path in machine.root.iterdir()} == {"home", "output", "tmp"}
+
+
+def test_an_empty_slug_leaves_what_is_there_alone(machine: Machine) -> None:
+    (machine.output / "mine").touch()
+
+    for options in ([], ["-f"]):
+        assert machine.cookiecutter(*options, project_slug="").returncode == 1
+
+    assert [path.name for path in machine.output.iterdir()] == ["mine"]
+
+
+def test_a_refused_secret_is_in_no_file_and_no_message(machine: Machine) -> None:
+    done = machine.cookiecutter(
+        better_auth_secret="provide", env={"BETTER_AUTH_SECRET": SHORT_SECRET}
+    )
+
+    assert done.returncode == 1
+    assert "BETTER_AUTH_SECRET refused: at least 32 characters" in done.stderr
+    assert SHORT_SECRET not in done.stdout + done.stderr
+    assert machine.files_holding(SHORT_SECRET) == []
+    assert list(machine.output.iterdir()) == []
+
+
+def test_a_refused_secret_leaves_an_existing_project_its_settings(machine: Machine) -> None:
+    project = machine.render()
+    for file in secret_files_of(project):
+        file.write_text("BETTER_AUTH_SECRET=\nMINE=1\n")
+
+    done = machine.cookiecutter(
+        "-f", better_auth_secret="provide", env={"BETTER_AUTH_SECRET": SHORT_SECRET}
+    )
+
+    assert done.returncode == 1
+    assert [file.read_text() for file in secret_files_of(project)] == [
+        "BETTER_AUTH_SECRET=\nMINE=1\n"
+    ] * 2
+
+
+# A terminal
+
+
+def on_a_terminal(
+    machine: Machine, command: list[str], dialogue: list[tuple[str, str]]
+) -> tuple[int, str]:
+    """Run the command on a terminal of its own, where each reply waits for its question."""
+    in_a_terminal = (
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", in_a_terminal, *command],
+        cwd=machine.output,
+        env=machine.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    seen, answered = "", 0
+    deadline = time.monotonic() + 60
+    questions = iter([*dialogue, ("", "")])
+    question, reply = next(questions)
+    while select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not (data := os.read(process.stdout.fileno(), 4096)):
+            break
+        seen += data.decode()
+        if question and question in seen[answered:]:
+            answered = len(seen)
+            os.write(process.stdin.fileno(), f"{reply}\n".encode())
+            question, reply = next(questions)
+    process.stdin.close()
+    process.stdout.close()
+    return process.wait(timeout=10), seen
+
+
+def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Machine) -> None:
+    dialogue = [
+        ("[1/7]", "My Tasks"),
+        ("[2/7]", ""),
+        ("[3/7]", "Mine."),
+        ("[4/7]", "2"),
+        ("[5/7]", ""),
+        ("[6/7]", "2"),
+        ("[7/7]", ""),
+        ("BETTER_AUTH_SECRET (not shown)", SECRET),
+    ]
+
+    status, seen = on_a_terminal(machine, [*COOKIECUTTER, str(ROOT)], dialogue)
+
+    project = RenderedProject(machine.output / "my-tasks")
+    assert status == 0, seen
+    assert project.secret == SECRET
+    assert SECRET not in seen
+    assert machine.files_holding(SECRET) == secret_files_of(project)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "none was given")]
+)
+def test_a_refused_secret_that_was_typed_stays_unseen(
+    machine: Machine, typed: str, said: str
+) -> None:
+    command = [*COOKIECUTTER, str(ROOT), "--no-input", "better_auth_secret=provide"]
+
+    status, seen = on_a_terminal(machine, command, [("BETTER_AUTH_SECRET (not shown)", typed)])
+
+    assert status == 1
+    assert f"BETTER_AUTH_SECRET refused: {said}" in seen
+    assert SHORT_SECRET not in seen
+    assert machine.files_holding(SHORT_SECRET) == []
+    assert list(machine.output.iterdir()) == []
+
+
+def test_a_typed_secret_that_is_there_is_not_asked_for_again(machine: Machine) -> None:
+    secret = machine.render().secret
+    command = [*COOKIECUTTER, str(ROOT), "--no-input", "-f", "better_auth_secret=provide"]
+
+    status, seen = on_a_terminal(machine, command, [])
+
+    assert status == 0
+    assert "(not shown)" not in seen
+    assert RenderedProject(machine.output / "task-service").secret == secret
