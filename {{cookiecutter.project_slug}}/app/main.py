@@ -43,12 +43,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise SystemExit(str(error)) from None
     configure_logging()
     database = Database(settings.database_url)
-    verifier = TokenVerifier(
-        key_source(settings),
-        issuer=settings.better_auth_url,
-        audience=settings.jwt_audience,
-        leeway=settings.jwt_leeway_seconds,
-    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 expose_headers=EXPOSED_HEADERS,
             ),
             Middleware(ErrorBoundary),
-            Middleware(Authentication, verifier=verifier, prefix=PREFIX),
+            Middleware(Authentication, verifier=token_verifier(settings), prefix=PREFIX),
             Middleware(JsonBodies),
         ],
     )
@@ -82,6 +76,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     return app
+
+
+def token_verifier(settings: Settings) -> TokenVerifier:
+    return TokenVerifier(
+        key_source(settings),
+        issuer=settings.better_auth_url,
+        audience=settings.jwt_audience,
+        leeway=settings.jwt_leeway_seconds,
+    )
 
 
 async def _pass_on(_: Request, error: Exception) -> NoReturn:

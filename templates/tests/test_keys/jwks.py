@@ -41,10 +41,11 @@ class Source:
 
     async def __call__(self) -> bytes:
         self.fetches += 1
+        document = json.dumps({"keys": [issuer.public_key for issuer in self.issuers]})
         await self.held.wait()
         if self.error:
             raise self.error
-        return json.dumps({"keys": [issuer.public_key for issuer in self.issuers]}).encode()
+        return document.encode()
 
     def key_set(self) -> KeySet:
         return KeySet(self, cooldown=COOLDOWN, ttl=TTL, clock=lambda: self.now)
@@ -108,22 +109,41 @@ async def test_a_rotated_key_works_on_its_first_request() -> None:
     key_set = source.key_set()
     assert await knows(key_set, "first")
 
-    source.issuers.append(Issuer("second"))
-    source.now += COOLDOWN
+    for key_id in ("second", "third"):
+        source.issuers.append(Issuer(key_id))
+        assert await knows(key_set, key_id)
 
-    assert await knows(key_set, "second")
+
+async def test_a_rotated_key_works_though_a_fetch_began_before_it() -> None:
+    source = Source(Issuer("first"))
+    key_set = source.key_set()
+    assert await knows(key_set, "first")
+    source.held.clear()
+    source.now += TTL
+    assert await knows(key_set, "first")
+    waiting = asyncio.create_task(knows(key_set, "second"))
+    await settle()
+
+    source.issuers.append(Issuer("second"))
+    source.held.set()
+
+    assert await waiting
+    assert source.fetches == 3
 
 
 async def test_made_up_key_ids_cost_one_fetch_in_each_cooldown() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
-    source.now += COOLDOWN
 
-    found = [await knows(key_set, f"made-up-{number}") for number in range(200)]
+    together = await asyncio.gather(*(knows(key_set, f"made-up-{n}") for n in range(200)))
+    one_by_one = [await knows(key_set, f"made-up-{n}") for n in range(200)]
 
-    assert not any(found)
+    assert not any(together + one_by_one)
     assert source.fetches == 2
+    source.now += COOLDOWN
+    assert not await knows(key_set, "made-up")
+    assert source.fetches == 3
 
 
 async def test_the_cooldown_counts_from_the_end_of_a_fetch_that_failed_too() -> None:

@@ -61,10 +61,11 @@ class HttpFetch:
 class KeySet:
     """Better Auth's public keys, in memory (RFC 7517, section 5).
 
-    A known key is served at once, always. An unknown key id fetches, one request at a time and
-    not within `cooldown` seconds of the last fetch, so that a new key works on its first request
-    and made-up ids cost next to nothing. Keys older than `ttl` seconds are refreshed behind the
-    requests. A fetch that fails changes nothing until the keys are a day old.
+    A known key is served at once, always. An unknown key id starts a fetch, so that a new key
+    works on its first request; one that failed, or did not bring the key, starts a cooldown, so
+    that made-up ids cost next to nothing. There is one fetch at a time, which all who wait share.
+    Keys older than `ttl` seconds are refreshed behind the requests. A fetch that fails changes
+    nothing until the keys are a day old.
     """
 
     def __init__(
@@ -75,30 +76,33 @@ class KeySet:
         ttl: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`cooldown` and `ttl` are in seconds, as `clock` tells them."""
+        self._fetch = fetch
         self._cooldown = cooldown
         self._ttl = ttl
-        self._fetch = fetch
         self._clock = clock
         self._keys: Keys = {}
         self._fetched_at = -math.inf
-        self._fetch_ended_at = -math.inf
+        self._cool_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
 
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
-        if token.key_id is None:
+        key_id = token.key_id
+        if key_id is None:
             raise Unauthenticated("kid is missing")
-        key = self._known(token.key_id)
+        key = self._known(key_id)
         if key and self._age() >= self._ttl:
-            self._start_fetch()
-        if not key and (fetching := self._start_fetch()):
+            self._start_fetch(key_id)
+        # Again where the fetch was another's: it may have begun before this key was there.
+        while not key and (fetching := self._start_fetch(key_id)):
             # Shielded: a caller who hangs up must not end the fetch for those who wait with it.
             await asyncio.shield(fetching)
-            key = self._known(token.key_id)
+            key = self._known(key_id)
         if key:
             return [key]
         if self._age() >= MAX_AGE:
-            wait = self._fetch_ended_at + self._cooldown - self._clock()
-            raise Unavailable("key set: not fetched yet", max(1, math.ceil(wait)))
+            wait = math.ceil(self._cool_at - self._clock())
+            raise Unavailable("key set: not fetched yet", retry_after=max(1, wait))
         raise Unauthenticated("kid is not in the key set")
 
     def _known(self, key_id: str) -> PyJWK | None:
@@ -107,21 +111,24 @@ class KeySet:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
-    def _start_fetch(self) -> asyncio.Task[None] | None:
-        """The fetch under way, or a new one; None while the last one is too recent."""
-        if self._fetching is None and self._clock() >= self._fetch_ended_at + self._cooldown:
-            self._fetching = asyncio.create_task(self._refresh())
+    def _start_fetch(self, key_id: str) -> asyncio.Task[None] | None:
+        """The fetch under way, or a new one; None during the cooldown."""
+        if self._fetching is None and self._clock() >= self._cool_at:
+            self._fetching = asyncio.create_task(self._refresh(key_id))
         return self._fetching
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, key_id: str) -> None:
+        found = False
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 self._keys = parse_key_set(await self._fetch())
             self._fetched_at = self._clock()
+            found = key_id in self._keys
         except Exception as error:  # whatever comes from outside, the keys there are stay
             log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
         finally:
-            self._fetch_ended_at = self._clock()
+            if not found:
+                self._cool_at = self._clock() + self._cooldown
             self._fetching = None
 
 

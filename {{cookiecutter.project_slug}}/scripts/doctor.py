@@ -1,0 +1,176 @@
+"""Say whether the service would accept a token; and if not, why not, and what to change.
+
+Usage: TOKEN=… python -m scripts.doctor (not as an argument: those are for all to see)
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from base64 import urlsafe_b64decode
+from datetime import UTC, datetime
+from typing import Any
+
+from app.config import ConfigurationError, Settings
+from app.errors import Unauthenticated, Unavailable
+from app.main import token_verifier
+
+TAKE_ONE = "A signed-in user gets the right one from GET {better_auth_url}/api/auth/token."
+
+# What is mistaken for a token, or copied along with it.
+BEARER = "`Bearer` was copied along: give what follows it. A client that sends it so says it twice."
+PASTED = "There are blanks, quotes or braces in it: give the token alone."
+SESSION = "It is Better Auth's session, from a cookie or its bearer() plugin. " + TAKE_ONE
+EMAIL = "It is from a link in an e-mail of Better Auth, which signs nobody in. " + TAKE_ONE
+
+DAMAGED = "It was cut or changed on the way, or Better Auth did not make it. " + TAKE_ONE
+NO_TIME = (
+    "Better Auth sets exp and iat, in seconds since 1970. Leave them out of jwt.definePayload, and "
+    "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
+)
+CLOCKS = (
+    "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
+    "JWT_LEEWAY_SECONDS, now {jwt_leeway_seconds:g}, makes up for 60 at most."
+)
+
+
+def explanations() -> dict[str, str]:
+    """What is wrong and what to change, for every reason that `app/security` can give."""
+    # jinja: if cookiecutter.token_verification == "shared-secret"
+    about_keys = {
+        "alg is not that of the key": "Expected HS256, found {alg}. EdDSA is what Better Auth's "
+        "jwt() plugin signs by default, and it has no option `algorithm` or `secret`: set jwt.sign "
+        "as in docs/authentication.md, or choose token_verification=jwks when rendering this.",
+        "signature does not verify": "The secrets differ, or the token was cut or changed on the "
+        "way. BETTER_AUTH_SECRET must be the same here and in the frontend. While it is being "
+        "replaced, BETTER_AUTH_SECRET_PREVIOUS is the old one. Restart what you have changed.",
+    }
+    # jinja: else
+    about_keys = {
+        "kid is missing": "It names no key, and its alg is {alg}. HS256 goes with the shared "
+        "secret: take jwt.sign and jwks.remoteUrl out of Better Auth's jwt() plugin, or choose "
+        "token_verification=shared-secret when rendering this.",
+        "kid is not in the key set": "{jwks_url} has no usable key {kid}. The token is from "
+        "another Better Auth, or its key was deleted, or is none of Ed25519, P-256 and RSA. "
+        "JWKS_URL must be that of the frontend that gave you the token.",
+        "key set: not fetched yet": "No keys came from {jwks_url}: the line above says why. Until "
+        "they do, the service answers 503. Does the frontend run, and is JWKS_URL right as seen "
+        "from here? A 404 comes of jwks.remoteUrl in the jwt() plugin, which is for the shared "
+        "secret: take it out.",
+        "alg is not that of the key": "The key {kid} is not for {alg}. " + DAMAGED,
+        "signature does not verify": "The key {kid} did not sign it. " + DAMAGED,
+    }
+    # jinja: endif
+    return about_keys | {
+        "token is too long": "Better Auth put the whole user into it: have jwt.definePayload "
+        "return an empty object. `sub` is added in any case, and the service needs no more.",
+        "token is not three segments of base64url": DAMAGED,
+        "segment is not base64url": DAMAGED,
+        "segment is not canonical base64url": DAMAGED,
+        "segment is not JSON in UTF-8": DAMAGED,
+        "segment is not a JSON object": DAMAGED,
+        "JSON object has duplicate members": DAMAGED,
+        "header has a parameter that is not supported": DAMAGED,
+        "alg is not text": DAMAGED,
+        "kid is not a key id": DAMAGED,
+        "typ is not that of an access token": "Expected JWT, at+jwt or none, found {typ}. "
+        + TAKE_ONE,
+        "exp is not a point in time": NO_TIME,
+        "iat is not a point in time": NO_TIME,
+        "nbf is not a point in time": NO_TIME,
+        "exp has passed": "It was good until {exp}. Fetch a new one, as every client must every "
+        "few minutes. If it is new, the clock of this machine is ahead, or the frontend's behind.",
+        "iat is in the future": "It was issued at {iat}. " + CLOCKS,
+        "nbf is in the future": "It holds not before {nbf}. " + CLOCKS,
+        "iss is not the configured issuer": "Expected {better_auth_url}, found {iss}{slash}. "
+        "BETTER_AUTH_URL must be the same here and in the frontend, byte for byte.",
+        "aud does not name this service": "Expected {jwt_audience}, found {aud}. JWT_AUDIENCE must "
+        "be the same here and in the frontend, where it is the jwt() plugin's jwt.audience; "
+        "without that, Better Auth puts its own URL.",
+        "sub is not an identifier": "Expected 1 to 255 printable characters, found {sub}. "
+        "jwt.getSubject, if you set it, must return the user's id.",
+    }
+
+
+async def refusal(token: str, settings: Settings) -> str | None:
+    """The first rule that the token breaks, and what to change; None if the service accepts it."""
+    try:
+        await token_verifier(settings).verify(token)
+    except (Unauthenticated, Unavailable) as error:
+        header, claims = read_anyhow(token)
+        text = mistaken(token, header, claims) or explanations()[str(error.reason)]
+        return f"{error.reason}.\n{text.format_map(settings.model_dump() | facts(header, claims))}"
+    return None
+
+
+def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str | None:
+    if re.match(r"bearer\b", token, re.IGNORECASE):
+        return BEARER
+    if re.search(r"""[\s"'{}]""", token):
+        return PASTED
+    if (
+        re.search("session_(token|data)", token)  # a cookie with its name
+        or (not header and re.fullmatch(r"[A-Za-z0-9]{32}(\..+)?", token))  # session_token
+        or ("session" in header | claims and "sub" not in claims)  # session_data
+        or "session" in str(header.get("typ"))  # the same, made for other services
+        or token.count(".") == 4  # the same, encrypted
+    ):
+        return SESSION
+    return EMAIL if "email" in claims and "sub" not in claims else None
+
+
+def read_anyhow(token: str) -> list[dict[str, Any]]:
+    """Header and claims, empty where they cannot be read: for showing, never for deciding."""
+    parts: list[dict[str, Any]] = []
+    for segment in [*token.split("."), ""][:2]:
+        try:
+            part = json.loads(urlsafe_b64decode(segment.encode() + b"=="))
+        except (ValueError, RecursionError):
+            part = None
+        parts.append(part if isinstance(part, dict) else {})
+    return parts
+
+
+def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
+    """What explanations may show of a token, each as JSON, which no control character survives."""
+    members = {name: header.get(name) for name in ("alg", "kid", "typ")}
+    members |= {name: claims.get(name) for name in ("iss", "aud", "sub", "exp", "iat", "nbf")}
+    shown = {
+        name: "none" if value is None else json.dumps(value)[:200]
+        for name, value in members.items()
+    }
+    shown |= {name: moment(claims.get(name)) or shown[name] for name in ("exp", "iat", "nbf")}
+    return shown | {"slash": ", with a slash at its end" if shown["iss"].endswith('/"') else ""}
+
+
+def moment(value: Any) -> str | None:
+    """A NumericDate as people say it, if it is one."""
+    try:
+        text = f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    seconds = round(abs(value - time.time()))
+    sizes = {"s": 1, "min": 60, "h": 3600, "days": 86_400}
+    unit = [name for name, size in sizes.items() if seconds >= 2 * size or size == 1][-1]
+    return f"{text}, {seconds // sizes[unit]} {unit} {'ago' if value < time.time() else 'from now'}"
+
+
+def main() -> int:
+    try:
+        settings = Settings.load()
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
+    if not (token := os.environ.get("TOKEN", "").strip()):
+        raise SystemExit("Which token? make doctor TOKEN=…")
+    if found := asyncio.run(refusal(token, settings)):
+        print(f"The service would refuse this token: {found}")
+        return 1
+    known = facts(*read_anyhow(token))
+    print(f"The service would accept this token: user {known['sub']}, good until {known['exp']}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
