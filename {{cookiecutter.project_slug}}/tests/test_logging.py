@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -99,6 +100,12 @@ def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> N
     assert "RuntimeError: 4" in written
     for secret in (good, bad, "MARKER", *map(str, issuer.settings.values())):
         assert secret not in written
+
+
+def test_the_servers_own_log_of_requests_is_silent() -> None:
+    configure_logging()
+
+    assert logging.getLogger("uvicorn.access").disabled  # it would write query strings
 
 
 def test_no_line_can_be_forged(logged: Logged, issuer: Issuer) -> None:
