@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +26,7 @@ class ConfigurationError(Exception):
 def _url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/?#@\s]+([/?][^#\s]*)?", value):
         raise ValueError("must be an http:// or https:// URL without a user")
+    urlsplit(value).port  # noqa: B018 - raises ValueError if it is none
     return value
 
 
@@ -114,8 +116,8 @@ class Settings(DatabaseSettings):
     jwks_url: Annotated[str, AfterValidator(_url)] = Field(
         default_factory=lambda settings: f"{settings.get('better_auth_url')}/api/auth/jwks"
     )
-    jwks_cooldown_seconds: float = Field(5, gt=0)
-    jwks_ttl_seconds: float = Field(300, gt=0)
+    jwks_cooldown_seconds: float = Field(5, gt=0, le=3_600)
+    jwks_ttl_seconds: float = Field(300, gt=0, le=86_400)
     # jinja: endif
     jwt_audience: str = Field("http://localhost:8000", min_length=1)
     jwt_leeway_seconds: float = Field(5, ge=0, le=60)

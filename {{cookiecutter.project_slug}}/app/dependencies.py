@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from app.errors import Unauthenticated
@@ -12,6 +12,8 @@ from app.repositories.owned import Owned, Versions
 from app.security.verifier import User
 
 T = TypeVar("T", bound=Owned)
+
+MAX_TAGS = 32  # in `If-Match`; further ones are not looked at
 
 # Only for the OpenAPI document: tokens are verified in the middleware, before a body is read.
 _bearer = HTTPBearer(bearerFormat="JWT", description="From Better Auth", auto_error=False)
@@ -37,18 +39,18 @@ def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
     return bind
 
 
-async def if_match(
-    header: Annotated[str, Header(alias="If-Match", include_in_schema=False)] = "*",
-) -> Versions:
+async def if_match(request: Request) -> Versions:
     """The versions named in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
 
-    A weak or foreign tag matches no version, as the strong comparison wants. Not in the OpenAPI
-    document, where any text would have to be as good as another; the operations tell of it.
+    Weak, foreign and malformed tags match no version. Not a parameter in the OpenAPI document,
+    where any text would have to be as good as another; the operations tell of it.
     """
-    if header.strip() == "*":
+    header = ", ".join(request.headers.getlist("if-match") or ["*"])
+    if header == "*":
         return None
-    # At most nine digits: more would not fit the column, and no version is that high.
-    return frozenset(int(version) for version in re.findall(r'(?<!W/)"([0-9]{1,9})"', header))
+    # Exactly as `_tagged` writes them, and no more digits than the column holds.
+    tags = [re.fullmatch(r'"([1-9][0-9]{0,8})"', tag.strip()) for tag in header.split(",")]
+    return frozenset(int(tag[1]) for tag in tags[:MAX_TAGS] if tag)
 
 
 IfMatch = Annotated[Versions, Depends(if_match)]

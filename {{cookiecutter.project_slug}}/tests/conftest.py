@@ -54,12 +54,11 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """The URL of a database for the run, driver and all; `TEST_DATABASE_URL` overrides it."""
     with ExitStack() as stack:
-        url = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(
-            temporary_database(tmp_path_factory.mktemp("database"))
-        )
+        given = os.environ.get("TEST_DATABASE_URL")
+        url = given or stack.enter_context(temporary_database())
         yield DatabaseSettings(database_url=SecretStr(url)).database_url.get_secret_value()
 
 
@@ -84,7 +83,9 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 @contextmanager
 def serve(app: FastAPI) -> Iterator[str]:
     """The base URL at which `app` answers, by the real server on a free port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", server_header=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, http="h11", log_level="warning", server_header=False)
+    )
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:

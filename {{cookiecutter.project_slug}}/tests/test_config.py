@@ -50,6 +50,11 @@ def test_an_origin_must_be_exact(issuer: Issuer, origin: str) -> None:
     assert rule(issuer, cors_origins=origin).startswith("cors_origins: ")
 
 
+@pytest.mark.parametrize("url", ["http://x:port", "http://x:99999"])
+def test_a_port_is_one(issuer: Issuer, url: str) -> None:
+    assert "Port " in rule(issuer, better_auth_url=url)
+
+
 @pytest.mark.parametrize(
     "url", ["http://localhost:3000/", "localhost:3000", "ftp://x", "http://user:pw@x", "http://"]
 )

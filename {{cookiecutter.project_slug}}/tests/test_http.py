@@ -180,6 +180,21 @@ def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
     assert ann.get(TASKS).json()["items"] == []
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_body_that_announces_too_much_is_not_waited_for(
+    service: str, issuer: Issuer, method: str
+) -> None:
+    answer = raw(
+        service,
+        f"{method} {TASKS} HTTP/1.1",
+        f"Authorization: Bearer {token(issuer)}",
+        "Content-Type: application/json",
+        "Content-Length: 10000000000",
+    )
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
     body = json.dumps({"title": "x"}).encode().ljust(64 * 1024)
 
@@ -256,9 +271,7 @@ def test_an_invalid_body_is_refused(ann: httpx2.Client, body: bytes) -> None:
 def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
     ann: httpx2.Client,
 ) -> None:
-    response = ann.post(
-        TASKS, json={"title": ["MARKER"], "completed": "MARKER", "owner_id": "x", "MAR KER": "x"}
-    )
+    response = ann.post(TASKS, json={"title": ["MARKER"], "completed": "MARKER", "MARKER": "x"})
 
     assert is_problem(response, 422)
     assert "MAR" not in response.text
@@ -269,12 +282,7 @@ def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
             "msg": "Input should be a valid boolean",
             "type": "bool_type",
         },
-        {
-            "loc": ["body", "owner_id"],
-            "msg": "Extra inputs are not permitted",
-            "type": "extra_forbidden",
-        },
-        {"loc": ["body", "?"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"},
+        {"loc": ["body"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"},
     ]
 
 

@@ -190,7 +190,11 @@ def test_a_change_is_made_if_the_version_holds(ann: httpx2.Client, method: str, 
     assert response.is_success
 
 
-@pytest.mark.parametrize("etag", ['"1"', 'W/"2"', "2", '"2', '"two"', '""', "", f'"{2**64}"'])
+@pytest.mark.parametrize(
+    "etag",
+    ['"1"', 'W/"2"', 'w/"2"', 'W/ "2"', 'x"2"', '"02"', '"2"x', '"a, "2', "2", '"2', '"two"', '""',
+     "", "**", f'"{2**64}"', '"9",' * 32 + '"2"'],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_change_is_refused_if_the_version_is_another(
     ann: httpx2.Client, method: str, etag: str
@@ -203,6 +207,14 @@ def test_a_change_is_refused_if_the_version_is_another(
 
     assert response.status_code == 412
     assert ann.get(url).json() == changed
+
+
+def test_several_if_match_lines_are_one_list(ann: httpx2.Client) -> None:
+    url = f"{TASKS}/{create(ann)['id']}"
+
+    response = ann.delete(url, headers=[("If-Match", '"9"'), ("If-Match", '"1"')])
+
+    assert response.status_code == 204
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-TIMEOUT = 3  # seconds for a connection or a statement: every answer comes within five
+TIMEOUT = 2  # seconds each for a connection or a statement: every answer comes within five
 
 
 def create_engine(url: str) -> AsyncEngine:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-TIMEOUT = 3  # seconds for a connection or a lock: every answer comes within five
+TIMEOUT = 2  # seconds each for a connection or a lock: every answer comes within five
 
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",

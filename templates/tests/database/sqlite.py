@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-
-@contextmanager
-def temporary_database(directory: Path) -> Iterator[str]:
-    """The URL of an empty database in `directory`."""
-    yield f"sqlite:///{directory / 'tasks.db'}"
-
+from tempfile import TemporaryDirectory
 
 AWAY = "sqlite+aiosqlite:////nowhere/tasks.db"
 """The URL of a database that nobody can reach."""
+
+
+@contextmanager
+def temporary_database() -> Iterator[str]:
+    """The URL of an empty database, whose file is gone afterwards."""
+    with TemporaryDirectory() as directory:
+        yield f"sqlite:///{Path(directory, 'tasks.db')}"

@@ -9,6 +9,7 @@ import json
 import math
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.config import Settings
 from app.errors import Unauthenticated, Unavailable
 from app.security.tokens import UnverifiedToken, is_key_id
 
-FETCH_TIMEOUT = 3.0  # seconds in all, so that a cold start still answers within five
+FETCH_TIMEOUT = 2.0  # seconds in all: who waits for two still hears within five
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_AGE = 24 * 3600.0  # seconds that keys outlive the last successful fetch
 MIN_RSA_BITS = 2048
@@ -62,10 +63,10 @@ class KeySet:
     """Better Auth's public keys, in memory (RFC 7517, section 5).
 
     A known key is served at once, always. An unknown key id starts a fetch, so that a new key
-    works on its first request; one that failed, or did not bring the key, starts a cooldown, so
-    that made-up ids cost next to nothing. There is one fetch at a time, which all who wait share.
-    Keys older than `ttl` seconds are refreshed behind the requests. A fetch that fails changes
-    nothing until the keys are a day old.
+    works on its first request. There is one fetch at a time, which all who wait share, and within
+    `cooldown` seconds there are two at the most, or one that failed: made-up ids cost next to
+    nothing. Keys older than `ttl` seconds are refreshed behind the requests. A fetch that fails
+    changes nothing until the keys are a day old.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class KeySet:
         self._clock = clock
         self._keys: Keys = {}
         self._fetched_at = -math.inf
-        self._cool_at = -math.inf
+        # When the last two fetches ended. A second one in a cooldown is for the key that was made
+        # just after the first.
+        self._ended_at = deque([-math.inf, -math.inf], maxlen=2)
         self._fetching: asyncio.Task[None] | None = None
 
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
@@ -92,16 +95,16 @@ class KeySet:
             raise Unauthenticated("kid is missing")
         key = self._known(key_id)
         if key and self._age() >= self._ttl:
-            self._start_fetch(key_id)
-        # Again where the fetch was another's: it may have begun before this key was there.
-        while not key and (fetching := self._start_fetch(key_id)):
-            # Shielded: a caller who hangs up must not end the fetch for those who wait with it.
-            await asyncio.shield(fetching)
-            key = self._known(key_id)
+            self._start_fetch()
+        if not key and self._fetching:
+            key = await self._after(self._fetching, key_id)
+        # The fetch under way may have begun before this key was there.
+        if not key and (fetching := self._start_fetch()):
+            key = await self._after(fetching, key_id)
         if key:
             return [key]
         if self._age() >= MAX_AGE:
-            wait = math.ceil(self._cool_at - self._clock())
+            wait = math.ceil(self._ended_at[0] + self._cooldown - self._clock())
             raise Unavailable("key set: not fetched yet", retry_after=max(1, wait))
         raise Unauthenticated("kid is not in the key set")
 
@@ -111,24 +114,27 @@ class KeySet:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
-    def _start_fetch(self, key_id: str) -> asyncio.Task[None] | None:
+    async def _after(self, fetching: asyncio.Task[None], key_id: str) -> PyJWK | None:
+        # Shielded: a caller who hangs up must not end the fetch for those who wait with it.
+        await asyncio.shield(fetching)
+        return self._known(key_id)
+
+    def _start_fetch(self) -> asyncio.Task[None] | None:
         """The fetch under way, or a new one; None during the cooldown."""
-        if self._fetching is None and self._clock() >= self._cool_at:
-            self._fetching = asyncio.create_task(self._refresh(key_id))
+        if self._fetching is None and self._clock() >= self._ended_at[0] + self._cooldown:
+            self._fetching = asyncio.create_task(self._refresh())
         return self._fetching
 
-    async def _refresh(self, key_id: str) -> None:
-        found = False
+    async def _refresh(self) -> None:
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 self._keys = parse_key_set(await self._fetch())
             self._fetched_at = self._clock()
-            found = key_id in self._keys
         except Exception as error:  # whatever comes from outside, the keys there are stay
+            self._ended_at.append(self._clock())  # a failure counts twice
             log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
         finally:
-            if not found:
-                self._cool_at = self._clock() + self._cooldown
+            self._ended_at.append(self._clock())
             self._fetching = None
 
 
@@ -155,7 +161,8 @@ def _verification_key(entry: Any) -> PyJWK | None:
             is_key_id(entry["kid"])
             and "d" not in entry
             and entry.get("use", "sig") == "sig"
-            and "verify" in entry.get("key_ops", ["verify"])
+            and "verify" in (operations := entry.get("key_ops", ["verify"]))
+            and isinstance(operations, list)
             and entry.get("alg", algorithm) == algorithm
         )
         key = PyJWK(entry, algorithm) if usable else None
