@@ -14,7 +14,8 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the template's tests, those of rendered projects among them
-	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+	@.venv/bin/python -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal
+	@.venv/bin/python -m pytest tests/e2e
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo

@@ -1,9 +1,21 @@
 """The four main combinations: each passes its own `make check`."""
 
+import re
+from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import Machine
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    # Not in pytest's folder, which each pytest that starts, a project's own among them, closes to
+    # all but its user: the PostgreSQL of a project that root tests runs as another.
+    with TemporaryDirectory(prefix="rendered-") as root:
+        yield Machine(Path(root))
 
 
 @pytest.mark.parametrize(
@@ -18,4 +30,4 @@ def test_a_rendered_project_passes_its_own_checks(
     printed = project.run("make check")
 
     assert " passed" in printed
-    assert " skipped" not in printed
+    assert not re.search(r"\d skipped", printed)

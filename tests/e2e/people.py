@@ -1,0 +1,67 @@
+"""People with accounts at the real Better Auth, who call the service with its tokens."""
+
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import jwt
+
+TASKS, ME = "/api/v1/tasks", "/api/v1/me"
+PASSWORD = "correct horse"
+
+_numbers = count(1)
+
+
+def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of a token, whoever signed it."""
+    read = jwt.decode_complete(token, options={"verify_signature": False})
+    return read["header"], read["payload"]
+
+
+class Person:
+    """`site` is where they sign in, and keeps their session; `call` is the service."""
+
+    def __init__(self, name: str, site_url: str, api_url: str) -> None:
+        number = next(_numbers)
+        self.name = name
+        self.email = f"{name.lower()}{number}@example.com"
+        # Better Auth counts attempts to sign in by address.
+        self.address = f"10.0.{number // 250}.{number % 250 + 1}"
+        headers = {"Origin": site_url, "X-Forwarded-For": self.address}
+        # In development, Next compiles what is asked for first.
+        self.site = httpx2.Client(
+            base_url=site_url, headers=headers, timeout=60, trust_env=False, follow_redirects=True
+        )
+        self._api = httpx2.Client(base_url=api_url, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.site.close()
+        self._api.close()
+
+    def auth(self, path: str, **body: Any) -> httpx2.Response:
+        return self.site.post(f"/api/auth{path}", json=body).raise_for_status()
+
+    def sign_up(self) -> Self:
+        self.auth("/sign-up/email", name=self.name, email=self.email, password=PASSWORD)
+        return self
+
+    def token(self) -> str:
+        return self.site.get("/api/auth/token").raise_for_status().json()["token"]
+
+    def call(
+        self, method: str, path: str, *, token: str | None = None, **options: Any
+    ) -> httpx2.Response:
+        """One request, with a token fetched for it unless one is given."""
+        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        return self._api.request(method, path, headers=headers, **options)
+
+    def add(self, title: str) -> dict[str, Any]:
+        return self.call("POST", TASKS, json={"title": title}).raise_for_status().json()
+
+    def titles(self, *, token: str | None = None) -> list[str]:
+        page = self.call("GET", TASKS, token=token).raise_for_status().json()
+        return [task["title"] for task in page["items"]]

@@ -1,0 +1,113 @@
+"""Servers that a test starts: in process groups of their own, awaited, and ended with all of it."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+from conftest import clean_environment
+
+START = 120  # seconds; the first start of a machine installs what is missing
+STOP = 30
+
+
+def environment() -> dict[str, str]:
+    """That of the shell, without what would override the settings of a rendered project."""
+    return {
+        name: value
+        for name, value in clean_environment().items()
+        if not name.startswith(("NEXT_", "NODE_ENV", "npm_"))
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Not from the range that systems give to clients: a server can come back to its port."""
+    found: list[int] = []
+    for port in random.sample(range(9000, 10000), 1000):
+        with suppress(OSError), socket.create_server(("", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("too few ports from 9000 to 9999 are free")
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, why_not: Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, why_not()
+        time.sleep(0.1)
+
+
+def answers(url: str) -> bool:
+    with suppress(httpx2.HTTPError):
+        return httpx2.get(url, timeout=START, trust_env=False).is_success
+    return False
+
+
+class Server:
+    """A command that serves until it is stopped."""
+
+    def __init__(self, command: str, folder: Path, is_ready: Callable[[], bool]) -> None:
+        self._command = command
+        self._folder = folder
+        self._is_ready = is_ready
+        self._log = folder.parent / f"{Path(command.split()[0]).name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command.split(),
+                cwd=self._folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Until it is ready; raises an AssertionError with what it printed if it never is."""
+
+        def is_ready() -> bool:
+            assert self._process, "not launched"
+            assert self._process.poll() is None, self.printed()
+            return self._is_ready()
+
+        wait_until(is_ready, START, self.printed)
+
+    def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def stop(self) -> None:
+        """Ends the whole group. Stopped already, it does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+
+        def is_gone() -> bool:
+            process.poll()  # Else it stays in its group, as a zombie.
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        try:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            wait_until(is_gone, STOP, lambda: f"does not end: {self._command}\n{self.printed()}")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def printed(self) -> str:
+        return f"{self._command}\n{self._log.read_text(errors='replace')[-5000:]}"

@@ -1,0 +1,119 @@
+"""A rendered project that runs: the real service, the real Better Auth, a real database."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from conftest import RenderedProject
+
+from e2e.people import Person
+from e2e.servers import Server, answers, free_ports
+from e2e.workshop import Workshop, run
+
+# The main ones. Browsers visit the first two, and the keys of the first one change.
+COMBINATIONS = (
+    ("postgresql", "jwks", "production"),
+    ("sqlite", "shared-secret", "development"),
+    ("sqlite", "jwks", "development"),
+    ("postgresql", "shared-secret", "development"),
+)
+
+
+def replace(path: Path, *replacements: tuple[str, str]) -> None:
+    """Replace texts in a file, each of which must be there."""
+    text = path.read_text()
+    for old, new in replacements:
+        assert old in text, f"{path.name} has no {old}"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Stack:
+    """The servers of one project, on ports of their own."""
+
+    def __init__(self, project: RenderedProject, *, production: bool) -> None:
+        site, api, database = free_ports(3)
+        for file in (".env", "frontend/.env.local"):
+            replace(project.path / file, (":3000", f":{site}"), (":8000", f":{api}"))
+        self.project = project
+        self.frontend = project.path / "frontend"
+        self.site_url, self.api_url = f"http://localhost:{site}", f"http://localhost:{api}"
+        if "BETTER_AUTH_SECRET" not in project.settings(".env"):
+            # By key set. Else a test that changes the keys would have to wait for it.
+            with (project.path / ".env").open("a") as settings:
+                settings.write("JWKS_COOLDOWN_SECONDS=0.2\n")
+        self._people = ExitStack()
+        self.production = production
+        self._database = None
+        if "postgresql" in project.settings(".env")["DATABASE_URL"]:
+            for file in (".env", "frontend/.env.local", "app/config.py"):
+                replace(project.path / file, (":5433", f":{database}"))
+            # `make run` would start it too, and stop it with the service: Better Auth needs it.
+            self._database = Server(
+                ".venv/bin/python -m scripts.postgres sleep infinity",
+                project.path,
+                lambda: accepts(database),
+            )
+        self.service = Server(
+            f"make run PORT={api}", project.path, lambda: answers(f"{self.api_url}/health/ready")
+        )
+        self.site = Server(
+            f"npm run {'start' if production else 'dev'} -- --port {site}",
+            self.frontend,
+            lambda: answers(f"{self.site_url}/api/auth/ok"),
+        )
+
+    def start(self) -> None:
+        if self._database:
+            self._database.start()
+        self.service.launch()
+        if self.production:
+            run("npm run build", self.frontend)
+        self.site.launch()
+        self.service.wait()
+        self.site.wait()
+
+    def stop(self) -> None:
+        with ExitStack() as rest:  # Whichever fails, the others are stopped as well.
+            if self._database:
+                rest.callback(self._database.stop)
+            rest.callback(self.service.stop)
+            rest.callback(self.site.stop)
+            rest.callback(self._people.close)
+
+    def person(self, name: str) -> Person:
+        """Somebody without an account."""
+        return self._people.enter_context(Person(name, self.site_url, self.api_url))
+
+    def sign_up(self, name: str) -> Person:
+        return self.person(name).sign_up()
+
+
+@contextmanager
+def running(
+    workshop: Workshop,
+    database: str,
+    token_verification: str,
+    *,
+    production: bool = False,
+    change: Callable[[RenderedProject], None] = lambda _: None,
+) -> Iterator[Stack]:
+    """The project of these answers, changed if asked for, until the block ends.
+
+    `production` builds the frontend; Next compiles it on demand otherwise.
+    """
+    project = workshop.render(database=database, token_verification=token_verification)
+    change(project)
+    workshop.install(project)
+    stack = Stack(project, production=production)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
