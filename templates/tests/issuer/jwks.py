@@ -53,6 +53,6 @@ def running_issuer() -> Iterator[Issuer]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), KeySetHandler) as server:
         issuer.url = f"http://127.0.0.1:{server.server_port}/api/auth/jwks"
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield issuer
         server.shutdown()
