@@ -28,12 +28,15 @@ FOREIGN = (
     "JWT_",
     "MAKE",
     "MFLAGS",
+    "NEXT_",
+    "NODE_ENV",
     "PORT",
     "PYTEST_",
     "TEST_DATABASE_",
     "UV_PROJECT",
     "UV_RUN",
     "VIRTUAL_ENV",
+    "npm_",
 )
 
 

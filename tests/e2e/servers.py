@@ -17,15 +17,6 @@ START = 120  # seconds; the first start of a machine installs what is missing
 STOP = 30
 
 
-def environment() -> dict[str, str]:
-    """That of the shell, without what would override the settings of a rendered project."""
-    return {
-        name: value
-        for name, value in clean_environment().items()
-        if not name.startswith(("NEXT_", "NODE_ENV", "npm_"))
-    }
-
-
 def free_ports(count: int) -> list[int]:
     """Not from the range that systems give to clients: a server can come back to its port."""
     found: list[int] = []
@@ -65,7 +56,7 @@ class Server:
             self._process = subprocess.Popen(
                 self._command.split(),
                 cwd=self._folder,
-                env=environment(),
+                env=clean_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

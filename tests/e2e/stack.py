@@ -9,7 +9,7 @@ from conftest import RenderedProject
 
 from e2e.people import Person
 from e2e.servers import Server, answers, free_ports
-from e2e.workshop import Workshop, run
+from e2e.workshop import Workshop
 
 # The main ones. Browsers visit the first two, and the keys of the first one change.
 COMBINATIONS = (
@@ -74,7 +74,7 @@ class Stack:
             self._database.start()
         self.service.launch()
         if self.production:
-            run("npm run build", self.frontend)
+            RenderedProject(self.frontend).run("npm run build")
         self.site.launch()
         self.service.wait()
         self.site.wait()

@@ -7,13 +7,13 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, RenderedProject
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from e2e.people import PASSWORD, Person
 from e2e.stack import COMBINATIONS, Stack
 from e2e.visitor import CHROMIUM_FLAGS, Visitor, visiting
-from e2e.workshop import Workshop, run
+from e2e.workshop import Workshop
 
 TOKEN = "/api/auth/token"
 pytestmark = pytest.mark.parametrize(
@@ -201,4 +201,4 @@ def test_deletes_an_account_with_its_tasks_and_only_with_them(stack: Stack, visi
 
 @pytest.mark.parametrize("command", ["lint", "typecheck", "api-types:check"])
 def test_the_frontend_passes_its_own_checks(stack: Stack, command: str) -> None:
-    run(f"npm run {command}", stack.frontend)
+    RenderedProject(stack.frontend).run(f"npm run {command}")

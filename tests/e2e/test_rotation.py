@@ -6,10 +6,10 @@ from threading import Event
 from typing import Literal
 
 import pytest
+from conftest import RenderedProject
 
 from e2e.people import TASKS, parts
 from e2e.stack import COMBINATIONS, Stack
-from e2e.workshop import run
 
 PATIENCE = 30  # seconds
 
@@ -38,7 +38,7 @@ process.exit();
 def let_go_of_the_key(stack: Stack, how: Literal["expire", "delete"]) -> None:
     script = stack.frontend / "key.ts"
     script.write_text(SCRIPT)
-    run(f"npx --no jiti {script.name} {how}", stack.frontend)
+    RenderedProject(stack.frontend).run(f"npx --no jiti {script.name} {how}")
     script.unlink()
 
 

@@ -2,35 +2,17 @@
 
 import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
 from conftest import Machine, RenderedProject
 
-from e2e.servers import environment
-
 NPM_INSTALL = "npm install --no-audit --no-fund --prefer-offline"
 
 
 def differ(one: Path, other: Path) -> bool:
     return one.read_bytes() != other.read_bytes()
-
-
-def run(command: str, folder: Path) -> str:
-    """What the command prints; raises an AssertionError that shows it, should it fail."""
-    done = subprocess.run(
-        command.split(),
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}"
-    return done.stdout
 
 
 class Workshop:
@@ -50,7 +32,7 @@ class Workshop:
         if earlier and (earlier / ".tools").exists():
             (project.path / ".tools").symlink_to(earlier / ".tools")
         with ThreadPoolExecutor() as pool:
-            service = pool.submit(run, "make .venv/ready", project.path)
+            service = pool.submit(project.run, "make .venv/ready")
             self._install_frontend(project.path / "frontend", earlier and earlier / "frontend")
             service.result()
 
@@ -64,11 +46,11 @@ class Workshop:
                 copy_function=os.link,
             )
         if not earlier or differ(earlier / "package.json", frontend / "package.json"):
-            run(NPM_INSTALL, frontend)
+            RenderedProject(frontend).run(NPM_INSTALL)
 
     def axe(self) -> str:
         """The script that finds what keeps people with disabilities from using a page."""
         folder = self._root / "axe"
         folder.mkdir()
-        run(f"{NPM_INSTALL} axe-core@~4.11", folder)
+        RenderedProject(folder).run(f"{NPM_INSTALL} axe-core@~4.11")
         return (folder / "node_modules/axe-core/axe.min.js").read_text()

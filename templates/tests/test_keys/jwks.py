@@ -302,7 +302,7 @@ UNUSABLE: dict[str, Any] = {
     "another curve": entry(ed448.Ed448PrivateKey.generate(), kid="bad"),
     "P-384": entry(ec.generate_private_key(ec.SECP384R1()), alg=ABSENT),
     "curve of another kind": entry(P256, crv="Ed25519"),
-    "weak RSA": entry(rsa.generate_private_key(65537, 1024)),  # noqa: S505
+    "weak RSA": entry(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - as it should be
     "not a point on the curve": entry(P256, x=encode(b"1" * 32)),
     "too short": entry(ED25519, x="AAAA"),
     "x is a number": entry(ED25519, x=1),
