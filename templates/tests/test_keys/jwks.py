@@ -284,8 +284,9 @@ def test_a_usable_key_is_taken(key: Any, changes: dict[str, Any]) -> None:
 
 
 UNUSABLE: dict[str, Any] = {
-    "private": entry(ED25519, d="AAAA"),
-    "private RSA": entry(RSA2048, d="AAAA"),
+    "private": entry(ED25519, d=OKPAlgorithm.to_jwk(ED25519, as_dict=True)["d"]),
+    "private RSA": RSAAlgorithm.to_jwk(RSA2048, as_dict=True)
+    | {"kid": "bad", "key_ops": ["verify"]},
     "symmetric": {"kty": "oct", "alg": "HS256", "k": encode(b"0" * 32), "kid": "bad"},
     "for encryption": entry(RSA2048, use="enc"),
     "use is null": entry(RSA2048, use=None),
