@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.dependencies import current_user
 from app.main import create_app
+from app.routers import api
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
 from tests.issuer import Issuer
@@ -468,6 +469,11 @@ def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> No
 
     with serve(app) as base_url, pytest.raises(httpx2.RemoteProtocolError):
         httpx2.get(f"{base_url}/half", verify=NO_TLS)
+
+
+def test_the_api_wants_a_user_by_itself_too() -> None:
+    # The second lock. A request never shows it while the first one, the middleware, holds.
+    assert Depends(current_user) in api.dependencies
 
 
 def test_a_route_outside_the_prefix_that_wants_a_user_lets_nobody_in(
