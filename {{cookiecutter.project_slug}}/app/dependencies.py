@@ -13,6 +13,7 @@ from app.security.verifier import User
 
 T = TypeVar("T", bound=Owned)
 
+TAG = r'(?:W/)?"[!#-~]*"'  # which may hold a comma
 MAX_TAGS = 32  # in `If-Match`; further ones are not looked at
 
 # Only for the OpenAPI document: tokens are verified in the middleware, before a body is read.
@@ -48,9 +49,11 @@ async def if_match(request: Request) -> Versions:
     header = ", ".join(request.headers.getlist("if-match") or ["*"])
     if header == "*":
         return None
+    if not re.fullmatch(rf"{TAG}(\s*,\s*{TAG})*", header):
+        return frozenset()
     # Exactly as `_tagged` writes them, and no more digits than the column holds.
-    tags = [re.fullmatch(r'"([1-9][0-9]{0,8})"', tag.strip()) for tag in header.split(",")]
-    return frozenset(int(tag[1]) for tag in tags[:MAX_TAGS] if tag)
+    versions = [re.fullmatch(r'"([1-9][0-9]{0,8})"', tag) for tag in re.findall(TAG, header)]
+    return frozenset(int(version[1]) for version in versions[:MAX_TAGS] if version)
 
 
 IfMatch = Annotated[Versions, Depends(if_match)]
