@@ -51,9 +51,24 @@ def _list(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
+def _rate(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+        raise ValueError("must be requests in a time, like 100/minute")
+    return value
+
+
+def _storage(value: SecretStr) -> SecretStr:
+    if not re.match(r"(memory|rediss?)://", value.get_secret_value()):
+        raise ValueError("must be memory://, or a redis:// or rediss:// URL")
+    return value
+
+
 Issuer = Annotated[str, AfterValidator(_issuer)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_list)]
+Seconds = Annotated[float, Field(gt=0, le=60)]
+Rate = Annotated[str, AfterValidator(_rate)]
+StorageUrl = Annotated[SecretStr, AfterValidator(_storage)]
 
 
 class _Settings(BaseSettings):
@@ -81,6 +96,9 @@ class DatabaseSettings(_Settings):
     """What migrations need: they run without the service's secret."""
 
     database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
+    database_pool_size: int = Field(10, ge=1, le=1_000)
+    database_pool_timeout_seconds: Seconds = 2
+    database_statement_timeout_seconds: Seconds = 2
 
     @field_validator("database_url")
     @classmethod
@@ -122,3 +140,12 @@ class Settings(DatabaseSettings):
     jwt_audience: str = Field("http://localhost:8000", min_length=1)
     jwt_leeway_seconds: float = Field(5, ge=0, le=60)
     cors_origins: Origins = ("http://localhost:3000",)
+    request_timeout_seconds: Seconds = 4.5
+    rate_limit: Rate | None = None
+    rate_limit_storage_url: StorageUrl = SecretStr("memory://")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8_000, ge=1, le=65_535)
+    workers: int = Field(1, ge=1, le=1_000)
+    drain_seconds: float = Field(1, ge=0, le=300)
+    shutdown_seconds: int = Field(10, ge=1, le=300)

@@ -1,22 +1,27 @@
 """The base of all tables, and the two ways to run a statement."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
-from sqlalchemy import DateTime, Dialect, Executable, MetaData, Row, String, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from opentelemetry import trace
+from sqlalchemy import DateTime, Dialect, Executable, MetaData, Row, String, false, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
+from app.config import DatabaseSettings
 from app.engine import create_engine, for_transactions
 from app.errors import Unavailable
+from app.tracing import trace_statements
+
+CLOSE_TIMEOUT = 2  # seconds
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -67,9 +72,9 @@ class OwnedBase(Base):
 class Database:
     """Runs statements. Raises Unavailable when the database is away, locked, full or too slow."""
 
-    def __init__(self, url: SecretStr) -> None:
-        """`url` is an SQLAlchemy URL with an async driver; nothing is connected yet."""
-        self._engine = create_engine(url.get_secret_value())
+    def __init__(self, settings: DatabaseSettings) -> None:
+        """Nothing is connected yet."""
+        self._engine = create_engine(settings)
         self._transactions = for_transactions(self._engine)
 
     async def run(self, statement: Executable) -> Sequence[Row[Any]]:
@@ -78,7 +83,7 @@ class Database:
         In AUTOCOMMIT a statement is its own transaction: as atomic as one with BEGIN and COMMIT
         around it, without the round trips.
         """
-        with _faults():
+        with faults():
             async with self._engine.connect() as connection:
                 result = await connection.execute(statement)
                 return result.all() if result.returns_rows else []
@@ -86,24 +91,37 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """For several statements, all or none: durable when the block has ended."""
-        with _faults():
+        with faults():
             async with self._transactions.begin() as connection:
                 yield connection
 
+    def trace(self) -> None:
+        """Give each statement a span, if OpenTelemetry is on."""
+        if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            trace_statements(self._engine.sync_engine)
+
     async def ping(self) -> None:
-        """Raises Unavailable unless the database answers."""
-        await self.run(text("SELECT 1"))
+        """Raises Unavailable unless the database answers and has all tables, columns included."""
+        for table in Base.metadata.sorted_tables:
+            await self.run(select(table).where(false()))
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        """Close what can be closed soon: a server that hangs must not hold up the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._engine.dispose()
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
+def faults() -> Iterator[None]:
+    """Raises Unavailable for what a driver or the pool raises when the database cannot serve."""
     try:
         yield
-    except (IntegrityError, DataError, ProgrammingError):
+    except (IntegrityError, DataError):
         raise  # a mistake of ours: waiting will not mend it
     except (OSError, PoolTimeout, DBAPIError) as error:
-        # asyncpg lets refused and timed-out connections through as OSError.
-        raise Unavailable(f"database: {type(error).__name__}") from error
+        # asyncpg lets refused and timed-out connections through as OSError. A missing table is
+        # ProgrammingError to one database and OperationalError to the other; migrating mends it.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = f"{type(cause).__name__}: {cause}".partition("\n")[0]
+        raise Unavailable(f"database: {reason}") from error

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 CHALLENGE = 'Bearer realm="api"'
+EXIT_UNAVAILABLE = 75  # what a command ends with where the service would answer 503 (EX_TEMPFAIL)
 
 
 class ServiceError(Exception):
@@ -69,6 +70,17 @@ class PreconditionFailed(ServiceError):
 class UnsupportedMediaType(ServiceError):
     status = 415
     detail = "Send JSON, as one Content-Type: application/json."
+
+
+class TooManyRequests(ServiceError):
+    """More requests than `RATE_LIMIT` allows (RFC 6585, section 4)."""
+
+    status = 429
+    detail = "There were too many requests: wait a little."
+
+    def __init__(self, retry_after: int) -> None:
+        """`retry_after` is in whole seconds."""
+        super().__init__(headers={"Retry-After": str(retry_after)})
 
 
 class Unavailable(ServiceError):

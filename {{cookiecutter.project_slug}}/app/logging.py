@@ -8,7 +8,7 @@ from structlog.typing import Processor
 
 
 def configure_logging() -> None:
-    """Set up structlog for the process: to standard error, from `info` up."""
+    """Set up the logs of the process, the libraries' too: to standard error, from `info` up."""
     if sys.stderr.isatty():
         render: list[Processor] = [
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -16,15 +16,28 @@ def configure_logging() -> None:
     else:
         # A traceback is plain text: the structured one shows local variables, tokens among them.
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    context: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *render,
-        ],
+        processors=[*context, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=context,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    logging.getLogger().handlers = [libraries]
+    server = logging.getLogger("uvicorn")
+    server.setLevel(logging.INFO)
+    server.propagate = True
+    server.handlers = []
     # Its lines show query strings, where somebody may have put a token; the service writes its own.
     logging.getLogger("uvicorn.access").disabled = True

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
@@ -14,8 +15,16 @@ from starlette.middleware.cors import CORSMiddleware
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
 from app.errors import Problem
+from app.lifecycle import draining
 from app.logging import configure_logging
-from app.middleware import Authentication, ErrorBoundary, JsonBodies, RequestContext
+from app.middleware import (
+    Authentication,
+    Count,
+    Deadline,
+    ErrorBoundary,
+    JsonBodies,
+    RequestContext,
+)
 from app.routers import PREFIX, api, health
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
@@ -39,14 +48,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     try:
         settings = settings or Settings.load()
+        count = _count(settings)
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
-    database = Database(settings.database_url)
+    database = Database(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database.trace()
+        with draining(settings.drain_seconds, partial(setattr, app.state, "draining", True)):
+            yield
         await database.close()
 
     pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -55,6 +67,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=pyproject["project"]["description"],
         version=pyproject["project"]["version"],
         lifespan=lifespan,
+        # Once OTEL_EXPORTER_OTLP_ENDPOINT is set; the logs go another way.
+        telemetry={"auto_configure": True, "logs": False},
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         exception_handlers={HTTPException: _pass_on, RequestValidationError: _pass_on},
@@ -67,12 +81,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 allow_headers=ALLOWED_HEADERS,
                 expose_headers=EXPOSED_HEADERS,
             ),
+            Middleware(Deadline, seconds=settings.request_timeout_seconds),
             Middleware(ErrorBoundary),
-            Middleware(Authentication, verifier=token_verifier(settings), prefix=PREFIX),
+            Middleware(
+                Authentication, verifier=token_verifier(settings), prefix=PREFIX, count=count
+            ),
             Middleware(JsonBodies),
         ],
     )
     app.state.database = database
+    app.state.draining = False
     app.include_router(api)
     app.include_router(health.router)
     return app
@@ -85,6 +103,17 @@ def token_verifier(settings: Settings) -> TokenVerifier:
         audience=settings.jwt_audience,
         leeway=settings.jwt_leeway_seconds,
     )
+
+
+def _count(settings: Settings) -> Count | None:
+    if not settings.rate_limit:
+        return None
+    # Here, because few need it, and it takes long to import.
+    from app.rate_limit import RateLimiter
+
+    return RateLimiter(
+        settings.rate_limit, settings.rate_limit_storage_url.get_secret_value()
+    ).count
 
 
 async def _pass_on(_: Request, error: Exception) -> NoReturn:

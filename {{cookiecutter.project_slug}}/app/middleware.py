@@ -1,14 +1,16 @@
 """What happens around every request, outermost first; plain ASGI, so that nothing is buffered."""
 
+import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -21,9 +23,10 @@ from app.errors import (
     ServiceError,
     SeveralCredentials,
     Unauthenticated,
+    Unavailable,
     UnsupportedMediaType,
 )
-from app.security.verifier import TokenVerifier
+from app.security.verifier import TokenVerifier, User
 
 MAX_BODY_BYTES = 64 * 1024
 HEADERS = {
@@ -36,6 +39,8 @@ HEADERS = {
 JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 log = structlog.get_logger()
+
+Count = Callable[[str], Awaitable[None]]
 
 
 class RequestContext:
@@ -53,6 +58,9 @@ class RequestContext:
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if (span := trace.get_current_span()).is_recording():
+            # Somebody may have put a token where none belongs.
+            span.set_attributes({"url.query": "", "request.id": request_id})
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -76,6 +84,41 @@ class RequestContext:
                 user=state["user"].id if "user" in state else None,
                 reason=state.get("reason"),
             )
+
+
+class Deadline:
+    """Answers 503 when time is up. What goes on below ends by itself, and nobody hears of it.
+
+    It is not cancelled: a write that is just being committed would be none the wiser.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        late: asyncio.Task[None] | None = None
+
+        def give_up() -> None:
+            nonlocal late
+            problem = _problem_for(Unavailable("deadline"), scope)
+            late = asyncio.create_task(problem(scope, receive, send))
+
+        async def send_in_time(message: Message) -> None:
+            timer.cancel()
+            if late is None:
+                await send(message)
+
+        timer = asyncio.get_running_loop().call_later(self.seconds, give_up)
+        try:
+            await self.app(scope, receive, send_in_time)
+        finally:
+            timer.cancel()
+            if late is not None:
+                await late
 
 
 class ErrorBoundary:
@@ -153,16 +196,31 @@ class Authentication:
     It stands before routing, so that no route can forget it and no body is read for a stranger.
     """
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, prefix: str) -> None:
+    def __init__(
+        self, app: ASGIApp, verifier: TokenVerifier, prefix: str, count: Count | None
+    ) -> None:
+        """`count` hears of each request who makes it, and raises TooManyRequests."""
         self.app = app
         self.verifier = verifier
         self.prefix = prefix
+        self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._guards(scope):
-            token = _bearer_token(Headers(scope=scope).getlist("authorization"))
-            scope["state"]["user"] = await self.verifier.verify(token)
+            scope["state"]["user"] = await self._caller(scope)
         await self.app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> User:
+        try:
+            token = _bearer_token(Headers(scope=scope).getlist("authorization"))
+            user = await self.verifier.verify(token)
+        except ServiceError:
+            if self.count:
+                await self.count(f"address {(scope['client'] or [None])[0]}")
+            raise
+        if self.count:
+            await self.count(f"user {user.id}")
+        return user
 
     def _guards(self, scope: Scope) -> bool:
         path = _path(scope)

@@ -1,15 +1,31 @@
-"""Brings the tables to a revision: `alembic upgrade head`. Nothing else makes tables."""
+"""Brings the tables to a revision: `alembic upgrade head`. Nothing else makes tables.
+
+Several that start together wait for each other, and all but the first find nothing left to do.
+Where the database is away it ends with status 75, or with `-x wait` waits for it.
+"""
 
 import asyncio
+import sys
+from contextlib import aclosing
 from typing import Any, Literal
 
+import structlog
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Connection, TypeDecorator, pool
-from sqlalchemy.ext.asyncio import create_async_engine
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection, TypeDecorator
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.config import ConfigurationError, DatabaseSettings
+from app.database import faults
+from app.engine import for_migrations
+from app.errors import EXIT_UNAVAILABLE, Unavailable
+from app.logging import configure_logging
 from app.models import Base
+
+RETRY = 0.5  # seconds
+
+log = structlog.get_logger()
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
@@ -19,15 +35,40 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
     return False
 
 
+def report(*_: Any, **given: Any) -> None:
+    step: MigrationInfo = given["step"]
+    done = "migrated to" if step.is_upgrade else "migrated back from"
+    log.info(done, revision=step.up_revision_id, changes=getattr(step.up_revision, "doc", None))
+
+
 def migrate(connection: Connection) -> None:
+    # All in one transaction: what is interrupted has not happened, and can be run again.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_item=render_item,
-        transaction_per_migration=True,
+        transactional_ddl=True,
+        on_version_apply=report,
     )
     with context.begin_transaction():
         context.run_migrations()
+    heads = context.get_context().get_current_heads()
+    log.info("database is at", revision=", ".join(heads) or None)
+
+
+async def connected(engine: AsyncEngine) -> AsyncConnection:
+    """A connection, as soon as there is a database to connect to."""
+    wait, said = "wait" in context.get_x_argument(as_dictionary=True), None
+    while True:
+        try:
+            with faults():
+                return await engine.connect()
+        except Unavailable as error:
+            if said != (said := error.reason):
+                log.warning("database not reached", reason=said, waiting=wait)
+        if not wait:
+            sys.exit(EXIT_UNAVAILABLE)
+        await asyncio.sleep(RETRY)
 
 
 async def main() -> None:
@@ -35,12 +76,13 @@ async def main() -> None:
         settings = DatabaseSettings.load()
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
-    engine = create_async_engine(
-        settings.database_url.get_secret_value(), poolclass=pool.NullPool, hide_parameters=True
-    )
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()
+    engine = for_migrations(settings)
+    try:
+        async with aclosing(await connected(engine)) as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
 
 
+configure_logging()
 asyncio.run(main())

@@ -42,7 +42,8 @@ def anyio_backend() -> str:
 def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Settings.model_config, "env_file", None)
-        for name in Settings.model_fields:
+        telemetry = [name for name in os.environ if name.startswith("OTEL_")]
+        for name in (*Settings.model_fields, *telemetry):
             patch.delenv(name.upper(), raising=False)
         yield
 

@@ -4,19 +4,21 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
 from app.database import Database
+from app.errors import Unavailable
 from app.models import Task
+from tests.database import MAKE_READ_ONLY, SLOW
 
 pytestmark = pytest.mark.usefixtures("service")
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url)
+    database = Database(settings)
     yield database
     await database.close()
 
@@ -29,7 +31,7 @@ async def test_a_statement_is_durable_when_it_has_run(
 ) -> None:
     await database.run(TASK)
 
-    other = Database(settings.database_url)
+    other = Database(settings)
     assert len(await other.run(select(Task.id))) == 1
     await other.close()
 
@@ -54,3 +56,26 @@ async def test_a_mistake_in_a_statement_is_not_called_unavailable(database: Data
 
     with pytest.raises(IntegrityError):
         await database.run(twice)
+
+
+async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> None:
+    hasty = settings.model_copy(update={"database_statement_timeout_seconds": 0.2})
+    database = Database(hasty)
+
+    with pytest.raises(Unavailable):
+        await database.run(text(SLOW))
+
+    assert await database.run(select(Task.id)) == []
+    await database.close()
+
+
+async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settings) -> None:
+    database = Database(settings.model_copy(update={"database_pool_size": 1}))
+    await database.run(text(MAKE_READ_ONLY))
+
+    with pytest.raises(Unavailable):
+        await database.run(TASK)
+
+    await database.run(TASK)
+    assert len(await database.run(select(Task.id))) == 1
+    await database.close()

@@ -307,7 +307,7 @@ json_values = st.recursive(
 fields = st.sampled_from(["title", "description", "completed", "owner_id"])
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @given(body=st.dictionaries(fields, json_values) | json_values)
 def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) -> None:
     content = json.dumps(body).encode()
@@ -318,7 +318,7 @@ def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) ->
     assert response.status_code in (201, 422)
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @given(cursor=st.binary(max_size=50))
 def test_no_cursor_is_more_than_a_position_or_refused(eve: httpx2.Client, cursor: bytes) -> None:
     response = eve.get(TASKS, params={"cursor": cursor.decode("latin-1")})

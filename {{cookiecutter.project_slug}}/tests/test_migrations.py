@@ -1,13 +1,20 @@
 """Tables come to be by migrations alone, and are what the models say."""
 
 import asyncio
+import os
+import subprocess
+import sys
+from typing import Any
 
 import alembic.command
 import alembic.config
+import alembic.op
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.config import PROJECT
 from app.models import Base
 
 
@@ -17,14 +24,65 @@ def test_models_and_migrations_agree(alembic_config: alembic.config.Config) -> N
 
 
 @pytest.mark.usefixtures("service")
-def test_migrations_go_down_and_up_again(
+def test_each_migration_goes_up_down_and_up_again(
     alembic_config: alembic.config.Config, database_url: str
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")
     without = asyncio.run(_tables(database_url))
-    alembic.command.upgrade(alembic_config, "head")
+    for script in reversed(list(ScriptDirectory.from_config(alembic_config).walk_revisions())):
+        alembic.command.upgrade(alembic_config, script.revision)
+        alembic.command.downgrade(alembic_config, "-1")
+        alembic.command.upgrade(alembic_config, script.revision)
 
     assert without == {"alembic_version"}
+    assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+
+
+class Interrupted(Exception):
+    """Something that ends a migration half-way."""
+
+
+@pytest.mark.usefixtures("service")
+def test_a_migration_that_was_interrupted_has_not_happened(
+    alembic_config: alembic.config.Config, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alembic.command.downgrade(alembic_config, "base")
+    create_table = alembic.op.create_table
+
+    def create_half(*arguments: Any, **options: Any) -> None:
+        create_table(*arguments, **options)
+        raise Interrupted
+
+    monkeypatch.setattr("alembic.op.create_table", create_half)
+    with pytest.raises(Interrupted):
+        alembic.command.upgrade(alembic_config, "head")
+    monkeypatch.undo()
+    interrupted = asyncio.run(_tables(database_url))
+    alembic.command.upgrade(alembic_config, "head")
+
+    assert interrupted == {"alembic_version"}
+    assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("service")
+def test_several_that_migrate_at_once_do_it_once(
+    alembic_config: alembic.config.Config, database_url: str
+) -> None:
+    alembic.command.downgrade(alembic_config, "base")
+
+    migrating = [
+        subprocess.Popen(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            env=os.environ | {"DATABASE_URL": database_url},
+            cwd=PROJECT, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    printed = [process.communicate(timeout=60)[1] for process in migrating]
+
+    assert [process.returncode for process in migrating] == [0, 0, 0]
+    assert "".join(printed).count("The tasks of all users.") == 1
     assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
 
 

@@ -59,12 +59,12 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
     update = document["paths"]["/api/v1/tasks/{id}"]["patch"]["responses"]
 
     assert update.keys() == {
-        *("200", "400", "401", "404", "405", "412", "413", "415", "422", "503")
+        *("200", "400", "401", "404", "405", "412", "413", "415", "422", "429", "503")
     }
     assert update["404"]["content"].keys() == {"application/problem+json"}
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["signed in", "a stranger"])
 def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: str) -> None:
     known = ["--header", f"Authorization: Bearer {token(issuer)}"] if who == "signed in" else []

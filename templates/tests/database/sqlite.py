@@ -1,12 +1,18 @@
 """The database of a test run: a file of its own."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy.engine import make_url
+
 AWAY = "sqlite+aiosqlite:////nowhere/tasks.db"
 """The URL of a database that nobody can reach."""
+SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+MAKE_READ_ONLY = "PRAGMA query_only = ON"
+"""Leaves a connection as a file that was opened for reading alone does."""
 
 
 @contextmanager
@@ -14,3 +20,11 @@ def temporary_database() -> Iterator[str]:
     """The URL of an empty database, whose file is gone afterwards."""
     with TemporaryDirectory() as directory:
         yield f"sqlite:///{Path(directory, 'tasks.db')}"
+
+
+@contextmanager
+def locked_database(url: str) -> Iterator[None]:
+    """Within the block nobody else can write tasks."""
+    with closing(sqlite3.connect(make_url(url).database or "", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield

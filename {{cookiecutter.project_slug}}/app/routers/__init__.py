@@ -11,7 +11,7 @@ PREFIX = "/api/v1"
 api = APIRouter(
     prefix=PREFIX,
     dependencies=[Depends(current_user)],
-    responses=problems(400, 401, 405, 413, 415, 422, 503),
+    responses=problems(400, 401, 405, 413, 415, 422, 429, 503),
 )
 api.include_router(task.router)
 api.include_router(me.router)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from app.errors import problems
+from app.errors import Unavailable, problems
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -15,6 +15,8 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", responses=problems(503))
 async def ready(request: Request) -> dict[str, str]:
-    """The database answers too."""
+    """The database answers too, and the process is not about to end."""
+    if request.app.state.draining:
+        raise Unavailable("draining")
     await request.app.state.database.ping()
     return {"status": "ok"}

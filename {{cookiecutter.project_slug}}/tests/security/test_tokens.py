@@ -473,14 +473,14 @@ async def test_an_email_link_is_not_a_token(verifier: TokenVerifier, issuer: Iss
 # --- Whatever comes
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @given(st.binary())
 async def test_no_header_value_does_anything_but_be_refused(value: bytes) -> None:
     with pytest.raises(Unauthenticated):
         read_token(value.decode("latin-1"))  # as ASGI servers and Starlette hand it over
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @given(st.binary(), st.binary(), st.binary(min_size=1))
 async def test_no_bytes_do_anything_but_be_refused(
     header: bytes, payload: bytes, signature: bytes
@@ -498,7 +498,7 @@ json_values = st.recursive(
 names = st.sampled_from(["alg", "kid", "typ", "exp", "iat", "nbf", "iss", "aud", "sub"])
 
 
-@pytest.mark.fuzz
+@pytest.mark.slow
 @given(header=st.dictionaries(names, json_values), payload=st.dictionaries(names, json_values))
 async def test_no_header_or_claim_is_more_than_read_or_refused(
     verifier: TokenVerifier, issuer: Issuer, header: dict[str, Any], payload: dict[str, Any]

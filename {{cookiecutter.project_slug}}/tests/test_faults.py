@@ -1,0 +1,131 @@
+"""Whatever happens to the database, callers hear of it in time, and all is well again by itself."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import alembic.command
+import alembic.config
+import httpx2
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from app.config import Settings
+from app.main import create_app
+from tests.conftest import NO_TLS, serve
+from tests.database import AWAY, locked_database
+from tests.issuer import Issuer
+from tests.test_http import is_problem
+from tests.test_tasks import TASKS
+from tests.tokens import token
+
+pytestmark = pytest.mark.usefixtures("service")
+
+TASK = {"title": "x"}
+
+
+@contextmanager
+def service_with(settings: Settings, issuer: Issuer, **changes: Any) -> Iterator[httpx2.Client]:
+    """Ann's client of a service of its own."""
+    headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}"}
+    with (
+        serve(create_app(settings.model_copy(update=changes))) as base_url,
+        httpx2.Client(base_url=base_url, headers=headers, verify=NO_TLS) as ann,
+    ):
+        yield ann
+
+
+def is_unavailable(response: httpx2.Response) -> bool:
+    return is_problem(response, 503) and int(response.headers["Retry-After"]) > 0
+
+
+def titles(ann: httpx2.Client) -> list[str]:
+    return [task["title"] for task in ann.get(TASKS).json()["items"]]
+
+
+def test_a_locked_database_is_unavailable_until_it_is_not(
+    settings: Settings, issuer: Issuer, database_url: str
+) -> None:
+    with service_with(settings, issuer, database_statement_timeout_seconds=0.2) as ann:
+        with locked_database(database_url):
+            refused = ann.post(TASKS, json=TASK)
+        again = ann.post(TASKS, json=TASK)
+
+        assert is_unavailable(refused)
+        assert again.status_code == 201
+        assert titles(ann) == ["x"]
+
+
+def test_who_waits_too_long_for_a_connection_hears_of_it(
+    settings: Settings, issuer: Issuer, database_url: str
+) -> None:
+    pool = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
+    with service_with(settings, issuer, **pool) as ann, ThreadPoolExecutor() as threads:
+        with locked_database(database_url):
+            calls = [threads.submit(ann.post, TASKS, json=TASK) for _ in range(5)]
+            time.sleep(0.5)
+        answers = [call.result() for call in calls]
+
+        assert sorted(answer.status_code for answer in answers) == [201, 503, 503, 503, 503]
+        assert all(is_unavailable(answer) for answer in answers if answer.status_code == 503)
+        assert ann.post(TASKS, json=TASK).status_code == 201
+
+
+def test_nothing_takes_longer_than_the_deadline(
+    settings: Settings, issuer: Issuer, database_url: str
+) -> None:
+    with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
+        with locked_database(database_url):
+            late = ann.post(TASKS, json=TASK)
+        on_the_same_connection = ann.get("/health/live")
+
+        assert is_unavailable(late)
+        assert on_the_same_connection.status_code == 200
+        assert ann.get("/health/ready").status_code == 200
+
+
+def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: Issuer) -> None:
+    with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
+        url = ann.base_url
+        head = [
+            f"POST {TASKS} HTTP/1.1",
+            f"Host: {url.host}",
+            f"Authorization: {ann.headers['Authorization']}",
+            "Content-Type: application/json",
+            "Content-Length: 20",
+        ]
+        with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
+            connection.sendall("\r\n".join([*head, "", '{"title"']).encode())
+            answer = connection.recv(65536)
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert titles(ann) == []
+
+
+def test_a_database_that_is_not_migrated_yet_is_unavailable(
+    settings: Settings, issuer: Issuer, alembic_config: alembic.config.Config
+) -> None:
+    with service_with(settings, issuer) as ann:
+        alembic.command.downgrade(alembic_config, "base")
+        before = ann.post(TASKS, json=TASK)
+        alembic.command.upgrade(alembic_config, "head")
+
+        assert is_unavailable(before)
+        assert ann.post(TASKS, json=TASK).status_code == 201
+
+
+def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) -> None:
+    with (
+        service_with(settings, issuer, database_url=SecretStr(AWAY)) as ann,
+        capture_logs() as logged,
+    ):
+        answer = ann.get(TASKS)
+
+    assert is_unavailable(answer)
+    assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}
+    assert answer.json()["detail"] == "The service cannot answer this for now: try again."
+    assert logged[0]["reason"].startswith("database: ")

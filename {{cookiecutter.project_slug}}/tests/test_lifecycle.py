@@ -1,0 +1,148 @@
+"""The service as a process: how it starts, and how it ends without leaving anybody waiting."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import alembic.command
+import alembic.config
+import httpx2
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from app.config import PROJECT, Settings
+from app.database import Database
+from app.errors import EXIT_UNAVAILABLE
+from tests.conftest import NO_TLS
+from tests.database import AWAY, locked_database
+from tests.issuer import Issuer
+from tests.test_tasks import TASKS
+from tests.tokens import token
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60  # seconds, on a busy machine
+
+
+def in_environment(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(value)
+    return str(value)
+
+
+class Process:
+    """`python -m app` on a free port, and a client of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.client = httpx2.Client(
+            base_url=f"http://127.0.0.1:{port}", verify=NO_TLS, timeout=PATIENCE
+        )
+        variables = {name.upper(): in_environment(value) for name, value in settings}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app"],
+            cwd=PROJECT,
+            env=os.environ | variables | {"PORT": str(port)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def status(self, path: str) -> int | None:
+        """None while nobody answers."""
+        with suppress(httpx2.TransportError):
+            return self.client.get(path).status_code
+        return None
+
+    def wait_for(self, path: str, status: int | None) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.status(path) != status:
+            assert time.monotonic() < deadline, self.end()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it printed."""
+        _, printed = self._process.communicate(timeout=PATIENCE)
+        return self._process.returncode, printed
+
+
+@contextmanager
+def running(settings: Settings, **changes: object) -> Iterator[Process]:
+    process = Process(settings.model_copy(update=changes))
+    with process.client:
+        try:
+            yield process
+        finally:
+            process.stop()
+            process.end()
+
+
+@pytest.mark.usefixtures("service")
+def test_a_process_migrates_and_serves_and_answers_all_before_it_ends(
+    settings: Settings,
+    issuer: Issuer,
+    database_url: str,
+    alembic_config: alembic.config.Config,
+) -> None:
+    alembic.command.downgrade(alembic_config, "base")
+    headers = {"Authorization": f"Bearer {token(issuer)}"}
+    with running(settings, drain_seconds=0.5) as process, ThreadPoolExecutor() as threads:
+        process.wait_for("/health/ready", 200)
+        with locked_database(database_url):
+            slow = threads.submit(process.client.post, TASKS, json={"title": "x"}, headers=headers)
+            time.sleep(0.2)
+            process.stop()
+            process.wait_for("/health/ready", 503)
+            still_served = process.status("/health/live")
+            process.wait_for("/health/live", None)
+
+        assert slow.result().status_code == 201
+        assert still_served == 200
+        code, printed = process.end()
+        assert code == 0
+        assert "The tasks of all users." in printed
+
+
+def test_processes_whose_database_is_away_are_alive_and_not_ready(settings: Settings) -> None:
+    away = {"database_url": SecretStr(AWAY), "drain_seconds": 0, "workers": 2}
+    with running(settings, **away) as process:
+        process.wait_for("/health/live", 200)
+        ready = process.status("/health/ready")
+        process.stop()
+
+        assert ready == 503
+        code, printed = process.end()
+        assert code == 0
+        assert "database not reached" in printed
+
+
+@pytest.mark.usefixtures("service")
+async def test_a_migration_that_fails_stops_the_start(settings: Settings) -> None:
+    database = Database(settings)
+    unknown = text("UPDATE alembic_version SET version_num = 'later'")
+    back = text("UPDATE alembic_version SET version_num = '0001'")
+    await database.run(unknown)
+    try:
+        with running(settings) as process:
+            code, printed = process.end()
+    finally:
+        await database.run(back)
+        await database.close()
+
+    assert code not in (0, EXIT_UNAVAILABLE)
+    assert "Started server" not in printed

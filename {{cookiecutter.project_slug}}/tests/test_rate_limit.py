@@ -1,0 +1,101 @@
+"""With `RATE_LIMIT` set, one caller cannot take the service away from the others."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from app.config import Settings
+from app.main import create_app
+from tests.conftest import NO_TLS, serve
+from tests.issuer import Issuer
+from tests.test_http import is_problem
+from tests.test_tasks import TASKS
+from tests.tokens import token
+
+pytestmark = pytest.mark.usefixtures("service")
+
+NOBODY_LISTENS = SecretStr("redis://127.0.0.1:1")
+
+
+@pytest.fixture
+def limited(settings: Settings) -> Iterator[str]:
+    """The base URL of a service that lets each caller make three requests a minute."""
+    with serve(create_app(settings.model_copy(update={"rate_limit": "3/minute"}))) as base_url:
+        yield base_url
+
+
+Get = Callable[..., httpx2.Response]
+
+
+@pytest.fixture
+def get(issuer: Issuer) -> Get:
+    """`get(base_url, path, sub=…)`, with Ann's token unless told otherwise."""
+
+    def as_somebody(base_url: str, path: str = TASKS, **changes: Any) -> httpx2.Response:
+        bearer = changes.pop("bearer", "") or token(issuer, **changes)
+        headers = {"Authorization": f"Bearer {bearer}"}
+        return httpx2.get(base_url + path, headers=headers, verify=NO_TLS)
+
+    return as_somebody
+
+
+def test_one_too_many_is_told_when_to_come_back(limited: str, get: Get) -> None:
+    statuses = [get(limited).status_code for _ in range(3)]
+
+    refused = get(limited)
+
+    assert statuses == [200, 200, 200]
+    assert is_problem(refused, 429)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_each_user_is_counted_alone(limited: str, get: Get) -> None:
+    anns = [get(limited).status_code for _ in range(4)]
+
+    assert anns[-1] == 429
+    assert get(limited, sub="bob").status_code == 200
+
+
+def test_strangers_are_counted_by_address(limited: str, get: Get) -> None:
+    statuses = [get(limited, bearer=f"made-up-{number}").status_code for number in range(4)]
+
+    assert statuses == [401, 401, 401, 429]
+    assert get(limited).status_code == 200
+
+
+def test_load_balancers_may_always_ask(limited: str, get: Get) -> None:
+    statuses = {get(limited, "/health/ready").status_code for _ in range(5)}
+
+    assert statuses == {200}
+
+
+def test_without_the_setting_nobody_is_counted(service: str, get: Get) -> None:
+    assert {get(service).status_code for _ in range(5)} == {200}
+
+
+def test_a_storage_that_is_away_lets_everybody_pass(settings: Settings, get: Get) -> None:
+    away = {"rate_limit": "1/minute", "rate_limit_storage_url": NOBODY_LISTENS}
+    with (
+        serve(create_app(settings.model_copy(update=away))) as base_url,
+        capture_logs() as logged,
+    ):
+        statuses = [get(base_url).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+    # Once: then it is left alone for a while, so that its absence costs next to nothing.
+    assert [line["event"] for line in logged].count("requests not counted") == 1
+
+
+def test_a_storage_whose_package_is_missing_stops_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    needs_redis = {"rate_limit": "1/minute", "rate_limit_storage_url": NOBODY_LISTENS}
+
+    with pytest.raises(SystemExit, match=r"RATE_LIMIT_STORAGE_URL: .* uv sync --extra redis"):
+        create_app(settings.model_copy(update=needs_redis))
