@@ -26,6 +26,7 @@ const serviceWords: Record<number, string> = {
   404: "This task is no longer there. It may have been deleted in another window.",
   412: "This task was changed elsewhere in the meantime.",
   413: "This is too much text for one task. Shorten it and try again.",
+  429: "That was a lot in a short time. Try again in a moment.",
   503: "The task service is not ready just now. Try again in a moment.",
 };
 
