@@ -8,14 +8,18 @@ DEMO = demo/task-service
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench clean python
+.PHONY: help test faults demo bench clean python
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the template's tests, those of rendered projects among them
-	@.venv/bin/python -m pytest --ignore tests/e2e --numprocesses auto --dist worksteal
+	@.venv/bin/python -m pytest --ignore tests/e2e --ignore tests/faults --numprocesses auto --dist worksteal
+	@.venv/bin/python -m pytest tests/faults
 	@.venv/bin/python -m pytest tests/e2e
+
+faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
+	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo

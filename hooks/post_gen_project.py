@@ -19,11 +19,20 @@ from pathlib import Path
 
 # What a project with this answer has no use for.
 UNUSED = {
-    "sqlite": ["frontend/lib/database-postgresql.ts", "scripts/postgres.py"],
-    "postgresql": ["frontend/lib/database-sqlite.ts"],
+    "sqlite": [
+        "deploy/kubernetes/horizontalpodautoscaler.yaml",
+        "deploy/kubernetes/migration.yaml",
+        "deploy/kubernetes/poddisruptionbudget.yaml",
+        "frontend/lib/database-postgresql.ts",
+        "scripts/postgres.py",
+    ],
+    "postgresql": [
+        "deploy/kubernetes/persistentvolumeclaim.yaml",
+        "frontend/lib/database-sqlite.ts",
+    ],
     "shared-secret": ["frontend/lib/tokens-jwks.ts"],
     "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
-    "none": ["frontend"],
+    "none": [".github/workflows/frontend.yml", "frontend"],
 }
 
 SERVICE_ENV = Path(".env")

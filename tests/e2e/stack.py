@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from conftest import RenderedProject
+from servers import Server, answers, free_ports
 
 from e2e.people import Person
-from e2e.servers import Server, answers, free_ports
 from e2e.workshop import Workshop
 
 # The main ones. Browsers visit the first two, and the keys of the first one change.

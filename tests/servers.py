@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,11 +28,13 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError("too few ports from 9000 to 9999 are free")
 
 
-def wait_until(holds: Callable[[], bool], seconds: float, why_not: Callable[[], str]) -> None:
+def wait_until(
+    holds: Callable[[], bool], seconds: float, why_not: Callable[[], str], *, every: float = 0.1
+) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, why_not()
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def answers(url: str) -> bool:
@@ -44,11 +46,23 @@ def answers(url: str) -> bool:
 class Server:
     """A command that serves until it is stopped."""
 
-    def __init__(self, command: str, folder: Path, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        command: str,
+        folder: Path,
+        is_ready: Callable[[], bool],
+        *,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        """`environment` comes on top of a clean one; `user` is another one than this process's."""
         self._command = command
         self._folder = folder
         self._is_ready = is_ready
-        self._log = folder.parent / f"{Path(command.split()[0]).name}.log"
+        self._environment = dict(environment or {})
+        self._log = log or folder.parent / f"{Path(command.split()[0]).name}.log"
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
@@ -56,7 +70,8 @@ class Server:
             self._process = subprocess.Popen(
                 self._command.split(),
                 cwd=self._folder,
-                env=clean_environment(),
+                env=clean_environment() | self._environment,
+                user=self._user,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

