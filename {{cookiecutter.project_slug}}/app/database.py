@@ -1,37 +1,30 @@
 """The base of all tables, and the two ways to run a statement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from opentelemetry import trace
-from sqlalchemy import DateTime, Dialect, Executable, MetaData, Row, String, false, select
+from sqlalchemy import Executable, MetaData, String, false, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.util.concurrency import greenlet_spawn
 from uuid_utils.compat import uuid7
 
 from app.config import DatabaseSettings
-from app.engine import create_engine, for_transactions
+from app.engine import UtcDateTime, create_engine, for_transactions
 from app.errors import Unavailable
 from app.tracing import trace_statements
 
 CLOSE_TIMEOUT = 2  # seconds
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time; UTC on both sides, also where the database has no time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        return value and value.replace(tzinfo=UTC)
+Record = dict[str, Any]
+"""A row: its values by the names of the columns."""
 
 
 def now() -> datetime:
@@ -77,16 +70,25 @@ class Database:
         self._engine = create_engine(settings)
         self._transactions = for_transactions(self._engine)
 
-    async def run(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def run(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> list[Record]:
         """Run one statement and return its rows; what it changed is durable by then.
 
         In AUTOCOMMIT a statement is its own transaction: as atomic as one with BEGIN and COMMIT
         around it, without the round trips.
         """
         with faults():
-            async with self._engine.connect() as connection:
-                result = await connection.execute(statement)
-                return result.all() if result.returns_rows else []
+            # One greenlet for all three steps: AsyncConnection would take one for each.
+            return await greenlet_spawn(self._run, statement, parameters)
+
+    def _run(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[Record]:
+        with self._engine.sync_engine.connect() as connection:
+            result = connection.execute(statement, parameters)
+            if not result.returns_rows:
+                return []
+            names = result.keys()
+            return [dict(zip(names, row, strict=True)) for row in result]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

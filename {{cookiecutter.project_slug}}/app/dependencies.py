@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
 
 from app.errors import Unauthenticated
 from app.repositories.owned import Owned, Versions
@@ -16,11 +15,8 @@ T = TypeVar("T", bound=Owned)
 TAG = r'(?:W/)?"[!#-~]*"'  # which may hold a comma
 MAX_TAGS = 32  # in `If-Match`; further ones are not looked at
 
-# Only for the OpenAPI document: tokens are verified in the middleware, before a body is read.
-_bearer = HTTPBearer(bearerFormat="JWT", description="From Better Auth", auto_error=False)
 
-
-async def current_user(request: Request, _: Annotated[object, Depends(_bearer)]) -> User:
+async def current_user(request: Request) -> User:
     """Who is calling. Raises Unauthenticated where the middleware verified nobody."""
     user = request.scope["state"].get("user")
     if not isinstance(user, User):
@@ -34,8 +30,8 @@ CurrentUser = Annotated[User, Depends(current_user)]
 def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
     """A dependency: `thing`, bound to the caller."""
 
-    async def bind(request: Request, user: CurrentUser) -> T:
-        return thing(request.app.state.database, user)
+    async def bind(request: Request) -> T:
+        return thing(request.app.state.database, await current_user(request))
 
     return bind
 

@@ -24,7 +24,7 @@ def configure_logging() -> None:
     structlog.configure(
         processors=[*context, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
     libraries = logging.StreamHandler(sys.stderr)

@@ -25,19 +25,30 @@ from app.middleware import (
     JsonBodies,
     RequestContext,
 )
-from app.routers import PREFIX, api, health
+from app.routers import PREFIX, health, include_api
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-Match", "X-Request-ID"]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "From Better Auth",
+}
 
 
 class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with the shape of all errors, which FastAPI does not know."""
+        """The OpenAPI document, with what FastAPI does not know: errors, and who needs a token."""
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        document["components"]["securitySchemes"] = {"HTTPBearer": BEARER}
+        for path, operations in document["paths"].items():
+            if path.startswith(f"{PREFIX}/"):
+                for operation in operations.values():
+                    operation["security"] = [{"HTTPBearer": []}]
         return document
 
 
@@ -91,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.database = database
     app.state.draining = False
-    app.include_router(api)
+    include_api(app)
     app.include_router(health.router)
     return app
 

@@ -11,7 +11,6 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from opentelemetry import trace
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,12 +28,12 @@ from app.errors import (
 from app.security.verifier import TokenVerifier, User
 
 MAX_BODY_BYTES = 64 * 1024
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
@@ -55,8 +54,7 @@ class RequestContext:
             return
         started = time.perf_counter()
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(Headers(scope=scope))
-        structlog.contextvars.clear_contextvars()
+        state["request_id"] = request_id = _request_id(_header(scope, b"x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
         if (span := trace.get_current_span()).is_recording():
             # Somebody may have put a token where none belongs.
@@ -67,9 +65,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers["X-Request-ID"] = request_id
+                own = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message["headers"], *HEADERS, own]
             await send(message)
 
         try:
@@ -212,7 +209,7 @@ class Authentication:
 
     async def _caller(self, scope: Scope) -> User:
         try:
-            token = _bearer_token(Headers(scope=scope).getlist("authorization"))
+            token = _bearer_token(_header(scope, b"authorization"))
             user = await self.verifier.verify(token)
         except ServiceError:
             if self.count:
@@ -249,12 +246,11 @@ class JsonBodies:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        length = headers.get("content-length", "0")
+        [length, *_] = _header(scope, b"content-length") or ["0"]
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
             raise ContentTooLarge
-        has_body = length != "0" or "transfer-encoding" in headers
-        if has_body and not _is_json(headers.getlist("content-type")):
+        has_body = length != "0" or _header(scope, b"transfer-encoding")
+        if has_body and not _is_json(_header(scope, b"content-type")):
             raise UnsupportedMediaType
         received = 0
 
@@ -273,9 +269,13 @@ def _is_json(types: Sequence[str]) -> bool:
     return len(types) == 1 and JSON.match(types[0]) is not None
 
 
-def _request_id(headers: Headers) -> str:
+def _header(scope: Scope, name: bytes) -> list[str]:
+    """The values of the headers of this name, in small letters."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _request_id(given: Sequence[str]) -> str:
     """The caller's, if it can be nothing but an id; else a new one."""
-    given = headers.getlist("x-request-id")
     if len(given) == 1 and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given[0]):
         return given[0]
     return str(uuid7())

@@ -7,16 +7,18 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import Depends
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.config import Settings
 from app.dependencies import current_user
+from app.errors import Unauthenticated
 from app.main import create_app
-from app.routers import api
+from app.routers import include_api
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
 from tests.issuer import Issuer
@@ -471,9 +473,15 @@ def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> No
         httpx2.get(f"{base_url}/half", verify=NO_TLS)
 
 
-def test_the_api_wants_a_user_by_itself_too() -> None:
+def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> None:
     # The second lock. A request never shows it while the first one, the middleware, holds.
-    assert Depends(current_user) in api.dependencies
+    forgetful, without_middleware = APIRouter(), FastAPI()
+    forgetful.get("/forgetful")(lambda: None)
+    monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
+    include_api(without_middleware)
+
+    with pytest.raises(Unauthenticated):
+        TestClient(without_middleware).get("/api/v1/forgetful")
 
 
 def test_a_route_outside_the_prefix_that_wants_a_user_lets_nobody_in(

@@ -1,6 +1,6 @@
 """How the service talks to PostgreSQL."""
 
-from sqlalchemy import Connection, NullPool, event
+from sqlalchemy import Connection, DateTime, NullPool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -9,12 +9,16 @@ from app.config import DatabaseSettings
 READ_ONLY = "25006"  # read_only_sql_transaction
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
 
+UtcDateTime = DateTime(timezone=True)
+"""A point in time, in UTC on both sides."""
+
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for single statements; in AUTOCOMMIT each is a transaction of its own."""
     engine = create_async_engine(
         settings.database_url.get_secret_value(),
         isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
         hide_parameters=True,
         pool_size=settings.database_pool_size,
         max_overflow=0,

@@ -3,12 +3,14 @@
 import math
 import sqlite3
 import time
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, DateTime, Dialect, event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
 
 from app.config import DatabaseSettings
 
@@ -21,6 +23,16 @@ CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecon
 # A file that was opened for reading alone stays so, whatever may be done with it by now.
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, in UTC on both sides; SQLite knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
+        return value and value.replace(tzinfo=UTC)
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -50,6 +62,7 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
     engine = create_async_engine(
         settings.database_url.get_secret_value(),
         isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
         hide_parameters=True,
         pool_size=settings.database_pool_size,
         max_overflow=0,

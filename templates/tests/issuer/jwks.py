@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt import PyJWK
 
 
 class Issuer:
@@ -33,6 +34,11 @@ class Issuer:
             .decode()
         )
         return {"alg": "EdDSA", "crv": "Ed25519", "kty": "OKP", "x": x, "kid": self.header["kid"]}
+
+    @property
+    def key(self) -> PyJWK:
+        """What verifies its tokens."""
+        return PyJWK(self.public_key)
 
     def signature(self, signed: bytes) -> bytes:
         return self.private_key.sign(signed)

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
+from jwt import PyJWK
+from jwt.utils import base64url_encode
+
 
 class Issuer:
     algorithm = "HS256"
@@ -19,6 +22,12 @@ class Issuer:
     def settings(self) -> dict[str, Any]:
         """What the service must be told to trust this issuer."""
         return {"better_auth_secret": self.secret}
+
+    @property
+    def key(self) -> PyJWK:
+        """What verifies its tokens."""
+        secret = base64url_encode(self.secret.encode()).decode()
+        return PyJWK({"kty": "oct", "alg": self.algorithm, "k": secret})
 
     def signature(self, signed: bytes) -> bytes:
         return hmac.digest(self.secret.encode(), signed, sha256)

@@ -1,8 +1,8 @@
-from collections.abc import Sequence
 from uuid import UUID
 
+from app.database import Record
 from app.models.task import Task
-from app.repositories.owned import OwnedRepository, Record
+from app.repositories.owned import OwnedRepository
 
 
 class TaskRepository(OwnedRepository):
@@ -10,7 +10,6 @@ class TaskRepository(OwnedRepository):
 
     async def list(
         self, limit: int, after: UUID | None, completed: bool | None
-    ) -> tuple[Sequence[Record], UUID | None]:
+    ) -> tuple[list[Record], UUID | None]:
         """Like `page`; of all tasks, or of those that are `completed` or not."""
-        conditions = [] if completed is None else [Task.completed == completed]
-        return await self.page(limit, after, *conditions)
+        return await self.page(limit, after, {} if completed is None else {"completed": completed})

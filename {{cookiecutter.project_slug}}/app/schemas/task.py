@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import MISSING, BaseModel, ConfigDict, StrictBool, StringConstraints
+from pydantic import (
+    MISSING,
+    BaseModel,
+    ConfigDict,
+    StrictBool,
+    StringConstraints,
+    TypeAdapter,
+)
+from typing_extensions import TypedDict
 
 # One pattern for both rules, so that the OpenAPI document tells them too: something to read, and
 # no NUL, which PostgreSQL cannot store. Lone surrogates are refused by pydantic itself.
@@ -38,7 +46,7 @@ class TaskUpdate(BaseModel):
     completed: StrictBool | MISSING = MISSING
 
 
-class TaskRead(BaseModel):
+class TaskRead(TypedDict):
     id: UUID
     title: str
     description: str | None
@@ -48,6 +56,10 @@ class TaskRead(BaseModel):
     updated_at: datetime
 
 
-class TaskPage(BaseModel):
+class TaskPage(TypedDict):
     items: list[TaskRead]
     next_cursor: UUID | None
+
+
+TASK = TypeAdapter(TaskRead)
+PAGE = TypeAdapter(TaskPage)

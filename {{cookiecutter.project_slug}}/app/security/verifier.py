@@ -12,6 +12,7 @@ from app.errors import Unauthenticated
 from app.security.tokens import UnverifiedToken, read_token
 
 MAX_SUBJECT_LENGTH = 255
+MAX_REMEMBERED = 2_000  # tokens whose signature is known to be good: a few megabytes
 YEAR_10000 = 253_402_300_800  # seconds since 1970: no clock will read it
 
 _VERIFIED = object()
@@ -50,6 +51,7 @@ class TokenVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`leeway` is in seconds, `clock` tells seconds since 1970."""
+        self._signed: dict[str, tuple[UnverifiedToken, PyJWK]] = {}
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
@@ -63,7 +65,7 @@ class TokenVerifier:
         Raises Unauthenticated, with the rule that was broken, for every token that is not
         whole, signed, current, and meant for this service.
         """
-        unverified = read_token(token)
+        unverified, signer = self._signed.get(token) or (read_token(token), None)
         # A key's own algorithm counts, never the token's choice (RFC 8725, section 3.1).
         keys = [
             key
@@ -72,9 +74,21 @@ class TokenVerifier:
         ]
         if not keys:
             raise Unauthenticated("alg is not that of the key")
-        if not any(self._is_signed(token, key) for key in keys):
-            raise Unauthenticated("signature does not verify")
+        if not any(key is signer for key in keys):
+            self._remember(token, unverified, self._signer(token, keys))
         return User(self._subject(unverified.claims), _VERIFIED)
+
+    def _signer(self, token: str, keys: Sequence[PyJWK]) -> PyJWK:
+        for key in keys:
+            if self._is_signed(token, key):
+                return key
+        raise Unauthenticated("signature does not verify")
+
+    def _remember(self, token: str, unverified: UnverifiedToken, signer: PyJWK) -> None:
+        """What a key has signed it has signed for ever; all else is looked at each time."""
+        if len(self._signed) >= MAX_REMEMBERED:
+            del self._signed[next(iter(self._signed))]
+        self._signed[token] = unverified, signer
 
     def _is_signed(self, token: str, key: PyJWK) -> bool:
         try:

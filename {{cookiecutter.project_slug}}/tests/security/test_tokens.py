@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf, nan
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt import PyJWK
 
 from app.config import Settings
 from app.errors import Unauthenticated
 from app.security.keys import key_source
-from app.security.tokens import MAX_TOKEN_LENGTH, read_token
+from app.security.tokens import MAX_TOKEN_LENGTH, UnverifiedToken, read_token
 from app.security.verifier import TokenVerifier, User
 from tests.issuer import Issuer
 from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, claims, encode, sign, token
@@ -69,6 +70,84 @@ async def test_one_of_several_audiences_is_enough(
     verifier: TokenVerifier, issuer: Issuer, audience: Any
 ) -> None:
     assert await verifier.verify(token(issuer, aud=audience))
+
+
+# --- A token that was good before
+
+
+class Keys:
+    """Keys that can be taken away and replaced."""
+
+    def __init__(self, *keys: PyJWK) -> None:
+        self.keys = keys
+
+    async def keys_for(self, _: UnverifiedToken) -> Sequence[PyJWK]:
+        return self.keys
+
+
+@pytest.fixture
+def keys(issuer: Issuer) -> Keys:
+    return Keys(issuer.key)
+
+
+async def test_a_token_that_was_good_is_refused_when_its_time_has_come(
+    keys: Keys, issuer: Issuer
+) -> None:
+    now = time.time()
+    verifier = TokenVerifier(
+        keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=0, clock=lambda: now
+    )
+    good = token(issuer, exp=int(now) + 10)
+    await verifier.verify(good)
+
+    now += 11
+
+    assert await refusal(verifier, good) == "exp has passed"
+
+
+async def test_a_token_that_was_good_is_refused_when_its_key_is_gone(
+    keys: Keys, issuer: Issuer
+) -> None:
+    verifier = TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY)
+    good = token(issuer)
+    await verifier.verify(good)
+
+    keys.keys = ()
+
+    assert await refusal(verifier, good) == "alg is not that of the key"
+
+
+async def test_a_token_that_was_good_counts_for_nothing_with_another_key(
+    keys: Keys, issuer: Issuer
+) -> None:
+    verifier = TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY)
+    good = token(issuer)
+    await verifier.verify(good)
+
+    keys.keys = (Issuer().key,)
+
+    assert await refusal(verifier, good) == "signature does not verify"
+
+
+async def test_only_so_many_tokens_are_remembered(
+    keys: Keys, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.security.verifier.MAX_REMEMBERED", 3)
+    verifier = TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY)
+
+    users = [(await verifier.verify(token(issuer, sub=str(n)))).id for n in range(5)]
+
+    assert users == ["0", "1", "2", "3", "4"]
+    assert len(verifier._signed) == 3
+
+
+async def test_a_refused_token_is_not_remembered(keys: Keys, issuer: Issuer) -> None:
+    verifier = TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY)
+
+    await refusal(verifier, token(Issuer()))
+    await refusal(verifier, token(issuer, header={"alg": "none"}))
+
+    assert not verifier._signed
 
 
 # --- The signature
