@@ -25,6 +25,7 @@ UNUSED = {
         "deploy/kubernetes/poddisruptionbudget.yaml",
         "frontend/lib/database-postgresql.ts",
         "scripts/postgres.py",
+        "tests/test_pooling.py",
     ],
     "postgresql": [
         "deploy/kubernetes/persistentvolumeclaim.yaml",

@@ -96,6 +96,9 @@ class DatabaseSettings(_Settings):
     """What migrations need: they run without the service's secret."""
 
     database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
+    # jinja: if cookiecutter.database == "postgresql"
+    database_transaction_pooling: bool = False
+    # jinja: endif
     database_pool_size: int = Field(10, ge=1, le=1_000)
     database_pool_timeout_seconds: Seconds = 2
     database_statement_timeout_seconds: Seconds = 2

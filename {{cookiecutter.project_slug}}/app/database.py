@@ -17,7 +17,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from uuid_utils.compat import uuid7
 
 from app.config import DatabaseSettings
-from app.engine import UtcDateTime, create_engine, for_transactions
+from app.engine import UtcDateTime, create_engine, for_transactions, opened
 from app.errors import Unavailable
 from app.tracing import trace_statements
 
@@ -83,7 +83,7 @@ class Database:
             return await greenlet_spawn(self._run, statement, parameters)
 
     def _run(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[Record]:
-        with self._engine.sync_engine.connect() as connection:
+        with opened(self._engine.sync_engine) as connection:
             result = connection.execute(statement, parameters)
             if not result.returns_rows:
                 return []

@@ -3,9 +3,10 @@
 import math
 import sqlite3
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, DateTime, Dialect, event
+from sqlalchemy import Connection, DateTime, Dialect, Engine, event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -38,6 +39,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for single statements; in AUTOCOMMIT each is a transaction of its own."""
     return _create_engine(settings, settings.database_statement_timeout_seconds)
+
+
+def opened(engine: Engine) -> AbstractContextManager[Connection]:
+    """A connection for one statement, which is committed by itself."""
+    return engine.connect()
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:

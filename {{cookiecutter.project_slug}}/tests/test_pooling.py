@@ -1,0 +1,39 @@
+"""Behind PgBouncer in transaction mode no server has to know what another one was told."""
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from app.config import Settings
+from app.database import Database
+from app.models import Task
+
+pytestmark = pytest.mark.usefixtures("service")
+
+PREPARED = text("SELECT name FROM pg_prepared_statements")
+
+
+async def prepared_by_writing(settings: Settings, transaction_pooling: bool) -> list[str]:
+    """The names of the statements that the server has to know after a task was written and read."""
+    changes = {"database_pool_size": 1, "database_transaction_pooling": transaction_pooling}
+    database = Database(settings.model_copy(update=changes))
+    await database.run(insert(Task).values(owner_id="ann", title="x"))
+    assert len(await database.run(select(Task.title))) == 1
+    names = [row["name"] for row in await database.run(PREPARED)]
+    await database.close()
+    return names
+
+
+async def test_statements_are_prepared_once_for_each_connection(settings: Settings) -> None:
+    assert await prepared_by_writing(settings, transaction_pooling=False)
+
+
+async def test_nothing_is_prepared_behind_a_pooler(settings: Settings) -> None:
+    assert await prepared_by_writing(settings, transaction_pooling=True) == []
+
+
+async def test_a_statement_behind_a_pooler_is_committed(settings: Settings) -> None:
+    await prepared_by_writing(settings, transaction_pooling=True)
+
+    database = Database(settings)
+    assert len(await database.run(select(Task.id))) == 1
+    await database.close()
