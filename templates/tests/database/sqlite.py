@@ -1,12 +1,14 @@
 """The database of a test run: a file of its own."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 AWAY = "sqlite+aiosqlite:////nowhere/tasks.db"
 """The URL of a database that nobody can reach."""
@@ -20,6 +22,21 @@ def temporary_database() -> Iterator[str]:
     """The URL of an empty database, whose file is gone afterwards."""
     with TemporaryDirectory() as directory:
         yield f"sqlite:///{Path(directory, 'tasks.db')}"
+
+
+BY_PRIMARY_KEY = "USING PRIMARY KEY"
+
+
+async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
+    """How the database goes about each statement, given its parameters."""
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        explained = {
+            statement: await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            for statement, values in statements.items()
+        }
+    await engine.dispose()
+    return {one: "\n".join(row.detail for row in plan) for one, plan in explained.items()}
 
 
 @contextmanager

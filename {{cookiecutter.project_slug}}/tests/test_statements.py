@@ -1,0 +1,79 @@
+"""Every statement names its owner and finds its rows by the primary key, however many there are."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import Engine, event, insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.models import Task
+from tests.conftest import SignIn
+from tests.database import BY_PRIMARY_KEY, plans_of
+from tests.test_tasks import TASKS, create
+
+OWNER = "ann-the-owner"
+
+
+@pytest.fixture
+def run_by_the_service() -> Iterator[list[tuple[str, Any]]]:
+    """Each statement with its parameters, as the driver gets it."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(statement: str, parameters: Any, **_: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            statements.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note, named=True)
+    yield statements
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def use_everything(ann: httpx2.Client) -> None:
+    task = create(ann)
+    create(ann)
+    here, etag = f"{TASKS}/{task['id']}", {"If-Match": '"1"'}
+    cursor = ann.get(TASKS, params={"limit": 1}).json()["next_cursor"]
+    for query in ({}, {"cursor": cursor}, {"completed": True}, {"cursor": cursor, "completed": 0}):
+        assert ann.get(TASKS, params=query).status_code == 200
+    assert ann.get(here).status_code == 200
+    assert ann.patch(here, json={"completed": True}, headers=etag).status_code == 200
+    assert ann.patch(here, json={"title": "x", "description": "y"}).status_code == 200
+    assert ann.patch(here, json={"title": "z"}, headers=etag).status_code == 412
+    assert ann.delete(here, headers=etag).status_code == 412
+    assert ann.delete(here).status_code == 204
+    assert ann.get(f"{TASKS}/{uuid4()}").status_code == 404
+    assert ann.delete("/api/v1/me").status_code == 204
+
+
+def test_each_statement_names_the_owner(
+    sign_in: SignIn, run_by_the_service: list[tuple[str, Any]]
+) -> None:
+    use_everything(sign_in(OWNER))
+
+    assert len(run_by_the_service) > 10
+    for statement, parameters in run_by_the_service:
+        assert "owner_id" in statement
+        assert OWNER in parameters
+
+
+async def test_each_statement_finds_its_rows_by_the_primary_key(
+    sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Any]]
+) -> None:
+    others = [{"owner_id": f"user {n % 100}", "title": "x"} for n in range(5_000)]
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(insert(Task), others)
+    await engine.dispose()
+    run_by_the_service.clear()
+    use_everything(sign_in(OWNER))
+    read = {one: values for one, values in run_by_the_service if not one.startswith("INSERT")}
+
+    plans = await plans_of(database_url, read)
+    assert len(plans) > 8
+    for statement, plan in plans.items():
+        assert BY_PRIMARY_KEY in plan, (statement, plan)
+        assert not re.search("Seq Scan|SCAN|Sort|TEMP B-TREE", plan), (statement, plan)
