@@ -17,7 +17,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from uuid_utils.compat import uuid7
 
 from app.config import DatabaseSettings
-from app.engine import UtcDateTime, create_engine, for_transactions, opened
+from app.engine import UtcDateTime, create_engine, for_transactions, opener
 from app.errors import Unavailable
 from app.tracing import trace_statements
 
@@ -68,6 +68,7 @@ class Database:
     def __init__(self, settings: DatabaseSettings) -> None:
         """Nothing is connected yet."""
         self._engine = create_engine(settings)
+        self._open = opener(self._engine, settings)
         self._transactions = for_transactions(self._engine)
 
     async def run(
@@ -83,12 +84,12 @@ class Database:
             return await greenlet_spawn(self._run, statement, parameters)
 
     def _run(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[Record]:
-        with opened(self._engine.sync_engine) as connection:
+        with self._open() as connection:
             result = connection.execute(statement, parameters)
             if not result.returns_rows:
                 return []
-            names = result.keys()
-            return [dict(zip(names, row, strict=True)) for row in result]
+            names = tuple(result.keys())
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

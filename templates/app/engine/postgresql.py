@@ -1,9 +1,10 @@
 """How the service talks to PostgreSQL."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, NullPool, event
+from sqlalchemy import Connection, DateTime, NullPool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -17,6 +18,8 @@ UNPREPARED: dict[str, Any] = {
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": str,
 }
+
+Opener = Callable[[], AbstractContextManager[Connection]]
 
 UtcDateTime = DateTime(timezone=True)
 """A point in time, in UTC on both sides."""
@@ -51,9 +54,10 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     return engine
 
 
-def opened(engine: Engine) -> AbstractContextManager[Connection]:
-    """A connection for one statement, which is committed at the end if it was not by itself."""
-    return engine.begin()
+def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
+    """What opens a connection for one statement, and sees that it is committed."""
+    sync = engine.sync_engine
+    return sync.begin if settings.database_transaction_pooling else sync.connect
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:

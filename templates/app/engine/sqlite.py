@@ -3,10 +3,11 @@
 import math
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, event
+from sqlalchemy import Connection, DateTime, Dialect, event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -25,6 +26,8 @@ CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecon
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
 
+Opener = Callable[[], AbstractContextManager[Connection]]
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, in UTC on both sides; SQLite knows no time zones."""
@@ -41,9 +44,9 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     return _create_engine(settings, settings.database_statement_timeout_seconds)
 
 
-def opened(engine: Engine) -> AbstractContextManager[Connection]:
-    """A connection for one statement, which is committed by itself."""
-    return engine.connect()
+def opener(engine: AsyncEngine, _: DatabaseSettings) -> Opener:
+    """What opens a connection for one statement, which is committed by itself."""
+    return engine.sync_engine.connect
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -93,6 +96,10 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "handle_error")
     def reopen(error: ExceptionContext) -> None:
         code = getattr(error.original_exception, "sqlite_errorcode", 0)
-        error.is_disconnect |= code & 0xFF in REOPEN_AFTER
+        if code & 0xFF in REOPEN_AFTER:
+            error.is_disconnect = True
+            # The idle ones too: what one has found out about the file holds for the process, until
+            # the last is closed.
+            engine.sync_engine.pool.dispose()
 
     return engine

@@ -1,0 +1,104 @@
+"""Callers of the service, who note what they got and when."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+TASKS = "/api/v1/tasks"
+LIVE, READY = "/health/live", "/health/ready"
+PATIENCE = 15  # seconds; three times what any answer may take
+NONE = 0
+"""The status of an answer that never came."""
+
+numbers = count(1)  # for names that nothing else has
+
+
+@dataclass(frozen=True)
+class Answer:
+    call: str
+    status: int
+    begun: float  # on the monotonic clock
+    seconds: float
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def ended(self) -> float:
+        return self.begun + self.seconds
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection, kept alive, of one user; made anew when it is broken."""
+
+    def __init__(self, port: int, token: str | None) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        headers, content = self._headers, None
+        if body is not None:
+            headers, content = headers | {"Content-Type": "application/json"}, json.dumps(body)
+        call, begun = f"{method} {path}", time.monotonic()
+        try:
+            self._connection.request(method, path, content, headers)
+            response = self._connection.getresponse()
+            read = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            return Answer(call, NONE, begun, time.monotonic() - begun, error=repr(error))
+        seconds = time.monotonic() - begun
+        got = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(call, response.status, begun, seconds, got, read)
+
+    def get(self, path: str) -> Answer:
+        return self.call("GET", path)
+
+    def create(self, **fields: Any) -> Answer:
+        """A task with a title that no other one has."""
+        return self.call("POST", TASKS, {"title": f"task {next(numbers)}", **fields})
+
+    def titles(self) -> list[str]:
+        """Those of all tasks, page by page."""
+        titles: list[str] = []
+        cursor = ""
+        while True:
+            answer = self.get(f"{TASKS}?limit=100{cursor}")
+            assert answer.status == 200, answer
+            page = answer.json()
+            titles += [task["title"] for task in page["items"]]
+            if page["next_cursor"] is None:
+                return titles
+            cursor = f"&cursor={page['next_cursor']}"
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def calling(port: int, token: str | None = None) -> Iterator[Client]:
+    client = Client(port, token)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def codes(answers: Iterable[Answer]) -> set[int]:
+    return {answer.status for answer in answers}
+
+
+def slowest(answers: Iterable[Answer]) -> float:
+    return max(answer.seconds for answer in answers)
