@@ -1,6 +1,8 @@
 """What is acknowledged is kept, and what fails leaves nothing behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -78,4 +80,19 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
 
     await database.run(TASK)
     assert len(await database.run(select(Task.id))) == 1
+    await database.close()
+
+
+async def test_it_writes_again_when_no_such_connection_is_left(settings: Settings) -> None:
+    database = Database(settings)
+    async with database.transaction():
+        await asyncio.gather(*(database.run(text(MAKE_READ_ONLY)) for _ in range(3)))
+        for _ in range(4):
+            with suppress(Unavailable):
+                await database.run(TASK)
+    for _ in range(2):
+        with suppress(Unavailable):
+            await database.run(TASK)
+
+    await database.run(TASK)
     await database.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, DateTime, Dialect, event
+from sqlalchemy import Connection, DateTime, Dialect, Engine, event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -79,6 +79,8 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
         connect_args={"timeout": timeout},
     )
 
+    _reopen_when_read_only(engine.sync_engine)
+
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: AsyncAdapt_dbapi_connection, entry: ConnectionPoolEntry) -> None:
         def is_late() -> bool:
@@ -93,13 +95,37 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
     def set_deadline(conn: Connection, **_: object) -> None:
         conn.info["deadline"] = time.monotonic() + timeout
 
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def reopen(error: ExceptionContext) -> None:
-        code = getattr(error.original_exception, "sqlite_errorcode", 0)
-        if code & 0xFF in REOPEN_AFTER:
-            error.is_disconnect = True
-            # The idle ones too: what one has found out about the file holds for the process, until
-            # the last is closed.
-            engine.sync_engine.pool.dispose()
-
     return engine
+
+
+def _reopen_when_read_only(engine: Engine) -> None:
+    """Closes all connections, and opens one again after that, when one could not write.
+
+    That a file was read-only when it was opened holds for all connections of the process, new ones
+    too, until the last of them is closed.
+    """
+    opened: set[int] = set()
+    is_due = False
+
+    @event.listens_for(engine, "handle_error")
+    def notice(error: ExceptionContext) -> None:
+        nonlocal is_due
+        if getattr(error.original_exception, "sqlite_errorcode", 0) & 0xFF in REOPEN_AFTER:
+            error.is_disconnect = is_due = True
+
+    @event.listens_for(engine, "do_connect")
+    def close_first(*_: object) -> None:
+        nonlocal is_due
+        if is_due:
+            engine.pool.dispose()
+            if opened:
+                raise sqlite3.OperationalError("is not closed everywhere yet")
+            is_due = False
+
+    @event.listens_for(engine, "connect")
+    def note_opened(connection: object, _: object) -> None:
+        opened.add(id(connection))
+
+    @event.listens_for(engine, "close")
+    def note_closed(connection: object, _: object) -> None:
+        opened.discard(id(connection))
