@@ -55,11 +55,14 @@ class OwnedBase(Base):
     __abstract__ = True
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy wants a plain dict
 
-    owner_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    version: Mapped[int] = mapped_column(default=1)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+    # A table's own columns stand between these, in answers too.
+    owner_id: Mapped[str] = mapped_column(String(255), primary_key=True, sort_order=-2)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    version: Mapped[int] = mapped_column(default=1, sort_order=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, default=now, onupdate=now, sort_order=1
+    )
 
 
 class Database:
