@@ -8,14 +8,16 @@ DEMO = demo/task-service
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults demo bench clean python
+.PHONY: help test faults demo bench sizes workers clean python
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the template's tests, those of rendered projects among them
-	@.venv/bin/python -m pytest --ignore tests/e2e --ignore tests/faults --numprocesses auto --dist worksteal
+	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal \
+		--ignore tests/e2e --ignore tests/faults --ignore tests/scaling
 	@.venv/bin/python -m pytest tests/faults
+	@.venv/bin/python -m pytest tests/scaling
 	@.venv/bin/python -m pytest tests/e2e
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
@@ -32,6 +34,12 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 
 bench: .venv/ready ## Measure it against what is possible (5 minutes; needs wrk)
 	@UV=$(abspath $(UV)) PYTHONPATH=tests .venv/bin/python -m benchmarks
+
+sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)
+	@PYTHONPATH=tests .venv/bin/python -m scaling.sizes
+
+workers: .venv/ready ## Measure how many requests 1, 2 and 4 workers answer (needs wrk)
+	@PYTHONPATH=tests .venv/bin/python -m scaling.workers
 
 clean: ## Remove what these commands made, the demo and its tasks too
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache

@@ -1,0 +1,77 @@
+"""Several machines of the service behind one address and before one database: real programs."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from conftest import Machine, RenderedProject
+from faults.conftest import cannot_run, figures, pytest_terminal_summary  # noqa: F401 - fixtures
+from faults.databases import PostgresDatabase, PostgresServer
+from faults.issuer import KeySet
+
+from scaling.machines import PgBouncer, which
+
+
+def missing() -> list[str]:
+    """What this machine lacks for these tests."""
+    tools = ("make", "nginx", "pgbouncer")
+    return [f"{tool} is missing (apt-get install {tool})" for tool in tools if not which(tool)]
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[Path]:
+    if missing():
+        cannot_run(", ".join(missing()))
+    # Killed, it still ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Not in pytest's folder, which is closed to all but its user: the servers of a root run as
+    # others.
+    with TemporaryDirectory(prefix="scaling-") as root:
+        Path(root).chmod(0o755)
+        yield Path(root)
+
+
+@pytest.fixture(scope="session")
+def project(workshop: Path) -> RenderedProject:
+    folder = workshop / "machine"
+    folder.mkdir()
+    answers = {"database": "postgresql", "token_verification": "jwks", "frontend": "none"}
+    project = Machine(folder).render(**answers)
+    project.run("make .venv/ready")
+    return project
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[KeySet]:
+    issuer = KeySet()
+    yield issuer
+    issuer.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(workshop: Path, project: RenderedProject) -> Iterator[PostgresServer]:
+    folder = workshop / "postgres"
+    folder.mkdir()
+    server = PostgresServer(project, folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[PostgresDatabase]:
+    with postgres.database() as database:
+        yield database
+
+
+@pytest.fixture
+def pgbouncer(workshop: Path, database: PostgresDatabase) -> Iterator[PgBouncer]:
+    """Before the database, in transaction mode."""
+    folder = workshop / f"pgbouncer-{database.name}"
+    folder.mkdir()
+    server = PgBouncer(folder, database)
+    server.start()
+    yield server
+    server.stop()
