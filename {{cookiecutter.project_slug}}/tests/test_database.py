@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from app.config import Settings
 from app.database import Database
 from app.errors import Unavailable
 from app.models import Task
-from tests.database import MAKE_READ_ONLY, SLOW
+from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -36,6 +37,15 @@ async def test_a_statement_is_durable_when_it_has_run(
     other = Database(settings)
     assert len(await other.run(select(Task.id))) == 1
     await other.close()
+
+
+@pytest.mark.parametrize(("question", "answer"), DURABLE.items())
+async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
+    database: Database, question: str, answer: dict[str, Any]
+) -> None:
+    answers = await asyncio.gather(*(database.run(text(question)) for _ in range(3)))
+
+    assert answers == [[answer]] * 3
 
 
 async def test_a_transaction_is_all_or_nothing(database: Database) -> None:

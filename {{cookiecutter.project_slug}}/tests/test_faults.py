@@ -1,5 +1,6 @@
 """Whatever happens to the database, callers hear of it in time, and all is well again by itself."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import alembic.config
 import httpx2
 import pytest
 from pydantic import SecretStr
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from app.config import Settings
 from app.main import create_app
+from app.middleware import Deadline
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
@@ -86,6 +89,27 @@ def test_nothing_takes_longer_than_the_deadline(
         assert is_unavailable(late)
         assert on_the_same_connection.status_code == 200
         assert ann.get("/health/ready").status_code == 200
+
+
+async def test_an_answer_that_comes_too_late_is_not_sent_as_well() -> None:
+    sent: list[Message] = []
+
+    async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async def nothing() -> Message:
+        raise AssertionError("nobody reads")
+
+    async def note(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "state": {"request_id": "x"}}
+    await Deadline(slow, seconds=0.01)(scope, nothing, note)
+
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[0]["status"] == 503
 
 
 def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: Issuer) -> None:

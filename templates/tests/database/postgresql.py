@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
+DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
+"""What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
 SLOW = "SELECT pg_sleep(60)"
 MAKE_READ_ONLY = "SET default_transaction_read_only = on"
 """Leaves a connection as a failover may leave it."""
