@@ -79,22 +79,26 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
         connect_args={"timeout": timeout},
     )
 
-    _reopen_when_read_only(engine.sync_engine)
-
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: AsyncAdapt_dbapi_connection, entry: ConnectionPoolEntry) -> None:
         def is_late() -> bool:
             deadline: float = entry.info.get("deadline", math.inf)
             return time.monotonic() > deadline
 
-        for pragma in PRAGMAS:
-            connection.execute(pragma)
-        connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
+        try:
+            for pragma in PRAGMAS:
+                connection.execute(pragma)
+            connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
+        except Exception:
+            connection.close()  # or it stays open: the pool does not know it yet
+            raise
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute", named=True)
     def set_deadline(conn: Connection, **_: object) -> None:
         conn.info["deadline"] = time.monotonic() + timeout
 
+    # Last, so that it counts none that could not be prepared.
+    _reopen_when_read_only(engine.sync_engine)
     return engine
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-AWAY = "sqlite+aiosqlite:////nowhere/tasks.db"
-"""The URL of a database that nobody can reach."""
+AWAY = f"sqlite+aiosqlite:///{__file__}"
+"""The URL of a database that nobody can use: a file that is none."""
 DURABLE = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
     "PRAGMA journal_mode": {"journal_mode": "wal"},
