@@ -9,14 +9,13 @@ import pytest
 from benchmarks.stage import SUBJECTS, Combination, Service, same_body, stage
 from conftest import Machine
 from faults.client import TASKS
-
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("taskset"), reason="it pins processes to cores"
-)
+from faults.conftest import cannot_run
 
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Service]]:
+    if sys.platform != "linux" or not shutil.which("taskset"):
+        cannot_run("taskset is missing: processes are pinned to cores")
     machine = Machine(tmp_path_factory.mktemp("bench"))
     with stage(machine, Combination("sqlite", "shared-secret")) as project:
         project.fill()
