@@ -34,7 +34,7 @@ def main() -> None:
             port=settings.port,
             workers=settings.workers,
             timeout_graceful_shutdown=settings.shutdown_seconds,
-            # The other parsers let trailers pass for headers, and headers grow without end.
+            # httptools, the usual one, takes trailers for headers, and lets headers grow.
             http="h11",
             log_config=None,
             access_log=False,

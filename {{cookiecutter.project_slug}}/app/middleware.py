@@ -271,7 +271,7 @@ def _is_json(types: Sequence[str]) -> bool:
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:
-    """The values of the headers of this name, in small letters."""
+    """The values of all headers of this name, which is given in small letters."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
