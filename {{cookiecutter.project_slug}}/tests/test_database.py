@@ -1,6 +1,7 @@
 """What is acknowledged is kept, and what fails leaves nothing behind."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -94,7 +95,8 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
 
 
 async def test_it_writes_again_when_no_such_connection_is_left(settings: Settings) -> None:
-    database = Database(settings)
+    hasty = settings.model_copy(update={"database_pool_timeout_seconds": 0.1})
+    database, threads = Database(hasty), set(threading.enumerate())
     async with database.transaction():
         await asyncio.gather(*(database.run(text(MAKE_READ_ONLY)) for _ in range(3)))
         for _ in range(4):
@@ -106,3 +108,6 @@ async def test_it_writes_again_when_no_such_connection_is_left(settings: Setting
 
     await database.run(TASK)
     await database.close()
+    for of_a_connection in set(threading.enumerate()) - threads:
+        of_a_connection.join(1)
+        assert not of_a_connection.is_alive(), "a connection is still open"

@@ -1,18 +1,21 @@
 """How the service talks to SQLite: many readers, one writer, nothing acknowledged is lost."""
 
+import asyncio
 import math
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import cast
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, event
+from sqlalchemy import Connection, DateTime, Dialect, QueuePool, event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
+from sqlalchemy.util.concurrency import await_
 
 from app.config import DatabaseSettings
 
@@ -22,7 +25,7 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
-# A file that was opened for reading alone stays so, whatever may be done with it by now.
+LOOK_EVERY = 0.005  # seconds
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
 
@@ -44,9 +47,39 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     return _create_engine(settings, settings.database_statement_timeout_seconds)
 
 
-def opener(engine: AsyncEngine, _: DatabaseSettings) -> Opener:
-    """What opens a connection for one statement, which is committed by itself."""
-    return engine.sync_engine.connect
+def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
+    """What opens a connection for one statement, which is committed by itself.
+
+    That a file was read-only when it was opened holds for all connections of the process, new ones
+    too, until the last of them is closed. So after one could not write, whoever comes next waits
+    until none is in use, and all are closed.
+    """
+    sync = engine.sync_engine
+    turn = asyncio.Lock()
+    is_due = False
+
+    @event.listens_for(sync, "handle_error")
+    def notice(error: ExceptionContext) -> None:
+        nonlocal is_due
+        if getattr(error.original_exception, "sqlite_errorcode", 0) & 0xFF in REOPEN_AFTER:
+            is_due = True
+
+    async def close_all() -> None:
+        nonlocal is_due
+        async with asyncio.timeout(settings.database_pool_timeout_seconds), turn:
+            if is_due:
+                # The pool tells nobody when it has taken one back.
+                while cast(QueuePool, sync.pool).checkedout():  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_EVERY)
+                await engine.dispose()
+                is_due = False
+
+    def connect() -> Connection:
+        if is_due:
+            await_(close_all())
+        return sync.connect()
+
+    return connect
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -85,51 +118,12 @@ def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
             deadline: float = entry.info.get("deadline", math.inf)
             return time.monotonic() > deadline
 
-        try:
-            for pragma in PRAGMAS:
-                connection.execute(pragma)
-            connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
-        except Exception:
-            connection.close()  # or it stays open: the pool does not know it yet
-            raise
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+        connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute", named=True)
     def set_deadline(conn: Connection, **_: object) -> None:
         conn.info["deadline"] = time.monotonic() + timeout
 
-    # Last, so that it counts none that could not be prepared.
-    _reopen_when_read_only(engine.sync_engine)
     return engine
-
-
-def _reopen_when_read_only(engine: Engine) -> None:
-    """Closes all connections, and opens one again after that, when one could not write.
-
-    That a file was read-only when it was opened holds for all connections of the process, new ones
-    too, until the last of them is closed.
-    """
-    opened: set[int] = set()
-    is_due = False
-
-    @event.listens_for(engine, "handle_error")
-    def notice(error: ExceptionContext) -> None:
-        nonlocal is_due
-        if getattr(error.original_exception, "sqlite_errorcode", 0) & 0xFF in REOPEN_AFTER:
-            error.is_disconnect = is_due = True
-
-    @event.listens_for(engine, "do_connect")
-    def close_first(*_: object) -> None:
-        nonlocal is_due
-        if is_due:
-            engine.pool.dispose()
-            if opened:
-                raise sqlite3.OperationalError("is not closed everywhere yet")
-            is_due = False
-
-    @event.listens_for(engine, "connect")
-    def note_opened(connection: object, _: object) -> None:
-        opened.add(id(connection))
-
-    @event.listens_for(engine, "close")
-    def note_closed(connection: object, _: object) -> None:
-        opened.discard(id(connection))
