@@ -1,5 +1,6 @@
 """The composition root: the only place that knows everybody. Nothing happens at import."""
 
+import gc
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
@@ -20,12 +20,14 @@ from app.logging import configure_logging
 from app.middleware import (
     Authentication,
     Count,
+    CrossOrigin,
     Deadline,
     ErrorBoundary,
     JsonBodies,
     RequestContext,
 )
-from app.routers import PREFIX, health, include_api
+from app.routers import health, include_api
+from app.routers.api import PREFIX
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
@@ -68,6 +70,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database.trace()
+        # What is there now stays: it need not be looked through for garbage again and again.
+        gc.collect()
+        gc.freeze()
         with draining(settings.drain_seconds, partial(setattr, app.state, "draining", True)):
             yield
         await database.close()
@@ -86,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[
             Middleware(RequestContext),
             Middleware(
-                CORSMiddleware,
+                CrossOrigin,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=ALLOWED_HEADERS,

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
@@ -82,6 +83,16 @@ class RequestContext:
                 user=state["user"].id if "user" in state else None,
                 reason=state.get("reason"),
             )
+
+
+class CrossOrigin(CORSMiddleware):
+    """CORS, at no cost to who sends no `Origin`: `Vary` is for caches, which keep no answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _header(scope, b"origin"):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class Deadline:
@@ -285,7 +296,8 @@ def _request_id(given: Sequence[str]) -> str:
 def _path(scope: Scope) -> str:
     """The path as routes know it, also where a proxy serves the service below another one."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    below: str = scope.get("root_path", "")
+    return path.removeprefix(below) if path.startswith(f"{below}/") else path
 
 
 def _route(scope: Scope) -> str | None:

@@ -19,6 +19,7 @@ from app.dependencies import current_user
 from app.errors import Unauthenticated
 from app.main import create_app
 from app.routers import include_api
+from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
 from tests.issuer import Issuer
@@ -475,13 +476,39 @@ def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> No
 
 def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> None:
     # The second lock. A request never shows it while the first one, the middleware, holds.
-    forgetful, without_middleware = APIRouter(), FastAPI()
-    forgetful.get("/forgetful")(lambda: None)
+    forgetful, without_middleware = api_router("/forgetful"), FastAPI()
+    forgetful.get("")(lambda: None)
     monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
     include_api(without_middleware)
 
     with pytest.raises(Unauthenticated):
         TestClient(without_middleware).get("/api/v1/forgetful")
+
+
+def test_a_router_that_would_be_open_to_all_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    forgetful = APIRouter(prefix="/forgetful")
+    forgetful.get("")(lambda: None)
+    monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
+
+    with pytest.raises(TypeError, match="api_router"):
+        create_app(settings)
+
+
+@pytest.mark.parametrize("root_path", ["", "/ap", "/api", "/api/v1", "/x"])
+def test_wherever_a_proxy_serves_it_strangers_are_refused_first(
+    settings: Settings, issuer: Issuer, root_path: str
+) -> None:
+    client = TestClient(create_app(settings), root_path=root_path)
+    signed = {"Authorization": f"Bearer {token(issuer)}"}
+    paths = ["/api/v1/tasks", f"{root_path}/api/v1/tasks", "/v1/tasks", "/tasks"]
+
+    reached = [path for path in paths if client.get(path, headers=signed).status_code != 404]
+
+    assert reached
+    # Not 415, which comes after it.
+    assert {client.post(path, content="x").status_code for path in reached} == {401}
 
 
 def test_a_route_outside_the_prefix_that_wants_a_user_lets_nobody_in(

@@ -1,11 +1,12 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from app.dependencies import owned
 from app.repositories.owned import Belongings
+from app.routers.api import api_router
 
-router = APIRouter(prefix="/me", tags=["me"])
+router = api_router("/me")
 
 
 @router.delete("", status_code=204, response_class=Response)

@@ -1,16 +1,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from app.database import Record
 from app.dependencies import IfMatch, owned
 from app.errors import problems
 from app.repositories.task import TaskRepository
 from app.responses import json
+from app.routers.api import api_router
 from app.schemas.task import PAGE, TASK, TaskCreate, TaskPage, TaskRead, TaskUpdate
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = api_router("/tasks")
 
 Tasks = Annotated[TaskRepository, Depends(owned(TaskRepository))]
 
@@ -18,7 +19,7 @@ Tasks = Annotated[TaskRepository, Depends(owned(TaskRepository))]
 @router.post("", status_code=201, response_model=TaskRead)
 async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Response:
     created = await tasks.create(task.model_dump())
-    headers = {"Location": f"{request.url.path}/{created['id']}", "ETag": _etag(created)}
+    headers = {"Location": f"{request.scope['path']}/{created['id']}", "ETag": _etag(created)}
     return json(TASK, created, 201, headers)
 
 
