@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+TEMPLATE = ("cookiecutter.json", "hooks", "templates", PROJECT.name)
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter")
 SECRET_FILES = (Path(".env"), Path("frontend/.env.local"))
 
@@ -53,6 +55,16 @@ def hook(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def copy_template(folder: Path, *more: str) -> None:
+    """All that rendering takes, and what else is asked for, in place of what is there."""
+    for name in (*TEMPLATE, *more):
+        if (ROOT / name).is_dir():
+            shutil.rmtree(folder / name, ignore_errors=True)
+            shutil.copytree(ROOT / name, folder / name)
+        else:
+            shutil.copy(ROOT / name, folder)
 
 
 def clean_environment() -> dict[str, str]:
@@ -126,18 +138,33 @@ class Machine:
             text=True,
         )
 
+    def git(self, folder: Path, *commands: str) -> str:
+        """What the last of the commands prints; each has to succeed."""
+        for command in commands:
+            done = self.run("git", *command.split(), cwd=folder)
+            assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     def cookiecutter(
-        self, *options: str, env: Mapping[str, str] | None = None, **answers: str
+        self,
+        *options: str,
+        template: Path | str = ROOT,
+        env: Mapping[str, str] | None = None,
+        **answers: str,
     ) -> subprocess.CompletedProcess[str]:
         """Cookiecutter's own command, asking nothing."""
         asking = () if "--replay" in options else ("--no-input",)
         given = [f"{name}={answer}" for name, answer in answers.items()]
-        return self.run(*COOKIECUTTER, ROOT, *asking, *options, *given, env=env)
+        return self.run(*COOKIECUTTER, template, *asking, *options, *given, env=env)
 
     def render(
-        self, *options: str, env: Mapping[str, str] | None = None, **answers: str
+        self,
+        *options: str,
+        template: Path | str = ROOT,
+        env: Mapping[str, str] | None = None,
+        **answers: str,
     ) -> RenderedProject:
-        done = self.cookiecutter(*options, env=env, **answers)
+        done = self.cookiecutter(*options, template=template, env=env, **answers)
         assert done.returncode == 0, done.stderr
         slug = answers.get("project_slug", "task-service")
         return RenderedProject(self.output / slug, done.stdout + done.stderr)
@@ -151,3 +178,13 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
+
+
+@pytest.fixture
+def template(machine: Machine) -> Path:
+    """A repository of its own that holds the template, with one commit."""
+    folder = machine.root / "template"
+    folder.mkdir()
+    copy_template(folder, ".gitattributes")
+    machine.git(folder, "init --quiet", "add --all", "commit --quiet --message=old")
+    return folder

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,16 +15,15 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from conftest import PROJECT, ROOT, clean_environment
+from conftest import clean_environment, copy_template
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    for name in ("hooks", "templates", PROJECT.name):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("cookiecutter.json", "Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
+    folder = tmp_path / "with spaces"
+    folder.mkdir()
+    copy_template(folder, "Makefile", "pyproject.toml")
+    return folder
 
 
 def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
