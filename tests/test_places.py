@@ -1,0 +1,46 @@
+"""The same project wherever the template comes from, and with the line ends that it needs."""
+
+from pathlib import Path
+
+import pytest
+from conftest import SECRET_FILES, Machine, RenderedProject
+
+
+def contents(project: RenderedProject) -> dict[Path, bytes]:
+    """All but the secret, which is another one in each."""
+    files = set(project.files) - set(SECRET_FILES)
+    return {file: (project.path / file).read_bytes() for file in files}
+
+
+def zip_download(machine: Machine, template: Path) -> Path:
+    machine.git(template, "archive --prefix=template-main/ --output=../main.zip HEAD")
+    return machine.root / "main.zip"
+
+
+def folder_with_spaces(machine: Machine, template: Path) -> Path:
+    return template.rename(machine.root / "a clone of mine")
+
+
+def git_that_turns_lf_into_crlf(machine: Machine, template: Path) -> str:
+    machine.git(template, "config --global core.autocrlf true")
+    return f"git+{template.as_uri()}"
+
+
+@pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_that_turns_lf_into_crlf])
+def test_the_template_renders_the_same_from(source, machine: Machine, template: Path) -> None:
+    here = contents(machine.render())
+    machine.output = machine.root / "elsewhere"
+    machine.output.mkdir()
+
+    there = contents(machine.render(template=source(machine, template)))
+
+    assert there == here
+    assert [file for file, text in there.items() if b"\r\n" in text] == []
+
+
+def test_a_project_keeps_its_line_ends_where_git_turns_lf_into_crlf(machine: Machine) -> None:
+    project = machine.render()
+    machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=first")
+    machine.git(machine.output, "clone --quiet --config core.autocrlf=true task-service clone")
+
+    assert contents(RenderedProject(machine.output / "clone")) == contents(project)
