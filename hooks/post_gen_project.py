@@ -14,7 +14,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 # What a project with this answer has no use for.
@@ -46,18 +45,6 @@ PLACEHOLDER = r"(?i)better.auth.secret|change.?(me|this)|replace.?(me|this)|your
 LINE_START = r"(?m)^[ \t]*(?:export[ \t]+)?"
 
 Answers = dict[str, str]
-
-
-def refuse_name_of_dependency(slug: str) -> None:
-    """uv takes a requirement of the project's own name for the project, and installs nothing."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    groups = project["project"]["dependencies"], *project["dependency-groups"].values()
-    for requirement in itertools.chain(*groups):
-        name = re.match(r"[\w.-]+", requirement)[0]
-        if re.sub(r"[-_.]+", "-", name).lower() == slug:
-            sys.exit(
-                f"project_slug {slug!r} refused: the project depends on a package of that name"
-            )
 
 
 def drop_unused(answers: Answers) -> None:
@@ -183,7 +170,6 @@ def next_steps(answers: Answers) -> str:
 
 
 def main(answers: Answers) -> None:
-    refuse_name_of_dependency(answers["project_slug"])
     drop_unused(answers)
     if notice := write_settings(answers):
         print(f"Note: {notice}.", file=sys.stderr)

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,33 @@ def test_a_project_has_no_file_that_its_choices_leave_unused(
     for name in {name for names in table.values() for name in names}:
         dropped = any(Path(name).is_relative_to(other) for other in unused)
         assert (project.path / name).exists() is not dropped, name
+
+
+def ruff(folder: Path, command: str) -> None:
+    # No cache: in the template's project folder it would be rendered.
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_ruff_is_content(project: RenderedProject, command: str) -> None:
+    ruff(project.path, command)
+
+
+def test_no_project_may_have_the_name_of_a_package_that_it_requires(
+    project: RenderedProject,
+) -> None:
+    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
+    extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
+    required = chain(pyproject["project"]["dependencies"], *extras.values(), *groups.values())
+
+    names = {re.match(r"[\w-]+", requirement)[0] for requirement in required}
+    assert names <= set(hook("pre_gen_project").DEPENDENCIES.split())
 
 
 def test_every_file_parses(project: RenderedProject) -> None:
@@ -176,14 +203,7 @@ def test_every_question_and_choice_is_put_in_words() -> None:
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_ruff_is_content_with_the_template(command: str) -> None:
-    # No cache: in the project folder it would be rendered.
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command.split(), "--no-cache", ROOT],
-        capture_output=True,
-        text=True,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
+    ruff(ROOT, command)
 
 
 def test_there_is_almost_no_jinja_in_the_templates_python() -> None:
