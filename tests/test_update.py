@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -192,3 +193,22 @@ def test_answers_that_cruft_keeps_are_the_questions_own(machine: Machine, templa
     kept = json.loads((project.path / ".cruft.json").read_text())["context"]["cookiecutter"]
     assert kept["better_auth_secret"] == "generate"
     assert project.secret not in json.dumps(kept)
+
+
+# Releases
+
+
+def test_the_version_is_that_of_the_newest_release() -> None:
+    headings = re.findall(r"(?m)^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text())
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    assert headings.pop(0) == "Unreleased"
+    # Until there is a release.
+    assert pyproject["project"]["version"] == [*headings, "0.0.0"][0]
+
+
+def test_each_tag_of_a_version_is_in_the_changelog(machine: Machine, history: Path) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+
+    for tag in machine.git(history, "tag --list v*").split():
+        assert f"## [{tag.removeprefix('v')}]" in changelog
