@@ -113,7 +113,7 @@ async def test_an_answer_that_comes_too_late_is_not_sent_as_well() -> None:
 
 
 def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: Issuer) -> None:
-    with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
+    with service_with(settings, issuer, request_timeout_seconds=1) as ann:
         url = ann.base_url
         head = [
             f"POST {TASKS} HTTP/1.1",
