@@ -76,12 +76,13 @@ class RenderedProject:
     path: Path
     printed: str = ""
 
-    def run(self, command: str) -> str:
+    def run(self, command: str, **environment: str) -> str:
         """What the command prints; raises an AssertionError that shows it, should it fail."""
         done = subprocess.run(
-            command.split(),
+            command,
+            shell=True,
             cwd=self.path,
-            env=clean_environment(),
+            env=clean_environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

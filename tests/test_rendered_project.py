@@ -1,33 +1,145 @@
-"""The four main combinations: each passes its own `make check`."""
+"""The four main combinations pass their own `make check`; what a README says works without make."""
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
-from itertools import product
+from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Machine
+import yaml
+from conftest import PROJECT, ROOT, Machine, RenderedProject, hook
+from servers import Server, answers, free_ports
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     # Not in pytest's folder, which each pytest that starts, a project's own among them, closes to
     # all but its user: the PostgreSQL of a project that root tests runs as another.
-    with TemporaryDirectory(prefix="rendered-") as root:
+    with TemporaryDirectory(prefix="rendered projects-") as root:
         yield Machine(Path(root))
 
 
+def python(version: str) -> str:
+    """This machine's own, which may be one that pyenv keeps; empty if there is none."""
+    name = f"python{version}"
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for found in (shutil.which(name), *kept.glob(f"{version}.*/bin/{name}")):
+        # What pyenv puts on the path is there for each version, and runs for some.
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
+            return str(found)
+    return ""
+
+
+def pythons() -> list[str]:
+    """Those of this machine that projects support, the oldest first."""
+    workflow = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text())
+    supported = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
+    return [found for version in supported if (found := python(version))] or ["python3"]
+
+
+# Each database and each way to verify meets the oldest and the newest Python; all eight would take
+# twice the time. The names are those suggested, and such as have broken templates; the folder has
+# a space in its name.
 @pytest.mark.parametrize(
-    ("database", "token_verification"),
-    [*product(("sqlite", "postgresql"), ("shared-secret", "jwks"))],
+    ("database", "token_verification", "age", "names"),
+    [
+        ("sqlite", "shared-secret", 0, {}),
+        ("sqlite", "jwks", -1, {"project_name": "名前 'x' \"y\" 🎉", "project_slug": "json"}),
+        ("postgresql", "shared-secret", -1, {"project_name": "x" * 100, "project_slug": "x" * 63}),
+        ("postgresql", "jwks", 0, {"project_name": r"a\b \u0041", "project_slug": "app"}),
+    ],
 )
 def test_a_rendered_project_passes_its_own_checks(
-    machine: Machine, database: str, token_verification: str
+    machine: Machine, database: str, token_verification: str, age: int, names: dict[str, str]
 ) -> None:
-    project = machine.render(database=database, token_verification=token_verification)
+    project = machine.render(database=database, token_verification=token_verification, **names)
 
-    printed = project.run("make check")
+    printed = project.run(f"make check PYTHON={pythons()[age]}")
 
     assert " passed" in printed
     assert not re.search(r"\d skipped", printed)
+
+
+def test_no_project_may_have_the_name_of_a_package_that_it_installs(machine: Machine) -> None:
+    project = machine.render(database="postgresql", token_verification="jwks")
+
+    project.run("make .venv/ready")
+
+    [packages] = (project.path / ".venv/lib").glob("python*/site-packages")
+    installed = {
+        re.sub(r"[-_.]+", "-", each.name).lower() for each in distributions(path=[str(packages)])
+    }
+    unlisted = installed - set(hook("pre_gen_project").DEPENDENCIES.split())
+    # A few may be new since: uv explains those.
+    assert len(unlisted) <= 5, unlisted
+
+
+# Where there is no make
+
+
+def path_without_make(folder: Path) -> str:
+    """All programs of this machine but make, and uv."""
+    places = [Path(place) for place in os.get_exec_path() if Path(place).is_dir()]
+    programs = [program for place in places for program in place.iterdir()]
+    programs += [ROOT / ".tools/bin/uv"]
+    folder.mkdir()
+    for program in programs:
+        link = folder / program.name
+        if program.name not in ("make", "gmake") and program.exists() and not link.exists():
+            link.symlink_to(program)
+    return str(folder)
+
+
+def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
+    """What the README has in place of a target of make, with the target."""
+    readme = (project.path / "README.md").read_text()
+    rows = re.findall(r"(?m)^\| `make (\w+).*\| (.*?) \|$", readme)
+    found = [
+        (target, command)
+        for target, cell in rows
+        for command in re.findall("`(.*?)`", cell)
+        if "uv run " in command
+    ]
+    if beside := re.findall("put `(.*?)` before a command that needs it", readme):
+        needs = ("run", "migrate", "migration")
+        found = [
+            (target, f"{beside[0]} {command}" if target in needs else command)
+            for target, command in found
+        ]
+    if tool == "uv":
+        return found
+    [installation] = re.findall(r"(?m)^python3 -m venv .*", readme)
+    assert "the same commands follow without `uv run`" in readme
+    return [("", installation), *((target, each.replace("uv run ", "")) for target, each in found)]
+
+
+@pytest.mark.parametrize(("database", "tool"), [("postgresql", "uv"), ("sqlite", "pip")])
+def test_the_readmes_commands_work_without_make(machine: Machine, database: str, tool: str) -> None:
+    project = machine.render(database=database)
+    path = path_without_make(machine.root / "programs")
+    path = f"{project.path}/.venv/bin:{path}" if tool == "pip" else path
+    port, database_port = free_ports(2)
+    for file in (".env", "app/config.py"):
+        text = (project.path / file).read_text()
+        (project.path / file).write_text(text.replace(":5433", f":{database_port}"))
+    url = f"http://127.0.0.1:{port}/health/ready"
+    printed = {}
+
+    for target, command in commands(project, tool):
+        if target == "run":
+            environment = {"PATH": path, "PORT": str(port)}
+            server = Server(command, project.path, lambda: answers(url), environment=environment)
+            try:
+                server.start()
+            finally:
+                server.stop()
+        else:
+            known = command.replace("…", printed.get("token", ""))
+            printed[target] = project.run(known, PATH=path).strip().splitlines()[-1]
+
+    assert " passed" in printed["test"]
+    assert "would accept this token" in printed["doctor"]
