@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from app.config import Settings
 from app.database import Database
 from app.errors import Unavailable
-from app.models import Task
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
+from tests.resource import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -27,16 +27,16 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-TASK = insert(Task).values(owner_id="ann", title="x")
+INSERT = insert(Thing).values(owner_id="ann", title="x")
 
 
 async def test_a_statement_is_durable_when_it_has_run(
     database: Database, settings: Settings
 ) -> None:
-    await database.run(TASK)
+    await database.run(INSERT)
 
     other = Database(settings)
-    assert len(await other.run(select(Task.id))) == 1
+    assert len(await other.run(select(Thing.id))) == 1
     await other.close()
 
 
@@ -53,18 +53,18 @@ async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     with pytest.raises(IntegrityError):
         await _twice_in_one_transaction(database)
 
-    assert await database.run(select(Task.id)) == []
+    assert await database.run(select(Thing.id)) == []
 
 
 async def _twice_in_one_transaction(database: Database) -> None:
-    twice = TASK.values(id=uuid4())
+    twice = INSERT.values(id=uuid4())
     async with database.transaction() as connection:
         await connection.execute(twice)
         await connection.execute(twice)
 
 
 async def test_a_mistake_in_a_statement_is_not_called_unavailable(database: Database) -> None:
-    twice = TASK.values(id=uuid4())
+    twice = INSERT.values(id=uuid4())
     await database.run(twice)
 
     with pytest.raises(IntegrityError):
@@ -78,7 +78,7 @@ async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> N
     with pytest.raises(Unavailable):
         await database.run(text(SLOW))
 
-    assert await database.run(select(Task.id)) == []
+    assert await database.run(select(Thing.id)) == []
     await database.close()
 
 
@@ -87,10 +87,10 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
     await database.run(text(MAKE_READ_ONLY))
 
     with pytest.raises(Unavailable):
-        await database.run(TASK)
+        await database.run(INSERT)
 
-    await database.run(TASK)
-    assert len(await database.run(select(Task.id))) == 1
+    await database.run(INSERT)
+    assert len(await database.run(select(Thing.id))) == 1
     await database.close()
 
 
@@ -101,12 +101,12 @@ async def test_it_writes_again_when_no_such_connection_is_left(settings: Setting
         await asyncio.gather(*(database.run(text(MAKE_READ_ONLY)) for _ in range(3)))
         for _ in range(4):
             with suppress(Unavailable):
-                await database.run(TASK)
+                await database.run(INSERT)
     for _ in range(2):
         with suppress(Unavailable):
-            await database.run(TASK)
+            await database.run(INSERT)
 
-    await database.run(TASK)
+    await database.run(INSERT)
     await database.close()
     for of_a_connection in set(threading.enumerate()) - threads:
         of_a_connection.join(1)

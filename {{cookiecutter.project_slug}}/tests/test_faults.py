@@ -22,13 +22,13 @@ from app.middleware import Deadline
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
+from tests.resource import THINGS
 from tests.test_http import is_problem
-from tests.test_tasks import TASKS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")
 
-TASK = {"title": "x"}
+THING = {"title": "x"}
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def is_unavailable(response: httpx2.Response) -> bool:
 
 
 def titles(ann: httpx2.Client) -> list[str]:
-    return [task["title"] for task in ann.get(TASKS).json()["items"]]
+    return [thing["title"] for thing in ann.get(THINGS).json()["items"]]
 
 
 def test_a_locked_database_is_unavailable_until_it_is_not(
@@ -55,8 +55,8 @@ def test_a_locked_database_is_unavailable_until_it_is_not(
 ) -> None:
     with service_with(settings, issuer, database_statement_timeout_seconds=0.2) as ann:
         with locked_database(database_url):
-            refused = ann.post(TASKS, json=TASK)
-        again = ann.post(TASKS, json=TASK)
+            refused = ann.post(THINGS, json=THING)
+        again = ann.post(THINGS, json=THING)
 
         assert is_unavailable(refused)
         assert again.status_code == 201
@@ -69,13 +69,13 @@ def test_who_waits_too_long_for_a_connection_hears_of_it(
     pool = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
     with service_with(settings, issuer, **pool) as ann, ThreadPoolExecutor() as threads:
         with locked_database(database_url):
-            calls = [threads.submit(ann.post, TASKS, json=TASK) for _ in range(5)]
+            calls = [threads.submit(ann.post, THINGS, json=THING) for _ in range(5)]
             time.sleep(0.5)
         answers = [call.result() for call in calls]
 
         assert sorted(answer.status_code for answer in answers) == [201, 503, 503, 503, 503]
         assert all(is_unavailable(answer) for answer in answers if answer.status_code == 503)
-        assert ann.post(TASKS, json=TASK).status_code == 201
+        assert ann.post(THINGS, json=THING).status_code == 201
 
 
 def test_nothing_takes_longer_than_the_deadline(
@@ -83,7 +83,7 @@ def test_nothing_takes_longer_than_the_deadline(
 ) -> None:
     with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
         with locked_database(database_url):
-            late = ann.post(TASKS, json=TASK)
+            late = ann.post(THINGS, json=THING)
         on_the_same_connection = ann.get("/health/live")
 
         assert is_unavailable(late)
@@ -116,7 +116,7 @@ def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: I
     with service_with(settings, issuer, request_timeout_seconds=1) as ann:
         url = ann.base_url
         head = [
-            f"POST {TASKS} HTTP/1.1",
+            f"POST {THINGS} HTTP/1.1",
             f"Host: {url.host}",
             f"Authorization: {ann.headers['Authorization']}",
             "Content-Type: application/json",
@@ -135,11 +135,11 @@ def test_a_database_that_is_not_migrated_yet_is_unavailable(
 ) -> None:
     with service_with(settings, issuer) as ann:
         alembic.command.downgrade(alembic_config, "base")
-        before = ann.post(TASKS, json=TASK)
+        before = ann.post(THINGS, json=THING)
         alembic.command.upgrade(alembic_config, "head")
 
         assert is_unavailable(before)
-        assert ann.post(TASKS, json=TASK).status_code == 201
+        assert ann.post(THINGS, json=THING).status_code == 201
 
 
 def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) -> None:
@@ -147,7 +147,7 @@ def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) 
         service_with(settings, issuer, database_url=SecretStr(AWAY)) as ann,
         capture_logs() as logged,
     ):
-        answer = ann.get(TASKS)
+        answer = ann.get(THINGS)
 
     assert is_unavailable(answer)
     assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}

@@ -1,5 +1,6 @@
 """The OpenAPI document: what it promises holds, for every operation there is or will be."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from app.config import PROJECT
 from tests.issuer import Issuer
+from tests.resource import THINGS
 from tests.tokens import token
 
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}
@@ -51,12 +53,12 @@ def test_what_is_closed_says_so(document: dict[str, Any]) -> None:
 def test_operations_have_short_names_for_generated_clients(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for _, _, operation in operations(document)}
 
-    assert names >= {"create_task", "list_tasks", "get_task", "update_task", "delete_task"}
     assert names >= {"delete_me", "live", "ready"}
+    assert not [name for name in names if "api" in name or len(name) > 30]
 
 
 def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
-    update = document["paths"]["/api/v1/tasks/{id}"]["patch"]["responses"]
+    update = document["paths"][THINGS + "/{id}"]["patch"]["responses"]
 
     assert update.keys() == {
         *("200", "400", "401", "404", "405", "412", "413", "415", "422", "429", "503")
@@ -69,12 +71,15 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
 def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: str) -> None:
     known = ["--header", f"Authorization: Bearer {token(issuer)}"] if who == "signed in" else []
 
+    # Nothing of ours runs in that process, and counting lines in it has made it hang.
+    uncounted = {name: os.environ[name] for name in os.environ if not name.startswith("COVERAGE_")}
+
     found = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{service}/openapi.json"),
             *("--checks", "all", "--max-examples", "15", "--no-color", *known),
         ],
-        cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False,
+        cwd=PROJECT, env=uncounted, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
     assert found.returncode == 0, found.stdout

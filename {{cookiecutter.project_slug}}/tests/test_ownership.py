@@ -7,12 +7,16 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
+from app.models import Base
 from app.security.verifier import User
-from tests.test_tasks import TASKS, create
+from tests.resource import THINGS, create
 
 # A resource with its own calls gets a line here: where it is created, and the body that does.
-RESOURCES = [(TASKS, {"title": "Ann's"})]
+RESOURCES = [
+    ("/api/v1/tasks", {"title": "Ann's"}),
+]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource[0])
@@ -23,6 +27,24 @@ def anns(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
     before = ann.get(url).json()
     yield url
     assert ann.get(url).json() == before
+
+
+def test_every_resource_is_in_the_table(client: httpx2.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+
+    found = {path.removesuffix("/{id}") for path in paths if path.endswith("/{id}")}
+
+    assert found == {collection for collection, _ in RESOURCES}
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
+def test_every_key_and_index_begins_with_the_owner(table: Table) -> None:
+    first = [key.columns.keys()[0] for key in table.indexes]
+    for key in table.constraints:
+        if isinstance(key, PrimaryKeyConstraint | UniqueConstraint):
+            first.append(key.columns.keys()[0])
+
+    assert {*first} == {"owner_id"}
 
 
 def without_request_id(response: httpx2.Response) -> tuple[int, Any, dict[str, str]]:
@@ -52,9 +74,9 @@ def test_what_is_somebody_elses_looks_like_what_is_missing(
 def test_no_spelling_of_an_id_reaches_what_is_somebody_elses(
     anns: str, bob: httpx2.Client, spell: Any
 ) -> None:
-    collection, _, task_id = anns.rpartition("/")
+    collection, _, thing_id = anns.rpartition("/")
 
-    assert bob.get(f"{collection}/{spell(task_id)}").status_code == 404
+    assert bob.get(f"{collection}/{spell(thing_id)}").status_code == 404
 
 
 def test_a_list_holds_only_what_is_ones_own(anns: str, bob: httpx2.Client) -> None:
@@ -67,9 +89,9 @@ def test_a_cursor_of_somebody_else_is_only_a_position(
     bobs = create(bob)
     for _ in range(3):
         create(ann)
-    cursor = ann.get(TASKS, params={"limit": 1}).json()["next_cursor"]
+    cursor = ann.get(THINGS, params={"limit": 1}).json()["next_cursor"]
 
-    page = bob.get(TASKS, params={"cursor": cursor}).json()
+    page = bob.get(THINGS, params={"cursor": cursor}).json()
 
     assert page == {"items": [bobs], "next_cursor": None}
 
@@ -82,7 +104,7 @@ def test_erasing_oneself_erases_nobody_else(bob: httpx2.Client) -> None:
     response = bob.delete("/api/v1/me")
 
     assert (response.status_code, response.content) == (204, b"")
-    assert bob.get(TASKS).json()["items"] == []
+    assert bob.get(THINGS).json()["items"] == []
     assert bob.delete("/api/v1/me").status_code == 204
 
 
@@ -106,7 +128,7 @@ def test_only_the_token_says_who_is_calling(
 
 
 def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
-    url = f"{TASKS}/{create(ann)['id']}"
+    url = f"{THINGS}/{create(ann)['id']}"
 
     with ThreadPoolExecutor(20) as pool:
         statuses = list(pool.map(lambda _: ann.delete(url).status_code, range(20)))
@@ -118,14 +140,14 @@ def test_parallel_calls_of_two_people_never_mix(ann: httpx2.Client, bob: httpx2.
     def create_and_list(number: int) -> bool:
         name, person = ("ann", ann) if number % 2 else ("bob", bob)
         create(person, title=name)
-        return {task["title"] for task in person.get(TASKS).json()["items"]} == {name}
+        return {thing["title"] for thing in person.get(THINGS).json()["items"]} == {name}
 
     with ThreadPoolExecutor(10) as pool:
         assert all(pool.map(create_and_list, range(50)))
 
 
 def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> None:
-    url = f"{TASKS}/{create(ann)['id']}"
+    url = f"{THINGS}/{create(ann)['id']}"
 
     def change(number: int) -> int:
         headers = {"If-Match": '"1"'}

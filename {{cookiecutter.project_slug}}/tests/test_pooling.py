@@ -5,7 +5,7 @@ from sqlalchemy import insert, select, text
 
 from app.config import Settings
 from app.database import Database
-from app.models import Task
+from tests.resource import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -13,11 +13,11 @@ PREPARED = text("SELECT name FROM pg_prepared_statements")
 
 
 async def prepared_by_writing(settings: Settings, transaction_pooling: bool) -> list[str]:
-    """The names of the statements that the server has to know after a task was written and read."""
+    """The names of the statements that the server has to know after a row was written and read."""
     changes = {"database_pool_size": 1, "database_transaction_pooling": transaction_pooling}
     database = Database(settings.model_copy(update=changes))
-    await database.run(insert(Task).values(owner_id="ann", title="x"))
-    assert len(await database.run(select(Task.title))) == 1
+    await database.run(insert(Thing).values(owner_id="ann", title="x"))
+    assert len(await database.run(select(Thing.title))) == 1
     names = [row["name"] for row in await database.run(PREPARED)]
     await database.close()
     return names
@@ -35,5 +35,5 @@ async def test_a_statement_behind_a_pooler_is_committed(settings: Settings) -> N
     await prepared_by_writing(settings, transaction_pooling=True)
 
     database = Database(settings)
-    assert len(await database.run(select(Task.id))) == 1
+    assert len(await database.run(select(Thing.id))) == 1
     await database.close()

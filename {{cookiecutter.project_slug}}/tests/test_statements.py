@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import Engine, event, insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import Task
 from tests.conftest import SignIn
 from tests.database import BY_PRIMARY_KEY, plans_of
-from tests.test_tasks import TASKS, create
+from tests.resource import FLAG, THINGS, Thing, create
 
 OWNER = "ann-the-owner"
 
@@ -33,19 +32,19 @@ def run_by_the_service() -> Iterator[list[tuple[str, Any]]]:
 
 
 def use_everything(ann: httpx2.Client) -> None:
-    task = create(ann)
+    thing = create(ann)
     create(ann)
-    here, etag = f"{TASKS}/{task['id']}", {"If-Match": '"1"'}
-    cursor = ann.get(TASKS, params={"limit": 1}).json()["next_cursor"]
-    for query in ({}, {"cursor": cursor}, {"completed": True}, {"cursor": cursor, "completed": 0}):
-        assert ann.get(TASKS, params=query).status_code == 200
+    here, etag = f"{THINGS}/{thing['id']}", {"If-Match": '"1"'}
+    cursor = ann.get(THINGS, params={"limit": 1}).json()["next_cursor"]
+    for query in ({}, {"cursor": cursor}, FLAG, {"cursor": cursor} | FLAG):
+        assert ann.get(THINGS, params=query).status_code == 200
     assert ann.get(here).status_code == 200
-    assert ann.patch(here, json={"completed": True}, headers=etag).status_code == 200
-    assert ann.patch(here, json={"title": "x", "description": "y"}).status_code == 200
+    assert ann.patch(here, json=FLAG, headers=etag).status_code == 200
+    assert ann.patch(here, json={"title": "x"} | FLAG).status_code == 200
     assert ann.patch(here, json={"title": "z"}, headers=etag).status_code == 412
     assert ann.delete(here, headers=etag).status_code == 412
     assert ann.delete(here).status_code == 204
-    assert ann.get(f"{TASKS}/{uuid4()}").status_code == 404
+    assert ann.get(f"{THINGS}/{uuid4()}").status_code == 404
     assert ann.delete("/api/v1/me").status_code == 204
 
 
@@ -66,11 +65,13 @@ async def test_each_statement_finds_its_rows_by_the_primary_key(
     others = [{"owner_id": f"user {n % 100}", "title": "x"} for n in range(5_000)]
     engine = create_async_engine(database_url)
     async with engine.begin() as connection:
-        await connection.execute(insert(Task), others)
+        await connection.execute(insert(Thing), others)
     await engine.dispose()
     run_by_the_service.clear()
     use_everything(sign_in(OWNER))
-    read = {one: values for one, values in run_by_the_service if not one.startswith("INSERT")}
+    # A table that is empty may well be read whole, so those of the filled one alone.
+    here = [one for one in run_by_the_service if Thing.__tablename__ in one[0]]
+    read = {one: values for one, values in here if not one.startswith("INSERT")}
 
     plans = await plans_of(database_url, read)
     assert len(plans) > 8

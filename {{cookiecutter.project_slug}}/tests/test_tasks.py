@@ -16,6 +16,15 @@ def create(client: httpx2.Client, **fields: object) -> dict[str, object]:
     return task
 
 
+def test_the_calls_have_short_names_for_generated_clients(client: httpx2.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+
+    calls = [*paths[TASKS].values(), *paths[TASKS + "/{id}"].values()]
+
+    names = {call["operationId"] for call in calls}
+    assert names == {"create_task", "list_tasks", "get_task", "update_task", "delete_task"}
+
+
 def test_a_created_task_has_its_defaults(ann: httpx2.Client) -> None:
     task = create(ann, title="Buy milk")
 

