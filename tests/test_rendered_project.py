@@ -1,4 +1,4 @@
-"""The four main combinations pass their own `make check`; what a README says works without make."""
+"""Rendered projects pass their own checks, and do what their pages say."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -60,8 +61,11 @@ def test_a_rendered_project_passes_its_own_checks(
 
     printed = project.run(f"make check PYTHON={pythons()[age]}")
 
-    assert " passed" in printed
-    assert not re.search(r"\d skipped", printed)
+    assert all_passed(printed)
+
+
+def all_passed(printed: str) -> bool:
+    return " passed" in printed and not re.search(r"\d (skipped|failed)", printed)
 
 
 def test_no_project_may_have_the_name_of_a_package_that_it_installs(machine: Machine) -> None:
@@ -143,3 +147,44 @@ def test_the_readmes_commands_work_without_make(machine: Machine, database: str,
 
     assert " passed" in printed["test"]
     assert "would accept this token" in printed["doctor"]
+
+
+# What its pages lead to
+
+
+def follow(project: RenderedProject, section: str, checks: str) -> str:
+    """Do what the section tells, block by block and nothing else; returns what that prints."""
+    page = (project.path / "docs/adding-a-resource.md").read_text()
+    [text] = re.findall(rf"(?ms)^## {section}$(.*?)(?=^## |\Z)", page)
+    blocks = re.findall(r"(?ms)^```(sh|diff)\n(.*?)^```$", text)
+    commands = [
+        block if kind == "sh" else f"git apply <<'END'\n{block}END\n" for kind, block in blocks
+    ]
+    assert commands[-1].endswith("make format check\n")
+    script = project.path.parent / "script"
+    script.write_text("".join(commands).replace("make format check", f"make format {checks}"))
+    return project.run(f"sh -eu {quote(str(script))}")
+
+
+@pytest.mark.parametrize(("database", "checks"), [("sqlite", "check"), ("postgresql", "test")])
+def test_a_second_resource_takes_what_its_page_tells_and_then_tasks_can_go(
+    machine: Machine, database: str, checks: str
+) -> None:
+    project = machine.render(database=database, frontend="none")
+    [port] = free_ports(1)
+    for file in (project.path / ".env", project.path / "app/config.py"):
+        file.write_text(file.read_text().replace(":5433", f":{port}"))
+
+    added = follow(project, "A second resource", checks)
+    with_both = project.run("make openapi")
+    removed = follow(project, "Without tasks", checks)
+    with_notes = project.run("make openapi")
+
+    assert all_passed(added)
+    assert '"/api/v1/notes/{id}"' in with_both
+    assert '"/api/v1/tasks/{id}"' in with_both
+    for file in (project.path / "app").glob("*/note.py"):
+        assert "owner_id" not in file.read_text()
+    assert all_passed(removed)
+    assert '"/api/v1/notes/{id}"' in with_notes
+    assert "task" not in with_notes.partition('"paths"')[2].lower()
