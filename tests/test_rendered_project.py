@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
@@ -188,3 +189,40 @@ def test_a_second_resource_takes_what_its_page_tells_and_then_tasks_can_go(
     assert all_passed(removed)
     assert '"/api/v1/notes/{id}"' in with_notes
     assert "task" not in with_notes.partition('"paths"')[2].lower()
+
+
+@pytest.mark.parametrize(
+    ("database", "token_verification", "frontend"),
+    [("sqlite", "shared-secret", "nextjs"), ("postgresql", "jwks", "none")],
+)
+def test_commits_pass_the_hooks_unless_there_is_a_secret_in_them(
+    machine: Machine, database: str, token_verification: str, frontend: str
+) -> None:
+    project = machine.render(
+        database=database, token_verification=token_verification, frontend=frontend
+    )
+    project.run("make .venv/ready")
+    secret = project.secret if frontend == "nextjs" else "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0"
+    leaks = {
+        ".env": f"BETTER_AUTH_SECRET={secret}\n",
+        "compose.yaml": f"x:\n  BETTER_AUTH_SECRET: {secret}\n",
+        "tests/test_leak.py": f'TOKEN = "{secret}"\n',
+        "key.pem": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n",
+    }
+    pre_commit = (sys.executable, "-m", "pre_commit", "run")
+    for command in ("init --quiet", "add --all"):
+        machine.run("git", *command.split(), cwd=project.path)
+
+    fresh = machine.run(*pre_commit, "--all-files", cwd=project.path)
+    refused = []
+    for file, leak in leaks.items():
+        (project.path / file).write_text(leak)
+        machine.run("git", "add", "--force", file, cwd=project.path)
+        refused.append(machine.run(*pre_commit, "secrets", "--files", file, cwd=project.path))
+
+    assert fresh.returncode == 0, fresh.stdout + fresh.stderr
+    assert fresh.stdout.count("Passed") == 4
+    for done, file in zip(refused, leaks, strict=True):
+        assert f"Location:    {file}:" in done.stdout
+        assert done.returncode == 1
+        assert secret not in done.stdout + done.stderr

@@ -56,7 +56,7 @@ def test_a_port_is_one(issuer: Issuer, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:3000/", "localhost:3000", "ftp://x", "http://user:pw@x", "http://"]
+    "url", ["http://localhost:3000/", "localhost:3000", "ftp://x", "http://user:@x", "http://"]
 )
 def test_an_issuer_is_a_url_without_a_final_slash(issuer: Issuer, url: str) -> None:
     assert "better_auth_url: Value error, must " in rule(issuer, better_auth_url=url)
@@ -75,7 +75,8 @@ def test_a_rate_is_requests_in_a_time(issuer: Issuer, rate: str) -> None:
 @pytest.mark.parametrize("url", ["localhost:6379", "http://x", "memcached://x"])
 def test_requests_are_counted_in_memory_or_in_redis(issuer: Issuer, url: str) -> None:
     assert "must be memory://, or a redis://" in rule(issuer, rate_limit_storage_url=url)
-    load(issuer, rate_limit="100/minute", rate_limit_storage_url="rediss://user:pw@host:6380/1")
+    with_password = "rediss://user:pw@host:6380/1"  # pragma: allowlist secret
+    load(issuer, rate_limit="100/minute", rate_limit_storage_url=with_password)
 
 
 @pytest.mark.parametrize(
