@@ -16,23 +16,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What a project with this answer has no use for.
+# What a project with this answer to the question has no use for.
 UNUSED = {
-    "sqlite": [
-        "deploy/kubernetes/horizontalpodautoscaler.yaml",
-        "deploy/kubernetes/migration.yaml",
-        "deploy/kubernetes/poddisruptionbudget.yaml",
-        "frontend/lib/database-postgresql.ts",
-        "scripts/postgres.py",
-        "tests/test_pooling.py",
-    ],
-    "postgresql": [
-        "deploy/kubernetes/persistentvolumeclaim.yaml",
-        "frontend/lib/database-sqlite.ts",
-    ],
-    "shared-secret": ["frontend/lib/tokens-jwks.ts"],
-    "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
-    "none": [".github/workflows/frontend.yml", "frontend"],
+    "database": {
+        "sqlite": [
+            "deploy/kubernetes/horizontalpodautoscaler.yaml",
+            "deploy/kubernetes/migration.yaml",
+            "deploy/kubernetes/poddisruptionbudget.yaml",
+            "frontend/lib/database-postgresql.ts",
+            "scripts/postgres.py",
+            "tests/test_pooling.py",
+        ],
+        "postgresql": [
+            "deploy/kubernetes/persistentvolumeclaim.yaml",
+            "frontend/lib/database-sqlite.ts",
+        ],
+    },
+    "token_verification": {
+        "shared-secret": ["frontend/lib/tokens-jwks.ts"],
+        "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
+    },
+    "frontend": {"none": [".github/workflows/frontend.yml", "frontend"]},
 }
 
 SERVICE_ENV = Path(".env")
@@ -49,8 +53,8 @@ Answers = dict[str, str]
 
 def drop_unused(answers: Answers) -> None:
     """Remove what the answers leave unused, and the folders that are empty then."""
-    chosen = answers["database"], answers["token_verification"], answers["frontend"]
-    for path in (Path(name) for choice in chosen for name in UNUSED.get(choice, [])):
+    unused = [name for asked, files in UNUSED.items() for name in files.get(answers[asked], [])]
+    for path in map(Path, unused):
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)

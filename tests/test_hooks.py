@@ -16,19 +16,22 @@ SHORT_SECRET = GOOD_SECRET[:31]
 SERVICE_ENV, FRONTEND_ENV = SECRET_FILES
 
 
+VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
+CHOICES = {
+    name: offered
+    for name, offered in VARIABLES.items()
+    if isinstance(offered, list) and not name.startswith("_")
+}
+
 pre_gen = hook("pre_gen_project")
 post_gen = hook("post_gen_project")
 
 
 def answers(**changes: str) -> dict[str, str]:
-    defaults = {
+    defaults = {name: offered[0] for name, offered in CHOICES.items()} | {
         "project_name": "Task Service",
         "project_slug": "task-service",
         "description": "Tasks.",
-        "database": "sqlite",
-        "token_verification": "shared-secret",
-        "better_auth_secret": "generate",
-        "frontend": "nextjs",
         "__database_url": "sqlite+aiosqlite:///tasks.db",
     }
     return defaults | changes
@@ -124,14 +127,10 @@ def test_a_description_may_be_empty() -> None:
     assert pre_gen.refusals(answers(description="")) == []
 
 
-@pytest.mark.parametrize(
-    "question", ["database", "token_verification", "better_auth_secret", "frontend"]
-)
+@pytest.mark.parametrize("question", CHOICES)
 def test_refuses_a_choice_that_nobody_offers(question: str) -> None:
-    offered = json.loads((ROOT / "cookiecutter.json").read_text())[question]
-
     assert pre_gen.refusals(answers(**{question: "other"})) == [
-        f"{question} 'other' refused: one of {', '.join(offered)}"
+        f"{question} 'other' refused: one of {', '.join(CHOICES[question])}"
     ]
 
 
@@ -148,7 +147,10 @@ def test_reports_every_broken_rule_at_once() -> None:
 # Unused files
 
 
-@pytest.mark.parametrize("name", [name for names in post_gen.UNUSED.values() for name in names])
+@pytest.mark.parametrize(
+    "name",
+    [name for files in post_gen.UNUSED.values() for names in files.values() for name in names],
+)
 def test_the_table_of_unused_files_names_what_there_is(name: str) -> None:
     assert (PROJECT / name).exists()
 
@@ -156,7 +158,11 @@ def test_the_table_of_unused_files_names_what_there_is(name: str) -> None:
 def test_removes_unused_files_and_the_folders_left_empty(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(post_gen, "UNUSED", {"sqlite": ["a/b/only.py", "c/one.py"], "none": ["d"]})
+    monkeypatch.setattr(
+        post_gen,
+        "UNUSED",
+        {"database": {"sqlite": ["a/b/only.py", "c/one.py"]}, "frontend": {"none": ["d"]}},
+    )
     for name in ["a/b/only.py", "c/one.py", "c/two.py", "d/e/three.py"]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()

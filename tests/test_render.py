@@ -82,9 +82,9 @@ def test_a_project_has_no_file_that_its_choices_leave_unused(
     project: RenderedProject, combination: dict[str, str]
 ) -> None:
     table = hook("post_gen_project").UNUSED
-    unused = {name for choice in combination.values() for name in table.get(choice, [])}
+    unused = {name for asked, files in table.items() for name in files.get(combination[asked], [])}
 
-    for name in {name for names in table.values() for name in names}:
+    for name in {name for files in table.values() for names in files.values() for name in names}:
         dropped = any(Path(name).is_relative_to(other) for other in unused)
         assert (project.path / name).exists() is not dropped, name
 
