@@ -156,6 +156,12 @@ def test_the_next_steps_are_commands_of_the_project(project: RenderedProject) ->
     assert set(targets) <= set(re.findall(r"(?m)^(\w+):", (project.path / "Makefile").read_text()))
 
 
+def test_help_lists_every_command_of_the_project(project: RenderedProject) -> None:
+    targets = re.findall(r"(?m)^([a-z]+):", (project.path / "Makefile").read_text())
+
+    assert re.findall(r"(?m)^  make (\w+)  .*\w", project.run("make")) == targets
+
+
 @pytest.mark.parametrize("combination", [COMBINATIONS[0], COMBINATIONS[-2]])
 @pytest.mark.parametrize("text", AWKWARD_TEXTS)
 def test_awkward_names_come_out_as_they_went_in(
