@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PORT ?= 8000
 UV ?= $(or $(shell command -v uv),.tools/bin/uv)
 DEMO = demo/task-service
+# To standard error: what a command prints is for the next one to read.
+SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
@@ -45,14 +47,15 @@ clean: ## Remove what these commands made, the demo and its tasks too
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml | python $(UV)
-	@echo "Installing the template's tools into .venv" >&2
-	@$(UV) sync --quiet --python $(PYTHON) || { echo "The tools could not be installed: is there a network?" >&2; exit 1; }
+	@$(SAY) "Installing the template's tools into .venv (may take a minute)"
+	@$(UV) sync --quiet --python $(PYTHON) || { $(SAY) "The tools could not be installed: is there a network?"; exit 1; }
 	@touch $@
 
 .tools/bin/uv: | python
-	@echo "Installing uv into .tools" >&2
-	@$(PYTHON) -m venv .tools || { echo "Python's venv module does not work here: is python3-venv installed?" >&2; exit 1; }
-	@.tools/bin/pip install -qq --disable-pip-version-check uv || { echo "uv could not be installed: is there a network?" >&2; exit 1; }
+	@$(SAY) "Installing uv into .tools"
+	@$(PYTHON) -m venv --clear .tools || { $(SAY) "Python's venv module does not work here: is python3-venv installed?"; exit 1; }
+	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: is there a network?"; exit 1; }
 
 python:
-	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@{ test "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \
+		{ $(SAY) "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }

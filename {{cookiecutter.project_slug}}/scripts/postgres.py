@@ -43,6 +43,7 @@ def running_server() -> Iterator[None]:
     """Starts the server, makes its files the first time, and stops it in the end."""
     if is_taken():
         raise SystemExit(f"Port {PORT} is taken: stop what listens there, or set DATABASE_URL")
+    print(f"Starting PostgreSQL on port {PORT}, in {DATA.name}/", file=sys.stderr, flush=True)
     server = get_server(DATA, start=False)
     server.ensure_pgdata_inited()
     # In a session of its own, so that Ctrl-C ends the command first and the database after it.
