@@ -92,13 +92,18 @@ def checked(secret: str) -> str:
     return secret
 
 
+def is_thrown_away(answers: Answers) -> bool:
+    """Whether this is one of the two that `cruft update` renders, only to compare them."""
+    return (
+        "_commit" in answers and Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
+    )
+
+
 def new_secret(answers: Answers) -> str:
     """A secret from where the answers say; empty where none was given and nobody can be asked."""
     if answers["better_auth_secret"] == "generate":
         return secrets.token_urlsafe(48)
-    # `cruft update` renders into folders that it throws away, twice: nobody is asked there.
-    scratch = Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
-    if "_commit" in answers and scratch:
+    if is_thrown_away(answers):
         return ""
     if given := os.environ.get(SECRET):
         return checked(given)
@@ -153,8 +158,6 @@ def write_settings(answers: Answers) -> str:
     for path, wanted in settings(answers, secret).items():
         write(path, completed(texts[path], wanted))
 
-    if needed and not secret:
-        return f"{SECRET} is empty: fill it in, nothing starts without it"
     if kept and not needed:
         return f"{SECRET} was taken out of {SERVICE_ENV}: nothing in this project needs it"
     given = os.environ.get(SECRET, "") if answers["better_auth_secret"] == "provide" else ""
@@ -163,21 +166,60 @@ def write_settings(answers: Answers) -> str:
     return ""
 
 
+def without_secret() -> list[str]:
+    """The settings files that want a secret and have none."""
+    files = [path for path in (SERVICE_ENV, FRONTEND_ENV) if path.exists()]
+    texts = {str(path): path.read_text("latin-1") for path in files}
+    return [path for path, text in texts.items() if SECRET in values(text) and not secret_in(text)]
+
+
 def next_steps(answers: Answers) -> str:
-    """What to do now, with paths as they are inside the project."""
-    steps = [f"make run      # serves the API on {API_URL}", "make test     # runs its tests"]
-    if answers["token_verification"] == "shared-secret":
-        steps.insert(1, "make token    # prints a token to try the API with")
+    """What to do now and what for, with paths as they are inside the project."""
+    name, shared = f"{Path.cwd().name}/", answers["token_verification"] == "shared-secret"
+    if files := without_secret():
+        where = " and ".join(files)
+        return listed(
+            f"{name} is ready but for {SECRET}, empty in {where}. Fill it in:",
+            {"openssl rand -base64 32": "prints a good one" + ", for both" * (len(files) > 1)},
+        )
+    with_database = "PostgreSQL and " if answers["database"] == "postgresql" else ""
+    steps = {"make run": f"{with_database}the API, on {API_URL}"}
+    if shared:
+        steps["make token"] = "in another terminal: a token to try it with"
+    steps["make test"] = "its tests"
     if answers["frontend"] == "nextjs":
-        steps.append("cd frontend && npm install && npm run dev    # signs people in")
-    return "\n    ".join([f"{Path.cwd().name}/ is ready. In it:", *steps])
+        frontend = "cd frontend && npm install && npm run dev"
+        return listed(f"{name} is ready. In it:", {**steps, frontend: f"pages, on {FRONTEND_URL}"})
+    own = {"BETTER_AUTH_URL": f"where it is, if not on {FRONTEND_URL}"}
+    if shared:
+        own[SECRET] = "what it signs with: the same there and here"
+    else:
+        own["JWKS_URL"] = "where its keys are, if not there under /api/auth/jwks"
+    here = f"And for your Better Auth, in {SERVICE_ENV} (its side: docs/authentication.md):"
+    return listed(f"{name} is ready. In it:", steps) + "\n" + listed(here, own)
+
+
+def listed(heading: str, steps: dict[str, str]) -> str:
+    width = max(map(len, steps))
+    return "\n".join([heading, *(f"    {do:{width}}  # {why}" for do, why in steps.items())])
+
+
+def on_terminal(text: str) -> str:
+    """The text with its steps in bold and what they are for faint."""
+    return re.sub(r"(?m)^(    .*)(  # .*)$", "\x1b[1m\\1\x1b[m\x1b[2m\\2\x1b[m", text)
 
 
 def main(answers: Answers) -> None:
     drop_unused(answers)
-    if notice := write_settings(answers):
+    notice = write_settings(answers)
+    if is_thrown_away(answers):
+        return
+    if notice:
         print(f"Note: {notice}.", file=sys.stderr)
-    print(next_steps(answers))
+    steps = next_steps(answers)
+    # NO_COLOR as on no-color.org.
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps)
 
 
 if __name__ == "__main__":

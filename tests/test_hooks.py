@@ -232,12 +232,9 @@ def test_a_refused_secret_leaves_existing_settings_alone(
     assert SERVICE_ENV.read_text() == before
 
 
-def test_without_a_secret_and_a_terminal_the_line_is_empty_and_a_notice_says_so(
-    project: Path,
-) -> None:
-    notice = post_gen.write_settings(answers(better_auth_secret="provide"))
+def test_without_a_secret_and_a_terminal_the_line_is_empty(project: Path) -> None:
+    assert post_gen.write_settings(answers(better_auth_secret="provide")) == ""
 
-    assert notice.startswith("BETTER_AUTH_SECRET is empty: fill it in")
     assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == ""
     assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == ""
 
@@ -444,19 +441,74 @@ def test_says_so_when_a_secret_has_no_place_any_more(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "offered"),
+    ("changes", "steps"),
     [
-        ({}, {"make token", "npm run dev"}),
-        ({"token_verification": "jwks"}, {"npm run dev"}),
-        ({"frontend": "none"}, {"make token"}),
-        ({"token_verification": "jwks", "frontend": "none"}, set()),
+        ({}, ["make run", "make token", "make test", "cd frontend && npm install && npm run dev"]),
+        ({"token_verification": "jwks"}, ["make run", "make test", "cd frontend && npm install"]),
+        (
+            {"frontend": "none"},
+            ["make run", "make token", "make test", "BETTER_AUTH_URL", "BETTER_AUTH_SECRET"],
+        ),
+        (
+            {"token_verification": "jwks", "frontend": "none"},
+            ["make run", "make test", "BETTER_AUTH_URL", "JWKS_URL"],
+        ),
     ],
 )
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_next_steps_are_those_of_the_choices(
-    project: Path, changes: Mapping[str, str], offered: set[str]
+    project: Path, changes: Mapping[str, str], steps: list[str], database: str
 ) -> None:
-    text = post_gen.next_steps(answers(**changes))
+    chosen = answers(database=database, **changes)
+    post_gen.write_settings(chosen)
 
-    assert {step for step in ("make token", "npm run dev") if step in text} == offered
-    assert "make run" in text
+    text = post_gen.next_steps(chosen)
+
+    lines = [line for line in text.splitlines() if line.startswith("    ")]
+    assert len(lines) == len(steps)
+    for line, step in zip(lines, steps, strict=True):
+        assert line.startswith(f"    {step}")
+    assert ("PostgreSQL" in text) is (database == "postgresql")
+    assert ("docs/authentication.md" in text) is ("BETTER_AUTH_URL" in text)
     assert str(project) not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "files"),
+    [
+        ({}, ".env and frontend/.env.local"),
+        ({"frontend": "none"}, ".env"),
+        ({"token_verification": "jwks"}, "frontend/.env.local"),
+    ],
+)
+def test_an_empty_secret_leaves_one_next_step(
+    project: Path, changes: Mapping[str, str], files: str
+) -> None:
+    chosen = answers(better_auth_secret="provide", **changes)
+    post_gen.write_settings(chosen)
+
+    [heading, step] = post_gen.next_steps(chosen).splitlines()
+
+    assert heading.endswith(f"but for BETTER_AUTH_SECRET, empty in {files}. Fill it in:")
+    assert step.startswith("    openssl rand -base64 32")
+
+
+def test_next_steps_show_no_secret(project: Path) -> None:
+    post_gen.write_settings(answers())
+    secret = settings(SERVICE_ENV)["BETTER_AUTH_SECRET"]
+
+    assert secret not in post_gen.next_steps(answers())
+
+
+def test_a_cruft_update_prints_no_next_steps_of_what_it_throws_away(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "pyproject.toml").write_text("project.dependencies = []\ndependency-groups = {}")
+    monkeypatch.setattr("tempfile.tempdir", str(project.parent.parent))
+
+    post_gen.main(answers(better_auth_secret="provide", _commit="0" * 40))
+    assert capsys.readouterr() == ("", "")
+
+    post_gen.main(answers())
+    assert "is ready" in capsys.readouterr().out

@@ -1,14 +1,10 @@
 """Where the secret goes when Cookiecutter itself runs: into its two files, and nowhere else."""
 
-import os
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
+from terminal import Terminal
 
 SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
@@ -177,32 +173,11 @@ def on_a_terminal(
     machine: Machine, command: list[str], dialogue: list[tuple[str, str]]
 ) -> tuple[int, str]:
     """Run the command on a terminal of its own, where each reply waits for its question."""
-    in_a_terminal = (
-        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", in_a_terminal, *command],
-        cwd=machine.output,
-        env=machine.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    seen, answered = "", 0
-    deadline = time.monotonic() + 60
-    questions = iter([*dialogue, ("", "")])
-    question, reply = next(questions)
-    while select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-        if not (data := os.read(process.stdout.fileno(), 4096)):
-            break
-        seen += data.decode()
-        if question and question in seen[answered:]:
-            answered = len(seen)
-            os.write(process.stdin.fileno(), f"{reply}\n".encode())
-            question, reply = next(questions)
-    process.stdin.close()
-    process.stdout.close()
-    return process.wait(timeout=10), seen
+    terminal = Terminal(command, machine.output, machine.environment)
+    for question, reply in dialogue:
+        terminal.wait_for(question)
+        terminal.type(reply)
+    return terminal.end(), terminal.seen
 
 
 def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Machine) -> None:
