@@ -10,10 +10,10 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults demo bench sizes workers clean python
+.PHONY: help test faults demo bench sizes workers recording clean python
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the template's tests, those of rendered projects among them
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal \
@@ -42,6 +42,9 @@ sizes: .venv/ready ## Measure what calls cost with a thousand and with five mill
 
 workers: .venv/ready ## Measure how many requests 1, 2 and 4 workers answer (needs wrk)
 	@PYTHONPATH=tests .venv/bin/python -m scaling.workers
+
+recording: .venv/ready ## Record anew the way from the template to a first task, which the README shows
+	@PYTHONPATH=tests .venv/bin/python -m recording
 
 clean: ## Remove what these commands made, the demo and its tasks too
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache

@@ -1,0 +1,65 @@
+"""The picture in the README shows what is asked, said and typed today. If not: `make recording`."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT, Machine, RenderedProject
+from recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+
+PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
+
+
+@pytest.fixture
+def project(machine: Machine) -> RenderedProject:
+    return machine.render(project_name=ANSWERS[0], project_slug="shopping-list")
+
+
+def squeezed(text: str) -> str:
+    """Without blanks, since the picture breaks lines."""
+    return re.sub(r"\s", "", text)
+
+
+def assert_shows(*lines: str) -> None:
+    """The picture has all these, in this order."""
+    shown = squeezed(text_of(PICTURE.read_text()))
+    for line in lines:
+        _, found, shown = shown.partition(squeezed(line))
+        assert found, f"not in the picture, or not there: {line}"
+
+
+def test_it_shows_every_question_and_choice() -> None:
+    words = [
+        line
+        for asked in PROMPTS.values()
+        for line in (asked.values() if isinstance(asked, dict) else [asked])
+    ]
+
+    assert_shows(SCAFFOLD, *words)
+
+
+def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
+    next_steps = project.printed.splitlines()
+    assert next_steps[0] == "shopping-list/ is ready. In it:"
+    make_says = re.findall(r'\$\(SAY\) "(Installing .*?)"', (project.path / "Makefile").read_text())
+    assert len(make_says) == 2
+
+    assert_shows(
+        *next_steps,
+        "cd shopping-list && make run",
+        *reversed(make_says),
+        "running on http://127.0.0.1:8000",
+        *first_task(project.path),
+        '"title":"Buy milk","description":null,"completed":false,"version":1',
+    )
+
+
+def test_it_shows_no_token_and_nothing_of_the_machine_it_was_made_on() -> None:
+    shown = squeezed(text_of(PICTURE.read_text()))
+
+    assert not re.search(r"eyJ|/tmp|/home|/root", shown)
+    assert "url(http" not in PICTURE.read_text()
+
+
+def test_the_readme_starts_as_the_picture_does() -> None:
+    assert f"$ {SCAFFOLD}\n" in (ROOT / "README.md").read_text()
