@@ -1,0 +1,110 @@
+"""What people read, of the template and of a project: pictures, words and links are true."""
+
+import re
+import tomllib
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Machine, RenderedProject
+
+CHOICES = [
+    {"database": "sqlite", "token_verification": "shared-secret", "frontend": "nextjs"},
+    {"database": "postgresql", "token_verification": "jwks", "frontend": "none"},
+]
+
+
+@pytest.fixture(params=CHOICES, ids=lambda chosen: "-".join(chosen.values()))
+def project(request: pytest.FixtureRequest, machine: Machine) -> RenderedProject:
+    return machine.render(**request.param)
+
+
+@pytest.fixture
+def layers(project: RenderedProject) -> list[list[str]]:
+    """The modules of each layer, as import-linter holds them."""
+    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
+    [contract] = [
+        contract
+        for contract in pyproject["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    ]
+    return [re.findall(r"app\.(\w+)", layer) for layer in contract["layers"]]
+
+
+def test_the_picture_of_the_layers_is_that_of_the_import_contract(layers: list[list[str]]) -> None:
+    picture = (ROOT / "docs" / "layers.svg").read_text()
+    modules = re.findall(r'class="module" x="\d+" y="(\d+)">(\w+)<', picture)
+
+    rows = [[name for _, name in row] for _, row in groupby(modules, key=lambda module: module[0])]
+    assert rows == layers
+
+
+def test_a_projects_readme_lists_the_layers_of_the_import_contract(
+    project: RenderedProject, layers: list[list[str]]
+) -> None:
+    readme = (project.path / "README.md").read_text()
+    listed: list[list[str]] = []
+    for number, name in re.findall(r"(?m)^  (\d| )  (\w+)(?:\.py|/) ", readme):
+        if number.strip():
+            assert int(number) == len(listed) + 1
+            listed.append([])
+        listed[-1].append(name)
+
+    assert listed == layers
+
+
+def test_each_module_has_its_layer(project: RenderedProject, layers: list[list[str]]) -> None:
+    modules = {path.stem for path in (project.path / "app").iterdir()} - {"__init__"}
+
+    assert {name for layer in layers for name in layer} == modules
+
+
+def test_each_word_of_the_glossary_is_in_the_code(project: RenderedProject) -> None:
+    code = "".join(
+        path.read_text() for folder in ("app", "migrations") for path in python_in(project, folder)
+    )
+    glossary = (project.path / "docs" / "glossary.md").read_text()
+    places = re.findall(r"(?m)^\| [\w, ]+ \|.*\| (.*) \|$", glossary)[1:]
+    names = re.findall(r"`(\w+)`", " ".join(places))
+
+    assert len(names) > 20
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+
+
+def python_in(project: RenderedProject, folder: str) -> list[Path]:
+    return sorted((project.path / folder).rglob("*.py"))
+
+
+def broken_links(folder: Path, files: list[Path]) -> list[str]:
+    """The links to files that are not there, and to headings that are not in them."""
+    broken = []
+    for file in files:
+        for link in re.findall(r"\]\(([^)\s]+)\)", (folder / file).read_text()):
+            path, _, heading = link.partition("#")
+            target = (folder / file).parent / path if path else folder / file
+            if re.match(r"https?:", link) or (target.exists() and heading in headings(target)):
+                continue
+            broken.append(f"{file}: {link}")
+    return broken
+
+
+def headings(file: Path) -> set[str]:
+    """What links may name behind a #, no heading at all among it."""
+    if file.suffix != ".md":
+        return {""}
+    titles = re.findall(r"(?m)^#+ (.*)", file.read_text())
+    return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
+
+
+def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> None:
+    pages = [file for file in project.files if file.suffix == ".md"]
+
+    assert len(pages) >= 7
+    assert broken_links(project.path, pages) == []
+
+
+def test_each_link_of_the_template_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+
+    assert len(pages) >= 12
+    assert broken_links(ROOT, [page.relative_to(ROOT) for page in pages]) == []
