@@ -14,5 +14,12 @@ export const database = new Pool({
 database.on("error", (error) => console.error("A database connection was lost:", error.message));
 
 export async function prepareDatabase(): Promise<void> {
-  await database.query("CREATE SCHEMA IF NOT EXISTS auth");
+  try {
+    await database.query("CREATE SCHEMA IF NOT EXISTS auth");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") throw error;
+    throw new Error(
+      "nothing answers at DATABASE_URL: `make run` in the folder above starts a server for development",
+    );
+  }
 }
