@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from benchmarks.stage import SUBJECTS, Combination, Service, same_body, stage
-from conftest import Machine
+from conftest import Machine, cannot_run
 from faults.client import TASKS
-from faults.conftest import cannot_run
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from conftest import Machine, clean_environment, copy_template
+from conftest import Machine, cannot_run, clean_environment, copy_template
 
 
 @pytest.fixture
@@ -163,8 +164,9 @@ def test_a_token_is_printed_alone_though_much_was_installed_for_it(
     assert done.stderr == "Installing dependencies into .venv (may take a minute)\n"
 
 
-@pytest.mark.skipif(not shutil.which("npm"), reason="needs Node")
 def test_the_frontend_is_not_installed_by_a_node_that_is_too_old(machine: Machine) -> None:
+    if not shutil.which("npm"):
+        cannot_run("npm is missing")
     frontend = machine.render().path / "frontend"
     package = json.loads((frontend / "package.json").read_text())
     asked = {"engines": {"node": package["engines"]["node"].replace("20", "2000")}}

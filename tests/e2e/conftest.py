@@ -1,6 +1,5 @@
 """End to end: rendered projects, served, with the real Better Auth and in a real browser."""
 
-import os
 import re
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from conftest import cannot_run
 
 from e2e.stack import COMBINATIONS, Stack, running
 from e2e.workshop import Workshop
@@ -41,8 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _tools() -> None:
     if missing():
-        # CI must not pass for want of them.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing())
+        cannot_run(missing())
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from conftest import Machine, RenderedProject
+from conftest import Machine, RenderedProject, cannot_run
 
 from faults.client import numbers
 from faults.databases import Database, PostgresServer, SqliteFile
@@ -42,11 +42,6 @@ def missing() -> list[str]:
     if not sys.platform.startswith("linux"):
         lacks.append("they read /proc, as Linux has it")
     return lacks
-
-
-def cannot_run(reason: str) -> None:
-    """CI must not pass for want of it."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from conftest import cannot_run
 
 from faults.client import Answer, codes, numbers
-from faults.conftest import Figures, Serve, cannot_run, on_postgresql, on_sqlite
+from faults.conftest import Figures, Serve, on_postgresql, on_sqlite
 from faults.databases import Database, PostgresServer, SqliteFile
 from faults.problems import assert_unavailable
 from faults.service import RECOVERY, Service

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from conftest import cannot_run
 from servers import Server, free_ports
 
 from faults.client import TASKS
-from faults.conftest import Serve, cannot_run, on_sqlite
+from faults.conftest import Serve, on_sqlite
 from faults.service import Service
 
 

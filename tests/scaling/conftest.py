@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Machine, RenderedProject
-from faults.conftest import cannot_run, figures, pytest_terminal_summary  # noqa: F401 - fixtures
+from conftest import Machine, RenderedProject, cannot_run
+from faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
 from faults.databases import PostgresDatabase, PostgresServer
 from faults.issuer import KeySet
 
