@@ -36,7 +36,7 @@ def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
     return bind
 
 
-async def if_match(request: Request) -> Versions:
+def if_match(request: Request) -> Versions:
     """The versions named in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
 
     Weak, foreign and malformed tags match no version. Not a parameter in the OpenAPI document,
@@ -47,9 +47,6 @@ async def if_match(request: Request) -> Versions:
         return None
     if not re.fullmatch(rf"{TAG}(\s*,\s*{TAG})*", header):
         return frozenset()
-    # Exactly as `_tagged` writes them, and no more digits than the column holds.
+    # Exactly as `_etag` of a router writes them, and no more digits than the column holds.
     versions = [re.fullmatch(r'"([1-9][0-9]{0,8})"', tag) for tag in re.findall(TAG, header)]
     return frozenset(int(version[1]) for version in versions[:MAX_TAGS] if version)
-
-
-IfMatch = Annotated[Versions, Depends(if_match)]

@@ -70,9 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database.trace()
-        # What is there now stays: it need not be looked through for garbage again and again.
+        # What is there by now stays, and what a request makes is gone with it: looking for garbage
+        # every 700 objects, as Python does by itself, takes 4 % of the time.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         with draining(settings.drain_seconds, partial(setattr, app.state, "draining", True)):
             yield
         await database.close()

@@ -89,8 +89,8 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
     with pytest.raises(Unavailable):
         await database.run(INSERT)
 
-    await database.run(INSERT)
-    assert len(await database.run(select(Thing.id))) == 1
+    await asyncio.gather(*(database.run(INSERT) for _ in range(2)))
+    assert len(await database.run(select(Thing.id))) == 2
     await database.close()
 
 

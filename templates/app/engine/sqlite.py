@@ -67,12 +67,13 @@ def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
     async def close_all() -> None:
         nonlocal is_due
         async with asyncio.timeout(settings.database_pool_timeout_seconds), turn:
-            if is_due:
-                # The pool tells nobody when it has taken one back.
-                while cast(QueuePool, sync.pool).checkedout():  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_EVERY)
-                await engine.dispose()
-                is_due = False
+            if not is_due:
+                return  # somebody else has closed them meanwhile
+            # The pool tells nobody when it has taken one back.
+            while cast(QueuePool, sync.pool).checkedout():  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_EVERY)
+            await engine.dispose()
+            is_due = False
 
     def connect() -> Connection:
         if is_due:

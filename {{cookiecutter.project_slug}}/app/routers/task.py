@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 
 from app.database import Record
-from app.dependencies import IfMatch, owned
+from app.dependencies import if_match, owned
 from app.errors import problems
 from app.repositories.task import TaskRepository
 from app.responses import json
@@ -42,16 +42,16 @@ async def get_task(id: UUID, tasks: Tasks) -> Response:
 
 
 @router.patch("/{id}", response_model=TaskRead, responses=problems(404, 412))
-async def update_task(id: UUID, changes: TaskUpdate, tasks: Tasks, if_match: IfMatch) -> Response:
+async def update_task(id: UUID, changes: TaskUpdate, tasks: Tasks, request: Request) -> Response:
     """Change what is named; with the ETag in `If-Match`, only if it is still that version."""
-    task = await tasks.update(id, changes.model_dump(), if_match)
+    task = await tasks.update(id, changes.model_dump(), if_match(request))
     return json(TASK, task, headers={"ETag": _etag(task)})
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 412))
-async def delete_task(id: UUID, tasks: Tasks, if_match: IfMatch) -> None:
+async def delete_task(id: UUID, tasks: Tasks, request: Request) -> None:
     """With the ETag in `If-Match`, only if it is still that version."""
-    await tasks.delete(id, if_match)
+    await tasks.delete(id, if_match(request))
 
 
 def _etag(task: Record) -> str:
