@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, ROOT, SECRET_FILES, Machine, RenderedProject, hook
+from conftest import PROJECT, ROOT, SECRET_FILES, Machine, RenderedProject, cannot_run, hook
 
 VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
 QUESTIONS = {name: answer for name, answer in VARIABLES.items() if not name.startswith("_")}
@@ -210,6 +210,20 @@ def test_every_question_and_choice_is_put_in_words() -> None:
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_ruff_is_content_with_the_template(command: str) -> None:
     ruff(ROOT, command)
+
+
+def test_the_hooks_of_commits_are_content_with_the_template() -> None:
+    if not (ROOT / ".git").exists():
+        cannot_run("pre-commit reads a repository")
+    done = subprocess.run(
+        [sys.executable, "-m", "pre_commit", "run", "--all-files"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Passed") == 3
 
 
 def test_there_is_almost_no_jinja_in_the_templates_python() -> None:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).parents[1]
+UNSET = "is not set: it belongs in .env, or in the environment"
 
 
 class ConfigurationError(Exception):
@@ -88,7 +89,8 @@ class _Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False)[0]
-            variable, rule = str(first["loc"][0]).upper(), first["msg"]
+            variable = str(first["loc"][0]).upper()
+            rule = UNSET if first["type"] == "missing" else first["msg"]
             raise ConfigurationError(f"{variable}: {rule.removeprefix('Value error, ')}") from None
 
 
