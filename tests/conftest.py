@@ -37,6 +37,7 @@ FOREIGN = (
     "OTEL_",
     "PORT",
     "PYTEST_",
+    "PYTHONPATH",
     "RATE_LIMIT",
     "REQUEST_",
     "SHUTDOWN_",

@@ -15,7 +15,7 @@ from app.config import Settings
 from app.database import Database
 from app.errors import Unavailable
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
-from tests.resource import Thing
+from tests.things import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 

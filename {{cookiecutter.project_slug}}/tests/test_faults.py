@@ -22,8 +22,8 @@ from app.middleware import Deadline
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
-from tests.resource import THINGS
 from tests.test_http import is_problem
+from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")

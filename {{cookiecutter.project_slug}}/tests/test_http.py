@@ -23,7 +23,7 @@ from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
 from tests.issuer import Issuer
-from tests.resource import THINGS, Thing, create
+from tests.things import THINGS, Thing, create
 from tests.tokens import token
 
 ORIGIN = "http://localhost:3000"

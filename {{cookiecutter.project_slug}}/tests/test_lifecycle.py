@@ -23,7 +23,7 @@ from app.errors import EXIT_UNAVAILABLE
 from tests.conftest import NO_TLS
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
-from tests.resource import THINGS
+from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from app.logging import configure_logging
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
-from tests.resource import THINGS
+from tests.things import THINGS
 from tests.tokens import token
 
 

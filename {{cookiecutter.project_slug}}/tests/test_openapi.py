@@ -12,7 +12,7 @@ import pytest
 
 from app.config import PROJECT
 from tests.issuer import Issuer
-from tests.resource import THINGS
+from tests.things import THINGS
 from tests.tokens import token
 
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}

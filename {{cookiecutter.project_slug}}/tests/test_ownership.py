@@ -11,7 +11,7 @@ from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
 from app.models import Base
 from app.security.verifier import User
-from tests.resource import THINGS, create
+from tests.things import THINGS, create
 
 # A resource with its own calls gets a line here: where it is created, and the body that does.
 RESOURCES = [

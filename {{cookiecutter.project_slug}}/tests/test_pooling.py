@@ -5,7 +5,7 @@ from sqlalchemy import insert, select, text
 
 from app.config import Settings
 from app.database import Database
-from tests.resource import Thing
+from tests.things import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 

@@ -13,8 +13,8 @@ from app.config import Settings
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
-from tests.resource import THINGS
 from tests.test_http import is_problem
+from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.conftest import SignIn
 from tests.database import BY_PRIMARY_KEY, plans_of
-from tests.resource import FLAG, THINGS, Thing, create
+from tests.things import FLAG, THINGS, Thing, create
 
 OWNER = "ann-the-owner"
 

@@ -13,8 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from app.config import Settings
 from tests.database import locked_database
 from tests.issuer import Issuer
-from tests.resource import THINGS, Thing
 from tests.test_lifecycle import running
+from tests.things import THINGS, Thing
 from tests.tokens import token
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.issuer import Issuer
-from tests.resource import THINGS
+from tests.things import THINGS
 from tests.tokens import sign
 
 TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_text())
