@@ -159,7 +159,8 @@ def test_the_next_steps_are_commands_of_the_project(project: RenderedProject) ->
 def test_help_lists_every_command_of_the_project(project: RenderedProject) -> None:
     targets = re.findall(r"(?m)^([a-z]+):", (project.path / "Makefile").read_text())
 
-    assert re.findall(r"(?m)^  make (\w+)  .*\w", project.run("make")) == targets
+    listed = re.findall(r"(?m)^  make (\w+)  .*\w", project.run("make"))
+    assert listed == [target for target in targets if target != "python"]
 
 
 @pytest.mark.parametrize("combination", [COMBINATIONS[0], COMBINATIONS[-2]])

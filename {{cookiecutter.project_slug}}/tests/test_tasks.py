@@ -35,6 +35,7 @@ def test_a_created_task_has_its_defaults(ann: httpx2.Client) -> None:
     assert task["completed"] is False
     assert task["version"] == 1
     assert str(task["created_at"]).endswith("Z")
+    assert task["updated_at"] == task["created_at"]
     assert timedelta(0) <= datetime.now(UTC) - created_at < timedelta(minutes=1)
 
 

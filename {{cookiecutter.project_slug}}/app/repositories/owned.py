@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, bindparam, delete, insert, select, update
 
-from app.database import Base, Database, OwnedBase, Record
+from app.database import Base, Database, OwnedBase, Record, now
 from app.errors import NotFound, PreconditionFailed
 from app.security.verifier import User
 
@@ -34,7 +34,8 @@ class OwnedRepository(Owned):
     model: ClassVar[type[OwnedBase]]
 
     async def create(self, values: Mapping[str, Any]) -> Record:
-        [row] = await self._run(_insert(self.model), values)
+        at = now()
+        [row] = await self._run(_insert(self.model), {"created_at": at, "updated_at": at, **values})
         return row
 
     async def get(self, id: UUID) -> Record:
