@@ -13,5 +13,5 @@ def include_api(app: FastAPI) -> None:
     for router in ROUTERS:
         if not all(isinstance(route, RouteForUsers) for route in router.routes):
             raise TypeError(f"a router of the API comes from api_router, not {router.prefix!r}")
-        # Not by include_router, which matches each path twice; and before /docs, for few ask that.
-        app.router.routes[:0] = router.routes
+    # Not by include_router, which matches each path twice; and before /docs, for few ask that.
+    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
