@@ -16,6 +16,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.database_url import normalized
+
 PROJECT = Path(__file__).parents[1]
 UNSET = "is not set: it belongs in .env, or in the environment"
 
@@ -97,7 +99,9 @@ class _Settings(BaseSettings):
 class DatabaseSettings(_Settings):
     """What migrations need: they run without the service's secret."""
 
-    database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
+    database_url: SecretStr = Field(
+        SecretStr("{{ cookiecutter.__database_url }}"), validate_default=True
+    )
     # jinja: if cookiecutter.database == "postgresql"
     database_transaction_pooling: bool = False
     # jinja: endif
@@ -107,12 +111,8 @@ class DatabaseSettings(_Settings):
 
     @field_validator("database_url")
     @classmethod
-    def _with_driver(cls, value: SecretStr) -> SecretStr:
-        driver, _, _ = cls.model_fields["database_url"].default.get_secret_value().partition(":")
-        scheme, separator, rest = value.get_secret_value().partition("://")
-        if not separator or scheme not in (driver, driver.split("+")[0]):
-            raise ValueError(f"must be a {driver}:// URL")
-        return SecretStr(f"{driver}://{rest}")
+    def _is_usable(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(normalized(value.get_secret_value(), PROJECT))
 
 
 class Settings(DatabaseSettings):

