@@ -99,9 +99,7 @@ class _Settings(BaseSettings):
 class DatabaseSettings(_Settings):
     """What migrations need: they run without the service's secret."""
 
-    database_url: SecretStr = Field(
-        SecretStr("{{ cookiecutter.__database_url }}"), validate_default=True
-    )
+    database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
     # jinja: if cookiecutter.database == "postgresql"
     database_transaction_pooling: bool = False
     # jinja: endif

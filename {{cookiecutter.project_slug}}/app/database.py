@@ -138,5 +138,7 @@ def faults() -> Iterator[None]:
         # asyncpg lets refused and timed-out connections through as OSError. A missing table is
         # ProgrammingError to one database and OperationalError to the other; migrating mends it.
         cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = f"{type(cause).__name__}: {cause}".partition("\n")[0]
+        # PostgreSQL names the privilege that a role lacks to connect in the detail alone.
+        said = (f"{type(cause).__name__}: {cause}", getattr(cause, "detail", None) or "")
+        reason = " ".join(text.partition("\n")[0] for text in said).strip()
         raise Unavailable(f"database: {reason}") from error

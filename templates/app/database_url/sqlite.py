@@ -27,7 +27,7 @@ def database_file(url: str, folder: Path) -> Path:
         named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
         raise ValueError(f"{named} is not supported: remove everything from the question mark on")
     if not path.startswith("/"):
-        raise ValueError("must have three slashes before a relative path, and four before a full one")
+        raise ValueError("must have three slashes before a relative path, four before a full one")
     name = _decoded(path.removeprefix("/"))
     if name in ("", ":memory:"):
         raise ValueError("must name a file: connections do not share a database in memory")
