@@ -198,7 +198,7 @@ def test_what_containers_keep_is_in_volumes(
 
     assert {volume.split(":")[0] for volume in mounted} == compose["volumes"].keys()
     if "postgres" in services:
-        assert urls == {"postgresql+asyncpg://postgres@postgres/postgres"}
+        assert urls == {"postgresql://postgres@postgres/postgres"}
     else:
         assert urls == {Dockerfile(project.path / "Dockerfile").variables["DATABASE_URL"]}
         assert services["api"]["volumes"] == services["migrate"]["volumes"] == ["tasks:/data"]

@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import Base
 from scripts.postgres import running_server
+from tests.engines import engine_for
 
-AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
+AWAY = "postgresql://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
 DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
 """What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
@@ -37,7 +38,7 @@ BY_PRIMARY_KEY = " pk_"
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     """How the database goes about each statement, given its parameters."""
-    engine = create_async_engine(url)
+    engine = engine_for(url)
     async with engine.connect() as connection:
         await connection.exec_driver_sql("ANALYZE")  # it knows then how many rows there are
         explained = {
@@ -51,7 +52,7 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
     """Within the block nobody else can write."""
-    engine = create_async_engine(url)
+    engine = engine_for(url)
 
     async def lock() -> AsyncConnection:
         connection = await engine.connect()
