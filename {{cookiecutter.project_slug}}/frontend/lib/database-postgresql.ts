@@ -1,15 +1,16 @@
+import type { BetterAuthOptions } from "better-auth";
 import type { getMigrations } from "better-auth/db/migration";
 import { Kysely, PostgresDialect, sql } from "kysely";
 import { Client, type ClientConfig, Pool, type PoolClient } from "pg";
 import { building, variable } from "./env";
-import { parsePostgresUrl, type Route } from "./postgresql-url";
+import { parsePostgresUrl, type Route, storedPassword } from "./postgresql-url";
 
 const isIdentifier = (value: string) => /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/.test(value);
 const identifier = "must be a name of lower-case letters, digits and underscores, not pg_…";
 const schemaName = building ? "auth" : variable("AUTH_SCHEMA", isIdentifier, identifier, "auth");
 
 const isSet = (value: string) => value !== "";
-const { routes, shuffled, requiresChannelBinding, ...settings } = parsePostgresUrl(
+const { routes, shuffled, requiresChannelBinding, passfile, ...settings } = parsePostgresUrl(
   building ? "postgresql://unused" : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
 );
 
@@ -25,8 +26,11 @@ class Connection extends Client {
       password: () => {
         if (requiresChannelBinding && !offered)
           throw new Error("the server has no channel binding");
-        if (settings.password === undefined) throw new Error("the server asks for a password");
-        return settings.password;
+        const host = this.host.startsWith("/") ? "localhost" : this.host;
+        const key = [host, `${this.port}`, settings.database, settings.user];
+        const password = settings.password ?? storedPassword(passfile, key);
+        if (!password) throw new Error("the server asks for a password");
+        return password;
       },
     });
     const internals = this as unknown as {
@@ -140,6 +144,8 @@ export const database = {
   transaction: true,
 };
 
+type Plan = Awaited<ReturnType<typeof getMigrations>>;
+
 /** What this role may do with the schema. */
 interface Access {
   role: string;
@@ -153,81 +159,85 @@ interface Access {
 const LOCK = 0x61757468; // Any number that all who migrate agree on.
 
 /**
- * Makes or changes the tables that `plan` finds missing, all of them or none; returns how many.
- *
+ * Makes or changes the tables that these options need, all of them or none; returns how many.
  * Where nothing is missing, the right to read and write rows is enough.
  */
-export async function migrate(
-  plan: (options: typeof database) => ReturnType<typeof getMigrations>,
-): Promise<{ made: number; changed: number }> {
+export async function migrate(options: BetterAuthOptions) {
+  // Not at the top, which the app loads too.
+  const { getAuthTables } = await import("better-auth/db");
+  const { getMigrations } = await import("better-auth/db/migration");
+  const tables = Object.values(getAuthTables(options)).map(({ modelName }) => modelName);
   try {
     return await database.db.transaction().execute(async (db) => {
       await sql`SELECT pg_advisory_xact_lock(${LOCK})`.execute(db);
-      const { rows } = await sql<Access>`
-        SELECT current_user AS role, current_database() AS database,
-          has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchema",
-          oid IS NOT NULL AS "schemaIsThere",
-          has_schema_privilege(oid, 'USAGE') AS "mayUse",
-          has_schema_privilege(oid, 'CREATE') AS "mayCreate"
-        FROM (SELECT 1) AS one LEFT JOIN pg_namespace ON nspname = ${schemaName}`.execute(db);
-      const access = rows[0] as Access;
+      const access = await readAccess(db);
       await prepareSchema(access, db);
-
-      const { toBeCreated, toBeAdded, toBeAddedIndexes, compileMigrations } = await plan({
-        ...database,
-        db,
-      });
-      const stranger = toBeAdded.find(({ fields }) => "createdAt" in fields);
-      if (stranger) {
-        throw new Error(
-          `the table ${stranger.table} in the schema ${schemaName} is not Better Auth's: set AUTH_SCHEMA`,
-        );
-      }
-      if (toBeCreated.length + toBeAdded.length + toBeAddedIndexes.length) {
-        if (access.schemaIsThere && !access.mayCreate) {
-          throw missing(access.role, "CREATE", `schema ${schemaName}`);
-        }
-        // Not its own runMigrations: that creates the schema in any case, and so needs the right to.
-        const statements = await compileMigrations();
-        await sql.raw(statements.replace(/^create schema [^;]*;/, "")).execute(db);
-      }
-      await checkTables(access.role, db);
-      return { made: toBeCreated.length, changed: toBeAdded.length };
+      const plan = await getMigrations({ ...options, database: { ...database, db } });
+      await run(plan, access, db);
+      await checkRights(access.role, tables, db);
+      return { made: plan.toBeCreated.length, changed: plan.toBeAdded.length };
     });
   } catch (error) {
-    throw error instanceof Error && "severity" in error
-      ? new Error(`DATABASE_URL cannot be used: ${reason(error)}`)
-      : error;
+    // `severity` is on errors that the server reports.
+    if (!(error instanceof Error && "severity" in error)) throw error;
+    throw new Error(`DATABASE_URL cannot be used: ${reason(error)}`);
   }
+}
+
+async function readAccess(db: Kysely<unknown>): Promise<Access> {
+  const { rows } = await sql<Access>`
+    SELECT current_user AS role, current_database() AS database,
+      has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchema",
+      oid IS NOT NULL AS "schemaIsThere",
+      has_schema_privilege(oid, 'USAGE') AS "mayUse",
+      has_schema_privilege(oid, 'CREATE') AS "mayCreate"
+    FROM (SELECT 1) AS one LEFT JOIN pg_namespace ON nspname = ${schemaName}`.execute(db);
+  return rows[0] as Access;
 }
 
 async function prepareSchema(access: Access, db: Kysely<unknown>): Promise<void> {
-  if (access.schemaIsThere && !access.mayUse) {
-    throw missing(access.role, "USAGE", `schema ${schemaName}`);
+  if (access.schemaIsThere) {
+    if (!access.mayUse) throw lacking(access.role, "USAGE", `schema ${schemaName}`);
+  } else {
+    if (!access.mayCreateSchema) {
+      throw lacking(access.role, "CREATE", `database ${access.database}`, ` or make ${schemaName}`);
+    }
+    await db.schema.createSchema(schemaName).execute();
   }
-  if (access.schemaIsThere) return;
-  if (!access.mayCreateSchema) {
-    throw missing(
-      access.role,
-      "CREATE",
-      `database ${access.database}`,
-      `, to make the schema ${schemaName}`,
-    );
-  }
-  await db.schema.createSchema(schemaName).execute();
 }
 
-async function checkTables(role: string, db: Kysely<unknown>): Promise<void> {
+async function run(
+  { toBeCreated, toBeAdded, toBeAddedIndexes, compileMigrations }: Plan,
+  access: Access,
+  db: Kysely<unknown>,
+): Promise<void> {
+  // Each table of Better Auth has this column from the beginning.
+  const stranger = toBeAdded.find(({ fields }) => "createdAt" in fields);
+  if (stranger) {
+    const table = `${schemaName}.${stranger.table}`;
+    throw new Error(`AUTH_SCHEMA must be another schema: the table ${table} is not Better Auth's`);
+  }
+  if (access.schemaIsThere && !access.mayCreate && toBeCreated.length + toBeAddedIndexes.length) {
+    throw lacking(access.role, "CREATE", `schema ${schemaName}`);
+  }
+  if (toBeCreated.length + toBeAdded.length + toBeAddedIndexes.length === 0) return;
+  // Not Better Auth's runMigrations: it always creates the schema, which takes a right to do so
+  // even where the schema exists.
+  const statements = await compileMigrations();
+  await sql.raw(statements.replace(/^create schema [^;]*;/, "")).execute(db);
+}
+
+async function checkRights(role: string, tables: string[], db: Kysely<unknown>): Promise<void> {
   const { rows } = await sql<{ name: string; privilege: string }>`
     SELECT relname AS name, privilege
     FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-    WHERE relnamespace = ${schemaName}::regnamespace AND relkind IN ('r', 'p')
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schemaName}) AND relname = ANY(${tables})
       AND NOT has_table_privilege(pg_class.oid, privilege)`.execute(db);
-  if (rows[0]) throw missing(role, rows[0].privilege, `table ${schemaName}.${rows[0].name}`);
+  if (rows[0]) throw lacking(role, rows[0].privilege, `table ${schemaName}.${rows[0].name}`);
 }
 
-function missing(role: string, privilege: string, object: string, purpose = ""): Error {
+function lacking(role: string, privilege: string, object: string, other = ""): Error {
   return new Error(
-    `the role ${role} in DATABASE_URL lacks the privilege ${privilege} on ${object}${purpose}`,
+    `the role ${role} in DATABASE_URL lacks the privilege ${privilege} on ${object}: grant it${other}, or set AUTH_SCHEMA`,
   );
 }

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
-import { join } from "node:path";
-import { type ConnectionOptions, createSecureContext, type SecureVersion } from "node:tls";
+import { join, resolve } from "node:path";
+import tls, { type ConnectionOptions, type SecureVersion } from "node:tls";
 
 /** One way to reach one server: a host with TLS, or without it. */
 export interface Route {
@@ -15,10 +15,13 @@ export interface Route {
 export interface Target {
   /** In the order to try them. */
   routes: Route[];
+  /** Begin with any of them. */
   shuffled: boolean;
   user: string;
   password: string | undefined;
+  passfile: string | undefined;
   database: string;
+  max: number;
   requiresChannelBinding: boolean;
   sslnegotiation: "postgres" | "direct";
   connectionTimeoutMillis: number;
@@ -31,16 +34,18 @@ export interface Target {
 const URL_PARTS =
   /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
 const HOST_AND_PORT = /^(\[[^\]]+\]|[^:[\]]*)(?::(\d*))?$/;
+const PASSFILE_LINE =
+  /^((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):(.*)$/;
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const TLS_VERSIONS: SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 const ROLES = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
 
-// Parameters that change nothing here: those of Kerberos, which is never used, details of
-// keepalives that Node cannot set, and what vendors append for Prisma, node-postgres and SQLAlchemy.
+// Parameters that change nothing here: of Kerberos, which is never used, details of keepalives that
+// Node cannot set, and what vendors append for other drivers and poolers.
 const IGNORED = new Set(
   `gssdelegation gsslib krbsrvname sslcompression keepalives_interval keepalives_count
-   tcp_user_timeout pgbouncer connection_limit pool_timeout uselibpqcompat supa
-   statement_cache_size prepared_statement_cache_size prepared_statements`.split(/\s+/),
+   tcp_user_timeout pgbouncer uselibpqcompat supa statement_cache_size
+   prepared_statement_cache_size prepared_statements`.split(/\s+/),
 );
 // Parameters with only some values that mean what happens here anyway.
 const FIXED: Record<string, RegExp> = {
@@ -63,6 +68,10 @@ function refusal(rule: string): Error {
  * `channel_binding`, `connect_timeout` and `target_session_attrs`.
  */
 export function parsePostgresUrl(url: string): Target {
+  // Before any message that could show a part of a password that was not encoded.
+  if (/[\s#]|@.*@|:\/\/.*[/?].*@/.test(url)) {
+    raise("needs blanks, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
+  }
   const [, user, password, hosts = "", database, query] =
     URL_PARTS.exec(url) ?? raise("must be a postgresql:// URL");
   const parts = hosts.split(",").map((part) => HOST_AND_PORT.exec(part) ?? raise("has a bad host"));
@@ -73,7 +82,7 @@ export function parsePostgresUrl(url: string): Target {
   set("host", parts.map(([, host = ""]) => host.replace(/^\[(.*)\]$/, "$1")).join(","));
   set("port", parts.some(([, , port]) => port) ? parts.map((part) => part[2]).join(",") : "");
   set("dbname", database);
-  for (const parameter of query ? query.split("&") : []) {
+  for (const parameter of query?.split("&").filter(Boolean) ?? []) {
     const [name = "", ...value] = parameter.split("=");
     if (value.length !== 1) raise("needs parameters like name=value after the question mark");
     given.set(decoded(name), decoded(value[0] ?? ""));
@@ -91,10 +100,9 @@ function raise(rule: string): never {
 
 function decoded(text: string): string {
   try {
-    return decodeURIComponent(text);
-  } catch {
-    throw refusal("has a % that does not begin a percent-encoded character: write %25");
-  }
+    if (!text.includes("%00")) return decodeURIComponent(text);
+  } catch {}
+  throw refusal("has a % that does not begin a character like %40: write %25");
 }
 
 /** The parameters of a URL. Each one has to be taken, else the URL is refused. */
@@ -125,15 +133,21 @@ class Parameters {
     return this.given.get(name) === value && this.given.delete(name);
   }
 
-  /** The content of a file. Without the parameter, that of libpq's own file if it exists. */
+  /** The content of a file. Without the parameter, that of libpq's own file if it may be read. */
   file(name: string, usual: string): Buffer | undefined {
-    const path = this.take(name) ?? existing(usual);
+    const path = this.path(name) ?? existing(".postgresql", usual);
     if (!path) return undefined;
     try {
-      return readFileSync(path);
+      return readFileSync(/* turbopackIgnore: true */ path);
     } catch (error) {
       throw refusal(`names a file in ${name} that cannot be read: ${(error as Error).message}`);
     }
+  }
+
+  /** Relative to the project, as for the service: the folder above this app. */
+  path(name: string): string | undefined {
+    const path = this.take(name);
+    return path && resolve(/* turbopackIgnore: true */ process.cwd(), "..", path);
   }
 
   refuseTheRest(): void {
@@ -146,13 +160,34 @@ class Parameters {
   }
 }
 
-function existing(name: string): string | undefined {
+function existing(...path: string[]): string | undefined {
   try {
-    const path = join(homedir(), ".postgresql", name);
-    return existsSync(path) ? path : undefined;
+    const file = join(homedir(), ...path);
+    accessSync(file, constants.R_OK);
+    return file;
   } catch {
-    return undefined; // This user has no home.
+    return undefined; // There is none, or this user has no home.
   }
+}
+
+/** The password for this host, port, database and user in libpq's password file. */
+export function storedPassword(passfile: string | undefined, key: string[]): string | undefined {
+  const path = passfile ?? process.env.PGPASSFILE ?? existing(".pgpass");
+  // libpq ignores a file that others may read, too.
+  const mayUse = path && existsSync(path) && (statSync(path).mode & 0o077) === 0;
+  if (!mayUse && passfile) throw new Error("passfile must exist, and only its owner may read it");
+  if (!mayUse) return undefined;
+  for (const line of readFileSync(/* turbopackIgnore: true */ path, "utf8").split(/\r?\n/)) {
+    const [, ...fields] = PASSFILE_LINE.exec(line) ?? [];
+    const [host, port, database, user, password] = fields.map((field) =>
+      field.replace(/\\(.)/g, "$1"),
+    );
+    const matches = [host, port, database, user].every(
+      (field, index) => field === "*" || field === key[index],
+    );
+    if (matches) return password;
+  }
+  return undefined;
 }
 
 function readTarget(parameters: Parameters): Target {
@@ -164,7 +199,8 @@ function readTarget(parameters: Parameters): Target {
   const fallbackName = parameters.take("fallback_application_name");
   return {
     user,
-    password: parameters.take("password"),
+    password: parameters.take("password") ?? process.env.PGPASSWORD,
+    passfile: parameters.path("passfile"),
     database: parameters.take("dbname") ?? user,
     requiresChannelBinding: binding === "require",
     shuffled: balance === "random",
@@ -174,6 +210,7 @@ function readTarget(parameters: Parameters): Target {
     keepAliveInitialDelayMillis: (parameters.integer("keepalives_idle") ?? 0) * 1_000,
     application_name: parameters.take("application_name") ?? fallbackName,
     options: parameters.take("options"),
+    max: parameters.integer("connection_limit") ?? 10,
     ...readRoutes(parameters, role, binding === "require"),
   };
 }
@@ -224,56 +261,68 @@ function readTls(parameters: Parameters) {
   const system = parameters.is("sslrootcert", "system");
   const mode = readMode(parameters, system);
   const checksName = mode === "verify-full";
-  const checksServer = checksName || mode === "verify-ca";
   if (system && !checksName) raise("needs sslmode=verify-full for sslrootcert=system");
-  const authorities = system ? undefined : parameters.file("sslrootcert", "root.crt");
-  if (checksServer && !system && !authorities) {
+  const authorities = system ? publicAuthorities() : parameters.file("sslrootcert", "root.crt");
+  if (mode.startsWith("verify") && !system && !authorities) {
     raise(`needs sslrootcert for sslmode=${mode}: a file, or "system" for public authorities`);
   }
   const sslnegotiation = parameters.choice("sslnegotiation", ["postgres", "direct"], "postgres");
-  if (sslnegotiation === "direct" && ["disable", "allow", "prefer"].includes(mode)) {
+  if (sslnegotiation === "direct" && /^(disable|allow|prefer)$/.test(mode)) {
     raise("needs sslmode=require or stronger for sslnegotiation=direct");
   }
-  const tls: ConnectionOptions = {
+  const ssl: ConnectionOptions = {
     secureContext: readSecureContext(parameters, authorities),
     // libpq checks against authorities wherever it has them, and the name for verify-full alone.
     rejectUnauthorized: system || authorities !== undefined,
     ...(!checksName && { checkServerIdentity: () => undefined }),
   };
-  const ways = {
-    disable: [false as const],
-    allow: [false as const, tls],
-    prefer: [tls, false as const],
-  };
-  return { sslnegotiation, ways: mode in ways ? ways[mode as keyof typeof ways] : [tls] };
+  const ways: (ConnectionOptions | false)[] =
+    mode === "disable"
+      ? [false]
+      : mode === "allow"
+        ? [false, ssl]
+        : mode === "prefer"
+          ? [ssl, false]
+          : [ssl];
+  return { sslnegotiation, ways };
 }
 
 function readMode(parameters: Parameters, system: boolean): string {
   // `ssl` is JDBC's name, which libpq takes too, and SQLAlchemy's.
   const asked = parameters.choice("ssl", ["", "true", "1", "false", "0", ...SSL_MODES], "");
-  const short = { "": "prefer", true: "require", 1: "require", false: "disable", 0: "disable" };
-  const usual = asked in short ? short[asked as keyof typeof short] : asked;
+  const short: Record<string, string> = {
+    true: "require",
+    1: "require",
+    false: "disable",
+    0: "disable",
+  };
+  const usual = asked ? (short[asked] ?? asked) : system ? "verify-full" : "prefer";
   // libpq has no `no-verify`. It is node-postgres's name for what libpq calls `require`.
-  const modes = [...SSL_MODES, "no-verify"];
-  return parameters.choice("sslmode", modes, system && !asked ? "verify-full" : usual);
+  return parameters.choice("sslmode", [...SSL_MODES, "no-verify"], usual);
 }
 
-function readSecureContext(parameters: Parameters, authorities: Buffer | undefined) {
-  const sendsCertificate =
-    parameters.choice("sslcertmode", ["allow", "disable"], "allow") === "allow";
-  const cert = parameters.file("sslcert", "postgresql.crt");
-  const key = parameters.file("sslkey", "postgresql.key");
+/** Node's own list, with that of this machine where Node can read it (22.15 and later). */
+function publicAuthorities(): string[] | undefined {
+  const { getCACertificates: read } = tls as { getCACertificates?: (of: string) => string[] };
+  return read && [...read("default"), ...read("system")];
+}
+
+function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undefined) {
+  const certificate = {
+    cert: parameters.file("sslcert", "postgresql.crt"),
+    key: parameters.file("sslkey", "postgresql.key"),
+    passphrase: parameters.take("sslpassword"),
+  };
+  const options = {
+    ca,
+    crl: parameters.file("sslcrl", "root.crl"),
+    minVersion: parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2"),
+    maxVersion: parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3"),
+    ...(parameters.choice("sslcertmode", ["allow", "disable"], "allow") === "allow" && certificate),
+  };
   try {
-    return createSecureContext({
-      ca: authorities,
-      crl: parameters.file("sslcrl", "root.crl"),
-      ...(sendsCertificate && { cert, key, passphrase: parameters.take("sslpassword") }),
-      minVersion: parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2"),
-      maxVersion: parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3"),
-    });
+    return tls.createSecureContext(options);
   } catch (error) {
-    throw refusal(
-      `has certificates or TLS versions that cannot be used: ${(error as Error).message}`,
-    );
+    throw refusal(`has certificates or TLS versions that do not fit: ${(error as Error).message}`);
   }
 }

@@ -1,5 +1,4 @@
 /** Makes or updates Better Auth's tables. Run again, it changes nothing. */
-import { getMigrations } from "better-auth/db/migration";
 import { loadSettings } from "./settings.mjs";
 
 try {
@@ -8,9 +7,7 @@ try {
   const { auth } = await import("../lib/auth");
   const { migrate } = await import("../lib/database-{{ cookiecutter.database }}");
 
-  const { made, changed } = await migrate((database) =>
-    getMigrations({ ...auth.options, database }),
-  );
+  const { made, changed } = await migrate(auth.options);
   console.log(`Better Auth's tables: ${made} made, ${changed} changed`);
   process.exit(); // An open connection would keep it alive.
 } catch (error) {

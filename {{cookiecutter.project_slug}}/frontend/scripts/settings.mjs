@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import nextEnv from "@next/env";
 
-const LINE = /^(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=[ \t]*(.*?)[ \t]*$/;
+const LINE = /^(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*?)[ \t]*$/;
 
 /**
  * Goes to this app's folder, sets NODE_ENV, and refuses a .env file that its readers would read
@@ -60,7 +60,9 @@ function checkLine(line, file, number) {
   }
   const [, quote, inner] = /^(["'])(.*)\1$/.exec(value) ?? ["", "", value];
   if (/[$`]/.test(value)) throw refusal("$ or `");
-  if (quote && /["'\\]/.test(inner)) throw refusal("a quote or backslash inside quotes");
+  if (quote && (inner.includes(quote) || inner.includes("\\"))) {
+    throw refusal("a backslash or the same quote inside quotes");
+  }
   if (!quote && /#/.test(value)) throw refusal("# without quotes around the value");
   if (!quote && /^["']/.test(value)) throw refusal("a quote that does not end on its line");
   // Next would expand it there too, although the environment wins over the file.
