@@ -32,7 +32,7 @@ def answers(**changes: str) -> dict[str, str]:
         "project_name": "Task Service",
         "project_slug": "task-service",
         "description": "Tasks.",
-        "__database_url": "sqlite+aiosqlite:///tasks.db",
+        "__database_url": "sqlite:///tasks.db",
     }
     return defaults | changes
 
