@@ -42,12 +42,12 @@ class SqliteFile:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Empty as it is, the folder that it is in is missing until the block ends."""
-        self.path.parent.rmdir()
+        """In place of the file, which is not there yet, is one of another kind in the block."""
+        self.path.write_text("This is no database.")
         try:
             yield
         finally:
-            self.path.parent.mkdir()
+            self.path.unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

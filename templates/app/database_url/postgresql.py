@@ -180,8 +180,8 @@ def _check(name: str, value: str) -> None:
         if value not in CHOICES[name]:
             raise ValueError(f"the parameter {name} must be {' or '.join(CHOICES[name])}")
     elif name not in HONORED | WITHOUT_EFFECT:
-        named = name if re.fullmatch(r"\w{1,40}", name) else "in it"
-        raise ValueError(f"the parameter {named} is not supported: remove it")
+        named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
+        raise ValueError(f"{named} is not supported: remove it")
 
 
 def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:

@@ -107,7 +107,7 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
     """Return a connection to the first host with the session attributes that the URL asks for.
 
     Each host has its share of what is left of `seconds`, so that one that hangs does not keep the
-    next one from being tried. Raises the error of the last host.
+    next one from being tried. Raises what went wrong, of each host if there are several.
     """
     hosts = list(target.hosts)
     if target.in_random_order:
@@ -117,7 +117,7 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
         attributes = ["standby", "any"]
     tries = [(host, wanted) for wanted in attributes for host in hosts]
     deadline = asyncio.get_running_loop().time() + seconds
-    failed: Exception = TimeoutError()
+    failed: list[Exception] = []
     for number, ((host, port), wanted) in enumerate(tries):
         share = (deadline - asyncio.get_running_loop().time()) / (len(tries) - number)
         try:
@@ -132,8 +132,14 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
                     **options,
                 )
         except TRY_NEXT_HOST as error:
-            failed = error
-    raise failed
+            failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
+    told = [
+        f"{host}:{port}: {type(error).__name__}: {error}"
+        for ((host, port), _), error in zip(tries, failed, strict=True)
+    ]
+    raise ConnectionError("; ".join(told))
 
 
 async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
