@@ -172,9 +172,13 @@ export async function migrate(options: BetterAuthOptions) {
       await sql`SELECT pg_advisory_xact_lock(${LOCK})`.execute(db);
       const access = await readAccess(db);
       await prepareSchema(access, db);
-      const plan = await getMigrations({ ...options, database: { ...database, db } });
+      // Its warnings are of use once it is clear that the tables are Better Auth's.
+      const warnings: string[] = [];
+      const logger = { log: (_level: string, message: string) => warnings.push(message) };
+      const plan = await getMigrations({ ...options, logger, database: { ...database, db } });
       await run(plan, access, db);
       await checkRights(access.role, tables, db);
+      for (const warning of warnings) console.warn(warning);
       return { made: plan.toBeCreated.length, changed: plan.toBeAdded.length };
     });
   } catch (error) {

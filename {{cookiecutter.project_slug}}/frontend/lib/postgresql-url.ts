@@ -313,16 +313,19 @@ function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undef
     key: parameters.file("sslkey", "postgresql.key"),
     passphrase: parameters.take("sslpassword"),
   };
+  const minVersion = parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2");
+  const maxVersion = parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3");
+  if (minVersion > maxVersion) raise("needs ssl_min_protocol_version below the max");
   const options = {
     ca,
     crl: parameters.file("sslcrl", "root.crl"),
-    minVersion: parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2"),
-    maxVersion: parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3"),
+    minVersion,
+    maxVersion,
     ...(parameters.choice("sslcertmode", ["allow", "disable"], "allow") === "allow" && certificate),
   };
   try {
     return tls.createSecureContext(options);
   } catch (error) {
-    throw refusal(`has certificates or TLS versions that do not fit: ${(error as Error).message}`);
+    throw refusal(`has certificates or keys that do not fit: ${(error as Error).message}`);
   }
 }
