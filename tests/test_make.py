@@ -182,7 +182,7 @@ def showing(machine: Machine, tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 FOREIGN = """
-    ALEMBIC_CONFIG PYTEST_ADDOPTS PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME
+    ALEMBIC_CONFIG PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME
     PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS UV_NO_DEV UV_PROJECT UV_PYTHON
     UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON UV_WORKING_DIRECTORY VIRTUAL_ENV
 """
@@ -191,7 +191,9 @@ FOREIGN = """
 def test_what_another_tool_has_set_reaches_no_command(
     showing: Callable[..., dict[str, str]],
 ) -> None:
-    own = dict.fromkeys(("UV_INDEX_URL", "UV_CACHE_DIR", "HTTPS_PROXY", "SUB", "HOST"), "x")
+    own = dict.fromkeys(
+        ("UV_INDEX_URL", "UV_CACHE_DIR", "HTTPS_PROXY", "SUB", "HOST", "PYTEST_ADDOPTS"), "x"
+    )
 
     shown = showing("token", **dict.fromkeys(FOREIGN.split(), "/another/tool"), **own)
 
