@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,13 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def make(clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", *arguments], cwd=clone, env=clean_environment(), capture_output=True, text=True
+        ["make", *arguments],
+        cwd=clone,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -99,6 +104,84 @@ def test_a_token_is_printed_alone_though_much_was_installed_for_it(
 
     assert done.stdout == "token\n"
     assert done.stderr == "Installing dependencies into .venv (may take a minute)\n"
+
+
+@pytest.fixture
+def showing(machine: Machine, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """`showing(command, NAME=value)`: the environment of a project's command, by `env`."""
+    project = machine.render().path
+    uv = pretend(tmp_path, "UV", "if [ $1 = sync ]; then mkdir -p .venv; else env; fi")
+
+    def showing(*command: str, **environment: str) -> dict[str, str]:
+        printed = make(project, "-s", *command, uv, **environment).stdout
+        return dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+
+    return showing
+
+
+FOREIGN = """
+    ALEMBIC_CONFIG PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME
+    PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS UV_NO_DEV UV_PROJECT UV_PYTHON
+    UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON UV_WORKING_DIRECTORY VIRTUAL_ENV
+"""
+
+
+def test_what_another_tool_has_set_reaches_no_command(
+    showing: Callable[..., dict[str, str]],
+) -> None:
+    own = dict.fromkeys(
+        ("UV_INDEX_URL", "UV_CACHE_DIR", "HTTPS_PROXY", "SUB", "HOST", "PYTEST_ADDOPTS"), "x"
+    )
+
+    shown = showing("token", **dict.fromkeys(FOREIGN.split(), "/another/tool"), **own)
+
+    assert not shown.keys() & FOREIGN.split()
+    assert shown.items() >= own.items()
+
+
+def test_without_a_usable_home_caches_are_beside_the_tools(
+    showing: Callable[..., dict[str, str]], machine: Machine, tmp_path: Path
+) -> None:
+    own = str(machine.output.resolve() / "task-service/.tools/home")
+
+    for home in ("", "/dev/null", str(tmp_path / "missing")):
+        assert showing("token", HOME=home)["HOME"] == own
+    assert showing("token", HOME=str(machine.home))["HOME"] == str(machine.home)
+
+
+def test_a_migration_is_named_on_the_command_line_alone(machine: Machine, tmp_path: Path) -> None:
+    project = machine.render().path
+    (alembic := tmp_path / "alembic").write_text('#!/bin/sh\nshift; printf "%s|" "$@"\n')
+    alembic.chmod(0o755)
+    uv = pretend(
+        tmp_path,
+        "UV",
+        f'if [ $1 = sync ]; then mkdir -p .venv; else shift 3; PATH={tmp_path}:$PATH exec "$@"; fi',
+    )
+
+    from_outside = make(project, "migration", uv, NAME="machine")
+    named = make(project, "-s", "migration", uv, 'NAME=it\'s "new"; exit', NAME="machine")
+
+    assert from_outside.returncode != 0
+    assert 'Say what changes: make migration NAME="add notes"' in from_outside.stderr
+    assert named.stdout == 'head|--autogenerate|--message|it\'s "new"; exit|'
+
+
+def test_a_python_of_the_environment_that_is_too_old_is_not_taken(machine: Machine) -> None:
+    project = machine.render().path
+
+    assert make(project, "python", PYTHON="/dev/null").returncode == 0
+    assert make(project, "python", "PYTHON=/dev/null").returncode != 0
+
+
+def test_variables_that_may_prevent_an_installation_are_named(
+    machine: Machine, tmp_path: Path
+) -> None:
+    project = machine.render().path
+
+    done = make(project, "test", pretend(tmp_path, "UV", "exit 1"), UV_OFFLINE="1")
+
+    assert "is there a network? These variables are set: UV_OFFLINE\n" in done.stderr
 
 
 def test_help_lists_every_command(clone: Path) -> None:

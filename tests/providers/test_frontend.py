@@ -409,7 +409,9 @@ def test_each_missing_privilege_is_named_and_what_is_there_suffices(
     tls_server.role("limited")
     tls_server.sql("GRANT CREATE ON SCHEMA public TO limited", database=database)
     url = tls_server.url(database, user="limited")
-    administrator = f"postgresql://postgres@/{database}?host={tls_server.folder}&port={tls_server.port}"
+    administrator = (
+        f"postgresql://postgres@/{database}?host={tls_server.folder}&port={tls_server.port}"
+    )
 
     def after(*statements: str) -> str:
         if statements:

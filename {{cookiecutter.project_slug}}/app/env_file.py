@@ -6,12 +6,13 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-# Next.js expands `$` and drops backticks, and each reader has its own escapes in quotes and its own
-# idea of where a comment begins. What is left is read alike by python-dotenv, Next.js, Node and
-# Docker Compose. The frontend holds its own file to the same rule.
-NAME = re.compile(r"\s*(?:export[ \t]+)?[A-Za-z_]\w*[ \t]*=[ \t]*", re.ASCII)
+# Next.js expands `$` and drops backticks, Node keeps tabs, and each reader has its own escapes in
+# quotes and its own idea of where a comment begins. What is left is read alike by python-dotenv,
+# Next.js, Node and Docker Compose. The frontend holds its own file to the same rule.
+NAME = re.compile(r"[ \n]*(?:export +)?[A-Za-z_]\w* *= *", re.ASCII)
 STATEMENT = re.compile(
-    NAME.pattern + r"""("[^"$`\\]*"|'[^'$`\\]*'|[^\s"'#$`][^#$`\r\n]*)?([ \t]+\#.*)?\s*""",
+    NAME.pattern
+    + r"""("[^"$`\\\r]*"|'[^'$`\\\r]*'|[^\s"'#$`][^#$`\t\r\n]*)?( +\#[^\r\n]*)? *\n?""",
     re.ASCII,
 )
 
@@ -23,7 +24,7 @@ class EnvFileError(Exception):
 def check_env_file(path: Path) -> None:
     """Raise EnvFileError unless every reader finds the same values in the file, if there is one."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         return
     except OSError as error:
@@ -50,7 +51,9 @@ def _fault(statement: Binding) -> str | None:
     if re.search("[$`]", statement.value):
         return f"{name} contains $ or a backtick, which some programs expand. Choose another value."
     if not (alike := STATEMENT.fullmatch(text)):
-        return f"{name} needs quotes around a #, or has a quote or a backslash inside quotes."
-    if not re.sub(r"[\r\n\t]", "", alike[1] or "").isprintable():
+        return (
+            f"{name} needs quotes around a #, or has a tab, or a quote or backslash within quotes."
+        )
+    if not re.sub(r"[\n\t]", "", alike[1] or "").isprintable():
         return f"{name} contains an invisible character: type the value anew."
     return None
