@@ -257,7 +257,12 @@ def main(answers: Answers) -> None:
     steps = next_steps(answers)
     # NO_COLOR as on no-color.org.
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps)
+    try:
+        print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps, flush=True)
+    except OSError:
+        # Nobody reads them, as behind `| head -1`. A hook that fails now, or when Python flushes
+        # at exit, would make Cookiecutter delete the project.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The oldest that renders correct projects and readable questions.
-COOKIECUTTER = (2, 2, 3)
+# The oldest that renders correct projects, by `--replay` too, and shows readable questions.
+COOKIECUTTER = (2, 3)
 SETTINGS = (Path(".env"), Path("frontend/.env.local"))
 # The settings that the post-generation hook copies from one file to the other.
 REUSED = r"(?m)^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(BETTER_AUTH_SECRET|DATABASE_URL)[ \t]*=(.*)$"
