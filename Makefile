@@ -5,22 +5,22 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PORT ?= 8000
 UV ?= $(or $(shell command -v uv),.tools/bin/uv)
 DEMO = demo/task-service
+PYTEST = .venv/bin/python -m pytest -q --numprocesses auto --dist worksteal
 # To standard error: what a command prints is for the next one to read.
 SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults demo bench sizes workers recording clean python
+.PHONY: help test check faults demo bench sizes workers recording clean python
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: .venv/ready ## Run the template's tests, those of rendered projects among them
-	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal \
-		--ignore tests/e2e --ignore tests/faults --ignore tests/scaling
-	@.venv/bin/python -m pytest tests/faults
-	@.venv/bin/python -m pytest tests/scaling
-	@.venv/bin/python -m pytest tests/e2e
+test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
+	@$(PYTEST) tests/test_*.py
+
+check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (10 minutes)
+	@$(PYTEST) --dist loadgroup tests/projects tests/faults tests/scaling tests/e2e
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
