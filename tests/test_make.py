@@ -25,7 +25,7 @@ def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 OLD = "exit 1"
 WITHOUT_VENV = """case "$*" in *venv*) exit 1 ;; esac"""
 WITHOUT_NETWORK = (
-    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/pip ;; esac"""
+    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/python ;; esac"""
 )
 INSTALLING = "Installing uv into .tools"
 TOO_OLD = "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"

@@ -23,9 +23,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from app.env_file import EnvFileError, check_env_file
-
 from app.database_url import normalized
+from app.env_file import EnvFileError, check_env_file
 
 PROJECT = Path(__file__).parents[1]
 UNSET = "is not set: it belongs in .env, or in the environment"

@@ -1,4 +1,4 @@
-"""DATABASE_URL of SQLite: `sqlite:///` and the path of a file, relative to the project or absolute."""
+"""DATABASE_URL of SQLite: `sqlite:///` and the path of a file, relative to the project or full."""
 
 import re
 import stat

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-
 from app.config import PROJECT
 from app.database_url import database_file
 from tests.engines import engine_for
