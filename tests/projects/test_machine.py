@@ -94,7 +94,10 @@ class Newcomer:
             "users": Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
             "folders above": [(each.stat().st_mode, each.stat().st_uid) for each in above],
             "processes": self.processes(),
-            "temporary folder": sorted(path.name for path in self.temporary.iterdir()),
+            # uv has a lock there for each project, of its own user's.
+            "temporary folder": sorted(
+                path.name for path in self.temporary.iterdir() if not path.match("uv-*.lock")
+            ),
             "abandoned copies": abandoned,
             "home": sorted({path.name for path in self.home.iterdir()} - {".cache", ".local"}),
         }
