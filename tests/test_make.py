@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Machine, clean_environment, copy_template
+from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
 
 
 @pytest.fixture
@@ -189,3 +189,11 @@ def test_help_lists_every_command(clone: Path) -> None:
 
     listed = re.findall(r"^  make (\w+)", make(clone).stdout, re.MULTILINE)
     assert listed == [target for target in targets if target != "python"]
+
+
+def test_template_and_project_install_their_tools_alike() -> None:
+    own, projects = ((folder / "Makefile").read_text() for folder in (ROOT, PROJECT))
+
+    for part in (r"# Variables of other tools.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
+        [shared] = re.findall(part, projects, re.DOTALL)
+        assert shared in own

@@ -124,10 +124,7 @@ def test_the_readmes_commands_work_without_make(machine: Machine, database: str,
     project = machine.render(database=database)
     path = path_without_make(machine.root / "programs")
     path = f"{project.path}/.venv/bin:{path}" if tool == "pip" else path
-    port, database_port = free_ports(2)
-    for file in (".env", "app/config.py"):
-        text = (project.path / file).read_text()
-        (project.path / file).write_text(text.replace(":5433", f":{database_port}"))
+    [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}/health/ready"
     printed = {}
 
@@ -169,9 +166,6 @@ def test_a_second_resource_takes_what_its_page_tells_and_then_tasks_can_go(
     machine: Machine, database: str, checks: str
 ) -> None:
     project = machine.render(database=database, frontend="none")
-    [port] = free_ports(1)
-    for file in (project.path / ".env", project.path / "app/config.py"):
-        file.write_text(file.read_text().replace(":5433", f":{port}"))
 
     added = follow(project, "A second resource", checks)
     with_both = project.run("make openapi")
