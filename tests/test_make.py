@@ -30,7 +30,7 @@ def make(clone: Path, *arguments: str, **environment: str) -> subprocess.Complet
 OLD = "exit 1"
 WITHOUT_VENV = """case "$*" in *venv*) exit 1 ;; esac"""
 WITHOUT_NETWORK = (
-    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/python ;; esac"""
+    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/pip ;; esac"""
 )
 INSTALLING = "Installing uv into .tools"
 TOO_OLD = "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"
