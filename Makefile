@@ -36,7 +36,7 @@ test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suite
 	@$(PYTEST) tests/test_*.py
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (10 minutes)
-	@$(PYTEST) --dist loadgroup tests/projects tests/faults tests/scaling tests/e2e
+	@$(PYTEST) --dist loadgroup tests/projects tests/faults tests/scaling tests/providers tests/e2e
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
