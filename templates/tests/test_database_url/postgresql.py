@@ -367,10 +367,22 @@ async def test_hosts_that_are_away_or_of_another_kind_are_passed_over(
     )
     several = target("a,b,c,d,silent,e", "sslmode=disable&target_session_attrs=read-write")
 
-    connected = await connect(several, 0.2)
+    async with asyncio.timeout(0.9):  # the silent one and the last one share what is left of it
+        connected = await connect(several, 1)
 
     assert connected == "e"
     assert driver.tried == [f"{host} read-write" for host in ("a", "b", "c", "d", "silent", "e")]
+
+
+async def test_host_that_hangs_has_the_time_that_the_url_gives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Driver(monkeypatch)
+
+    async with asyncio.timeout(20):
+        connected = await connect(target("silent,e", "sslmode=disable&connect_timeout=1"), 60)
+
+    assert connected == "e"
 
 
 async def test_error_says_what_went_wrong_with_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
