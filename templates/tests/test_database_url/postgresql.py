@@ -466,3 +466,16 @@ async def test_privileges_that_a_role_lacks_are_named(settings: Settings) -> Non
         await database.close()
 
     assert missing.all() == ["INSERT on tasks", "UPDATE on tasks"]
+
+
+@pytest.mark.usefixtures("service")
+async def test_schema_that_a_role_may_not_use_is_named(settings: Settings) -> None:
+    database = Database(settings)
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(text("SET LOCAL search_path = nowhere"))
+            missing = await connection.scalars(missing_privileges(["tasks"]))
+    finally:
+        await database.close()
+
+    assert missing.all() == ["USAGE on a schema of search_path"]
