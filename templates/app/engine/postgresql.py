@@ -129,6 +129,7 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
                     port=port,
                     target_session_attrs=wanted,
                     timeout=None,
+                    password=target.password_for(host, port),
                     **target.arguments,
                     **options,
                 )

@@ -81,9 +81,10 @@ def test_hosts_and_ports_are_read_as_libpq_does(address: str, hosts: list[tuple[
 def test_account_and_database_are_read_as_libpq_does(
     url: str, account: tuple[str, str | None, str]
 ) -> None:
-    arguments = read(url).arguments
+    target = read(url)
+    password = target.password_for("h", 5432)
 
-    assert (arguments["user"], arguments["password"], arguments["database"]) == account
+    assert (target.arguments["user"], password, target.arguments["database"]) == account
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
@@ -323,10 +324,39 @@ def test_password_file_that_others_may_read_is_refused(pem: Path) -> None:
     pem.chmod(0o644)
     refused = rule(f"{LOCAL}?passfile={pem}")
     pem.chmod(0o600)
-    accepted = read(f"{LOCAL}?passfile={pem}")
 
     assert refused == f"others may read the file of passfile: chmod 600 {pem}"
-    assert accepted.arguments["passfile"] == pem
+    read(f"{LOCAL}?passfile={pem}")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "password"),
+    [
+        ("a", 1, r"p:q\r"),
+        ("a", 2, "any port"),
+        ("::1", 5432, "by address"),
+        ("/run/pg", 5432, "by socket"),
+        ("b", 5432, None),
+    ],
+)
+def test_password_comes_from_the_first_line_that_fits(
+    pem: Path, host: str, port: int, password: str | None
+) -> None:
+    lines = (
+        *(
+            "# a:*:*:*:comment",
+            "nonsense",
+            "a:1:tasks:bob:another user",
+            "*:*:x:*:another database",
+        ),
+        *(r"a:1:tasks:ann:p\:q\\r", "a:*:*:ann:any port", r"\:\:1:5432:*:*:by address"),
+        "localhost:5432:tasks:ann:by socket",
+    )
+    pem.write_text("\n".join(lines))
+    pem.chmod(0o600)
+
+    assert read(f"{LOCAL}?passfile={pem}").password_for(host, port) == password
+    assert read(f"{LOCAL}?passfile={pem}&password=own").password_for(host, port) == "own"
 
 
 # Connecting
