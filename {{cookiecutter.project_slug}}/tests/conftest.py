@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -42,9 +43,11 @@ def anyio_backend() -> str:
 def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Settings.model_config, "env_file", None)
-        telemetry = [name for name in os.environ if name.startswith("OTEL_")]
-        for name in (*Settings.model_fields, *telemetry):
-            patch.delenv(name.upper(), raising=False)
+        patch.setitem(DatabaseSettings.model_config, "env_file", None)
+        # A proxy would be asked for the services that the tests start.
+        others = [name for name in os.environ if re.fullmatch("(?i)OTEL_.*|.*_PROXY", name)]
+        for name in (*map(str.upper, Settings.model_fields), *others):
+            patch.delenv(name, raising=False)
         yield
 
 
