@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run, clean_environment
-from e2e.workshop import Workshop
+from conftest import RenderedProject, cannot_run, clean_environment
+from e2e.workshop import NPM_INSTALL, Workshop
 from servers import free_ports
 
 from providers.conftest import NewFolder
@@ -37,7 +37,11 @@ SIGNING_UP = """
 import { createInterface } from "node:readline";
 import { loadSettings } from "./scripts/settings.mjs";
 loadSettings("production");
-const { auth } = await import("./lib/auth");
+const { betterAuth } = await import("better-auth");
+const { auth: app } = await import("./lib/auth");
+// Without the one that needs Next.
+const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
+const auth = betterAuth({ ...app.options, plugins });
 for await (const email of createInterface({ input: process.stdin })) {
   const person = { email, name: "Ann", password: "correct horse" };
   const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
@@ -133,22 +137,29 @@ class Frontend:
 def npm_workshop(new_folder: NewFolder) -> Workshop:
     if not shutil.which("npm"):
         cannot_run("not installed: Node.js with npm")
-    return Workshop(new_folder("frontends"))
+    return Workshop(new_folder("frontends"))  # for its projects alone
 
 
 @pytest.fixture(scope="session")
 def frontend(npm_workshop: Workshop) -> Frontend:
-    """The frontend of a project with PostgreSQL, installed."""
-    project = npm_workshop.render(database="postgresql", token_verification="jwks")
-    npm_workshop.install_frontend(project.path / "frontend")
-    return Frontend(project.path / "frontend")
+    return installed(npm_workshop, database="postgresql", token_verification="jwks")
 
 
 @pytest.fixture(scope="session")
-def sqlite_frontend(npm_workshop: Workshop, frontend: Frontend) -> Frontend:
-    project = npm_workshop.render(database="sqlite", token_verification="shared-secret")
-    npm_workshop.install_frontend(project.path / "frontend", frontend.path)
-    return Frontend(project.path / "frontend")
+def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
+    return installed(npm_workshop, database="sqlite", token_verification="shared-secret")
+
+
+def installed(workshop: Workshop, **answers: str) -> Frontend:
+    """A frontend without what only its pages need, which is nearly all of half a gigabyte."""
+    folder = workshop.render(**answers).path / "frontend"
+    package = json.loads((folder / "package.json").read_text())
+    for name in ("next", "react", "react-dom", "openapi-fetch"):
+        del package["dependencies"][name]
+    del package["devDependencies"]
+    (folder / "package.json").write_text(json.dumps(package))
+    RenderedProject(folder).run(NPM_INSTALL)
+    return Frontend(folder)
 
 
 @pytest.fixture(scope="session")
@@ -409,7 +420,9 @@ def test_each_missing_privilege_is_named_and_what_is_there_suffices(
     tls_server.role("limited")
     tls_server.sql("GRANT CREATE ON SCHEMA public TO limited", database=database)
     url = tls_server.url(database, user="limited")
-    administrator = f"postgresql://postgres@/{database}?host={tls_server.folder}&port={tls_server.port}"
+    administrator = (
+        f"postgresql://postgres@/{database}?host={tls_server.folder}&port={tls_server.port}"
+    )
 
     def after(*statements: str) -> str:
         if statements:
@@ -519,3 +532,79 @@ def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Fr
     for (text, expected), outcome in zip(cases, found, strict=True):
         same = outcome == expected
         assert same or (len(expected) > 9 and outcome.startswith(expected)), f"{text}: {outcome}"
+
+
+def test_an_env_file_that_is_refused_stops_every_command(frontend: Frontend) -> None:
+    secret = "a$ecret" * 6
+    settings = frontend.path / ".env.development.local"
+    settings.write_text(f"BETTER_AUTH_SECRET={secret}\n")
+    try:
+        stopped = [
+            frontend.run("node_modules/.bin/jiti", "scripts/migrate.ts", "dev"),
+            frontend.run("node", "scripts/next.mjs", "dev"),
+        ]
+        other = frontend.migrate("mysql://host")
+    finally:
+        settings.unlink()
+
+    for done in stopped:
+        assert (done.returncode, done.stdout) == (1, "")
+        [line] = done.stderr.splitlines()
+        name = "BETTER_AUTH_SECRET in .env.development.local has $ or `"
+        assert line.startswith(f"Cannot start: {name}")
+        assert "ecret" not in line.replace("BETTER_AUTH_SECRET", "")
+    assert other == "DATABASE_URL must be a postgresql:// URL"  # Production reads other files.
+
+
+def test_a_dollar_sign_in_the_environment_is_refused_where_next_would_expand_it(
+    frontend: Frontend,
+) -> None:
+    given = {"BETTER_AUTH_SECRET": "pa$$word" * 5}
+
+    line = frontend.migrate("postgresql://host", **given)
+
+    name = "BETTER_AUTH_SECRET is in the environment, with a $ in it: remove it from .env.local"
+    assert line.startswith(name)
+    assert "word" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://LOCALHOST:3000", "http://example.com:80", "https://example.com:443",
+     "http://localhost:3000/", "http://localhost:3000/auth", "https://b\u00fccher.example",
+     "https://user@example.com", "example.com", "ftp://example.com", "ws://localhost:3000"],
+)  # fmt: skip
+def test_an_issuer_that_no_browser_sends_is_refused(sqlite_frontend: Frontend, url: str) -> None:
+    line = sqlite_frontend.migrate(BETTER_AUTH_URL=url)
+
+    assert line.startswith("BETTER_AUTH_URL must be an origin as browsers send it")
+    assert not (sqlite_frontend.path / "auth.db").exists()
+
+
+def test_the_sqlite_file_is_in_the_frontends_folder_wherever_it_is_started(
+    sqlite_frontend: Frontend, tmp_path: Path
+) -> None:
+    file = sqlite_frontend.path / "auth.db"
+    elsewhere = Frontend(tmp_path)
+    command = sqlite_frontend.path / "node_modules/.bin/jiti"
+
+    done = elsewhere.run(command, sqlite_frontend.path / "scripts/migrate.ts", HOME="/dev/null")
+
+    assert done.stdout == "Better Auth's tables: 5 made, 0 changed\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert file.exists()
+    file.unlink()
+
+
+def test_a_missing_folder_of_the_sqlite_file_stops_the_start(
+    sqlite_frontend: Frontend, tmp_path: Path
+) -> None:
+    file = sqlite_frontend.path / "auth.db"
+    file.symlink_to(tmp_path / "missing" / "auth.db")  # As the image has it, in its volume.
+    try:
+        line = sqlite_frontend.migrate()
+    finally:
+        file.unlink()
+
+    assert line == "auth.db cannot be used: its folder is missing or cannot be written"
+    assert list(tmp_path.iterdir()) == []
