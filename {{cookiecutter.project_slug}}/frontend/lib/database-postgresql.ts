@@ -70,9 +70,11 @@ let current = 0; // The route that worked last.
 async function connect(): Promise<PoolClient> {
   const failures: Error[] = [];
   const away = new Set<string>();
-  const first = shuffled ? Math.floor(Math.random() * routes.length) : current;
-  for (const index of routes.map((_, step) => (first + step) % routes.length)) {
-    const { role, ...route } = routes[index] as Route;
+  const order = shuffled
+    ? inRandomOrder()
+    : [...routes.slice(current), ...routes.slice(0, current)];
+  for (const chosen of order) {
+    const { role, ...route } = chosen;
     const server = `${route.host}:${route.port}`;
     if (away.has(server)) continue; // Without TLS it would not answer either.
     try {
@@ -80,7 +82,7 @@ async function connect(): Promise<PoolClient> {
       const client = await pool.connect();
       if (!known.has(client)) await checkRole(client, role);
       known.add(client);
-      current = index;
+      current = routes.indexOf(chosen);
       return client;
     } catch (error) {
       if ((error as Error).message === POOL_EXHAUSTED) throw error;
@@ -89,6 +91,13 @@ async function connect(): Promise<PoolClient> {
     }
   }
   throw new Unreachable(failures);
+}
+
+/** Hosts in random order. The roles to look for keep theirs, and the ways to reach a host. */
+function inRandomOrder(): Route[] {
+  const ranks = new Map(routes.map(({ host }) => [host, Math.random()]));
+  const rank = ({ role, host }: Route) => (role === "any" ? 1 : 0) + (ranks.get(host) ?? 0);
+  return routes.toSorted((one, other) => rank(one) - rank(other));
 }
 
 /** Raises an Error, and closes the connection, if the server has another role. */
