@@ -51,7 +51,7 @@ process.exit();
 """
 # What parsePostgresUrl says of each URL, and what checkSettings says of each file, in one process.
 PARSING = """
-import { parsePostgresUrl } from "./lib/postgresql-url";
+import { parsePostgresUrl } from "./lib/postgresql/url";
 const said = (url: string) => {
   try { parsePostgresUrl(url); } catch (error) { return (error as Error).message; }
   return "";
@@ -137,7 +137,7 @@ class Frontend:
 def npm_workshop(new_folder: NewFolder) -> Workshop:
     if not shutil.which("npm"):
         cannot_run("not installed: Node.js with npm")
-    return Workshop(new_folder("frontends"))  # for its projects alone
+    return Workshop(new_folder("frontends"))
 
 
 @pytest.fixture(scope="session")
@@ -215,7 +215,7 @@ def test_urls_of_providers_are_honored(
         in_url("postgresql:", "postgresql+asyncpg:"),
         f"postgresql:///auth_urls?host={tls_server.folder}&port={tls_server.port}"
         f"&user={USER}&password={quote(PASSWORD, safe='')}",
-        f"postgres://{account}@{quote(str(tls_server.folder), safe='')}:{tls_server.port}/auth_urls",
+        in_url("localhost", quote(str(tls_server.folder), safe="")),
         f"postgres://{account}@localhost:{closed},localhost:{tls_server.port}/auth_urls",
         f"postgres://{account}@unknown.invalid,localhost/auth_urls?port={tls_server.port}",
         tls_server.url("auth_urls", user="encrypted"),
@@ -264,7 +264,7 @@ def test_a_connection_that_fails_is_explained_in_one_line(
     root, [closed] = tls_server.root, free_ports(1)
     for server in (tls_server, plain_server):
         server.database("auth_failures")
-    revoked = client_files / "revoked.crl"
+    certified, revoked = client_files / "certified.crt", client_files / "revoked.crl"
     authority.write_revocations(revoked, tls_server.folder / "server.crt")
     Authority("Another").write(client_files / "other.crt")
     (client_files / "garbage.crt").write_text("no certificate")
@@ -287,6 +287,16 @@ def test_a_connection_that_fails_is_explained_in_one_line(
             ): "certificate revoked",
             plain_server.url("auth_failures", {"sslmode": "require"}): "does not support SSL",
             plain_server.url("auth_failures", {"channel_binding": "require"}): "not support SSL",
+            tls_server.url(  # by its certificate, which is bound to nothing
+                "auth_failures",
+                {
+                    "sslmode": "require",
+                    "channel_binding": "require",
+                    "sslcert": certified,
+                    "sslkey": certified.with_suffix(".key"),
+                },
+                user="certified",
+            ): "did not use channel binding",
             tls_server.url("auth_failures", {"sslmode": "disable"}, user="encrypted"): "pg_hba",
             tls_server.url("auth_failures", {"sslmode": "require"}, user="plain"): "pg_hba",
             tls_server.url("auth_failures", password="wrong"): "password authentication failed",
@@ -328,7 +338,7 @@ def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend)
         f"{after}sslmode=require&sslrootcert=system": "needs sslmode=verify-full",
         f"{after}sslmode=require&sslrootcert=/missing": "names a file in sslrootcert",
         f"{after}sslmode=require&sslcert=/missing": "names a file in sslcert",
-        f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_min",
+        f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_",
         f"{after}sslnegotiation=direct": "needs sslmode=require or stronger",
         f"{after}sslmode=disable&channel_binding=require": "needs TLS",
         f"{after}channel_binding=always": "needs channel_binding to be",
