@@ -1,23 +1,12 @@
 """The template's own commands, in a fresh copy of it, and what projects' share with them."""
 
-import json
-import os
 import re
-import shlex
-import shutil
-import signal
-import socket
 import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
-from conftest import Machine, cannot_run, clean_environment, copy_template
+from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
 
 
 @pytest.fixture
@@ -28,61 +17,14 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def make(clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", *arguments], cwd=clone, env=clean_environment(), capture_output=True, text=True
+        ["make", *arguments],
+        cwd=clone,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
     )
-
-
-@contextmanager
-def serving(clone: Path, url: str, *arguments: str) -> Iterator[Path]:
-    """Run make until the block ends, which begins when the URL answers; yields what it prints."""
-    log = clone / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["make", *arguments],
-            cwd=clone,
-            env=clean_environment(),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except URLError:
-                time.sleep(0.2)
-        else:
-            pytest.fail(log.read_text())
-        yield log
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def test_the_demo_serves_and_its_two_lines_create_a_task(clone: Path) -> None:
-    address = f"http://127.0.0.1:{(port := free_port())}"
-
-    with serving(clone, f"{address}/health/live", "demo", f"PORT={port}") as log:
-        [get_token] = re.findall(r"^TOKEN=\$\((.*)\)$", log.read_text(), re.MULTILINE)
-        [create_task] = re.findall(r"^curl .*$", log.read_text(), re.MULTILINE)
-        token = make(clone, *shlex.split(get_token)[1:]).stdout.strip()
-        # Not by curl itself, which a machine with Python, make and git need not have.
-        _, url, *options = shlex.split(create_task.replace("$TOKEN", token))
-        given = [*pairwise(options)]
-        headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
-        [body] = [value.encode() for option, value in given if option == "-d"]
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
-            assert response.status == 201
-            assert response.headers["Location"].startswith("/api/v1/tasks/")
 
 
 OLD = "exit 1"
@@ -164,18 +106,82 @@ def test_a_token_is_printed_alone_though_much_was_installed_for_it(
     assert done.stderr == "Installing dependencies into .venv (may take a minute)\n"
 
 
-def test_the_frontend_is_not_installed_by_a_node_that_is_too_old(machine: Machine) -> None:
-    if not shutil.which("npm"):
-        cannot_run("npm is missing")
-    frontend = machine.render().path / "frontend"
-    package = json.loads((frontend / "package.json").read_text())
-    asked = {"engines": {"node": package["engines"]["node"].replace("20", "2000")}}
-    (frontend / "package.json").write_text(json.dumps(asked))
+@pytest.fixture
+def showing(machine: Machine, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """`showing(command, NAME=value)`: the environment of a project's command, by `env`."""
+    project = machine.render().path
+    uv = pretend(tmp_path, "UV", "if [ $1 = sync ]; then mkdir -p .venv; else env; fi")
 
-    done = machine.run("npm", "install", "--offline", cwd=frontend)
+    def showing(*command: str, **environment: str) -> dict[str, str]:
+        printed = make(project, "-s", *command, uv, **environment).stdout
+        return dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
 
-    assert done.returncode != 0
-    assert f"Required: {json.dumps(asked['engines'], separators=(',', ':'))}" in done.stderr
+    return showing
+
+
+FOREIGN = """
+    ALEMBIC_CONFIG PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME
+    PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS UV_NO_DEV UV_PROJECT UV_PYTHON
+    UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON UV_WORKING_DIRECTORY VIRTUAL_ENV
+"""
+
+
+def test_what_another_tool_has_set_reaches_no_command(
+    showing: Callable[..., dict[str, str]],
+) -> None:
+    own = dict.fromkeys(
+        ("UV_INDEX_URL", "UV_CACHE_DIR", "HTTPS_PROXY", "SUB", "HOST", "PYTEST_ADDOPTS"), "x"
+    )
+
+    shown = showing("token", **dict.fromkeys(FOREIGN.split(), "/another/tool"), **own)
+
+    assert not shown.keys() & FOREIGN.split()
+    assert shown.items() >= own.items()
+
+
+def test_without_a_usable_home_caches_are_beside_the_tools(
+    showing: Callable[..., dict[str, str]], machine: Machine, tmp_path: Path
+) -> None:
+    own = str(machine.output.resolve() / "task-service/.tools/home")
+
+    for home in ("", "/dev/null", str(tmp_path / "missing")):
+        assert showing("token", HOME=home)["HOME"] == own
+    assert showing("token", HOME=str(machine.home))["HOME"] == str(machine.home)
+
+
+def test_a_migration_is_named_on_the_command_line_alone(machine: Machine, tmp_path: Path) -> None:
+    project = machine.render().path
+    (alembic := tmp_path / "alembic").write_text('#!/bin/sh\nshift; printf "%s|" "$@"\n')
+    alembic.chmod(0o755)
+    uv = pretend(
+        tmp_path,
+        "UV",
+        f'if [ $1 = sync ]; then mkdir -p .venv; else shift 3; PATH={tmp_path}:$PATH exec "$@"; fi',
+    )
+
+    from_outside = make(project, "migration", uv, NAME="machine")
+    named = make(project, "-s", "migration", uv, 'NAME=it\'s "new"; exit', NAME="machine")
+
+    assert from_outside.returncode != 0
+    assert 'Say what changes: make migration NAME="add notes"' in from_outside.stderr
+    assert named.stdout == 'head|--autogenerate|--message|it\'s "new"; exit|'
+
+
+def test_a_python_of_the_environment_that_is_too_old_is_not_taken(machine: Machine) -> None:
+    project = machine.render().path
+
+    assert make(project, "python", PYTHON="/dev/null").returncode == 0
+    assert make(project, "python", "PYTHON=/dev/null").returncode != 0
+
+
+def test_variables_that_may_prevent_an_installation_are_named(
+    machine: Machine, tmp_path: Path
+) -> None:
+    project = machine.render().path
+
+    done = make(project, "test", pretend(tmp_path, "UV", "exit 1"), UV_OFFLINE="1")
+
+    assert "is there a network? These variables are set: UV_OFFLINE\n" in done.stderr
 
 
 def test_help_lists_every_command(clone: Path) -> None:
@@ -183,3 +189,11 @@ def test_help_lists_every_command(clone: Path) -> None:
 
     listed = re.findall(r"^  make (\w+)", make(clone).stdout, re.MULTILINE)
     assert listed == [target for target in targets if target != "python"]
+
+
+def test_template_and_project_install_their_tools_alike() -> None:
+    own, projects = ((folder / "Makefile").read_text() for folder in (ROOT, PROJECT))
+
+    for part in (r"# Variables of other tools.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
+        [shared] = re.findall(part, projects, re.DOTALL)
+        assert shared in own

@@ -44,7 +44,7 @@ def test_a_projects_readme_lists_the_layers_of_the_import_contract(
 ) -> None:
     readme = (project.path / "README.md").read_text()
     listed: list[list[str]] = []
-    for number, name in re.findall(r"(?m)^  (\d| )  (\w+)(?:\.py|/) ", readme):
+    for number, name in re.findall(r"(?m)^ ([ \d]\d|  )  (\w+)(?:\.py|/) ", readme):
         if number.strip():
             assert int(number) == len(listed) + 1
             listed.append([])

@@ -2,13 +2,16 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import cannot_run
+from conftest import Machine, RenderedProject, cannot_run
+from faults.issuer import KeySet
+from faults.service import Service
 
 from providers.servers import USER, Authority, Postgres, which
 
@@ -76,3 +79,56 @@ def plain_server(new_folder: NewFolder, running: ExitStack) -> Postgres:
     server = started(Postgres(new_folder("plain")), running)
     server.role(USER)
     return server
+
+
+@pytest.fixture(scope="session")
+def project(new_folder: NewFolder) -> RenderedProject:
+    answers = {"database": "postgresql", "token_verification": "jwks", "frontend": "none"}
+    project = Machine(new_folder("machine")).render(**answers)
+    project.run("make .venv/ready")
+    return project
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[KeySet]:
+    issuer = KeySet()
+    yield issuer
+    issuer.close()
+
+
+@dataclass(frozen=True)
+class At:
+    """A database by its URL, which is all that a service needs to know."""
+
+    url: str
+
+
+@pytest.fixture
+def serving(
+    project: RenderedProject, issuer: KeySet, workshop: Path
+) -> Callable[..., AbstractContextManager[Service]]:
+    """`with serving(url) as service`; with `ready=False` it need not be ready in the block."""
+
+    @contextmanager
+    def serving(url: str, *, ready: bool = True, **settings: str) -> Iterator[Service]:
+        log = workshop / f"service-{next(numbers)}.log"
+        service = Service(project.path, issuer, At(url), settings, log=log)
+        service.launch()
+        try:
+            service.wait() if ready else service.wait_until_alive()
+            yield service
+        finally:
+            service.stop()
+
+    return serving
+
+
+@pytest.fixture(scope="session")
+def migrated(project: RenderedProject) -> Callable[[str], str]:
+    """`migrated(url)` is the same URL, once its database has the tables."""
+
+    def migrate(url: str) -> str:
+        project.run(".venv/bin/alembic upgrade head", DATABASE_URL=url)
+        return url
+
+    return migrate

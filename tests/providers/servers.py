@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers import Server, free_ports, wait_until
+from servers import Server, free_ports
 
 HOST = "localhost"
 """The only name in the server certificates: a URL with 127.0.0.1 does not match them."""
@@ -30,7 +30,7 @@ USER, PASSWORD = "service", "pa:ss/w@rd #1%"  # what a URL has to percent-encode
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
 
 CONFIGURATION = """
-listen_addresses = 'localhost'
+listen_addresses = 'localhost, ::1'
 port = {port}
 unix_socket_directories = '{folder}'
 fsync = off
@@ -199,7 +199,7 @@ class Postgres(Server):
     """A PostgreSQL server with passwords, and with TLS where there is an authority."""
 
     def __init__(self, folder: Path, authority: Authority | None = None) -> None:
-        """Initialize the data folder in `folder`, an empty directory that the server's user gets."""
+        """Initialize a data folder in `folder`, which the server's user gets."""
         [self.port] = free_ports(1)
         self.folder, self.data = folder, folder / "data"
         self.authority = authority
@@ -255,6 +255,22 @@ class Postgres(Server):
         where = ("-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database)
         return run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *where, *commands)
 
+    def has_all_of(self, primary: "Postgres") -> Callable[[], bool]:
+        """Return the question whether this replica has what that server has written by now."""
+        position = primary.sql("SELECT pg_current_wal_lsn()")
+        return lambda: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == "t"
+
+    def promote(self) -> None:
+        """Turn from a replica into a primary, as in a failover."""
+        run("pg_ctl", "promote", "-D", self.data)
+
+    def follow(self, primary: "Postgres") -> None:
+        """Be a replica of that server from the next start on."""
+        (self.data / "standby.signal").touch()
+        with (self.data / "postgresql.auto.conf").open("a") as configuration:
+            where = f"host={primary.folder} port={primary.port} user=postgres"
+            configuration.write(f"primary_conninfo = '{where}'\n")
+
     def role(self, name: str, password: str = PASSWORD) -> None:
         literal = password.replace("'", "''")
         self.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{literal}'")
@@ -293,16 +309,6 @@ class Replica(Postgres):
         run("pg_basebackup", "-h", self._primary.folder, "-p", self._primary.port,
             "-U", "postgres", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
         # fmt: on
-
-    def catch_up(self) -> None:
-        """Wait until everything that the primary has written is here too."""
-        position = self._primary.sql("SELECT pg_current_wal_lsn()")
-        question = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-        wait_until(lambda: self.sql(question) == "t", 20, self.printed)
-
-    def promote(self) -> None:
-        """Become a primary, as in a failover."""
-        run("pg_ctl", "promote", "-D", self.data)
 
 
 class PgBouncer(Server):

@@ -25,7 +25,7 @@ def test_a_projects_own_tests_pass_behind_pgbouncer(
         "PYTEST_ADDOPTS": f"-p behind_pgbouncer {without}",
     }
     done = subprocess.run(
-        ["make", "test"],
+        [project.path / ".venv/bin/python", "-m", "pytest"],
         cwd=project.path,
         env=clean_environment() | environment,
         stdin=subprocess.DEVNULL,

@@ -1,18 +1,22 @@
 """`python -m app`: bring the tables to the newest revision, then serve until told to stop."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+import structlog
 import uvicorn
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.errors import EXIT_UNAVAILABLE
 from app.logging import configure_logging
 
-ALEMBIC = [sys.executable, "-m", "alembic"]
+# By name, because ALEMBIC_CONFIG may be that of another project.
+ALEMBIC = [sys.executable, "-m", "alembic", "--config", str(PROJECT / "alembic.ini")]
 
 
 def main() -> None:
@@ -21,6 +25,12 @@ def main() -> None:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
+    if (os.environ.get("HOST") or settings.host) != settings.host:
+        structlog.get_logger().warning(
+            "HOST is ignored: it is not an IP address, so another tool has set it",
+            listening_on=settings.host,
+        )
+    check_port(settings)
     # uvicorn hands the signal on when all is answered: an end that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     code = subprocess.run([*ALEMBIC, "upgrade", "head"], cwd=PROJECT, check=False).returncode
@@ -40,6 +50,19 @@ def main() -> None:
             access_log=False,
             server_header=False,
         )
+
+
+def check_port(settings: Settings) -> None:
+    """Exit with one line if nothing can listen on HOST and PORT, before anything is migrated."""
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise SystemExit(
+            f"PORT: cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}. "
+            "Stop the process that uses it, or set PORT to another one."
+        ) from None
 
 
 @contextmanager

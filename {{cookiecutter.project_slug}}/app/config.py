@@ -2,8 +2,9 @@
 
 import json
 import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,14 +15,26 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from app.database_url import normalized
+from app.env_file import EnvFileError, check_env_file
 
 PROJECT = Path(__file__).parents[1]
 UNSET = "is not set: it belongs in .env, or in the environment"
 
 
 class ConfigurationError(Exception):
-    """A variable is missing or wrong. The text is one line that names it, never its value."""
+    """A variable or `.env` is missing or wrong. The text is one line that names it.
+
+    It never shows a value, except the form in which an origin has to be written.
+    """
 
 
 def _url(value: str) -> str:
@@ -32,15 +45,62 @@ def _url(value: str) -> str:
 
 
 def _issuer(value: str) -> str:
+    origin = browser_origin(value)
+    if origin and value != origin and not value.startswith((f"{origin}/", f"{origin}?")):
+        raise ValueError(f"must begin in the form that browsers use: {origin}")
     if _url(value).endswith("/"):
         raise ValueError("must not end with a slash: it is compared byte for byte with iss")
+    if "?" in value or not origin:
+        raise ValueError("must be an http:// or https:// URL without a user or a query")
     return value
 
 
 def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/?#@\s]+", value):
+    origin = browser_origin(value)
+    if origin is None:
         raise ValueError("must be origins, scheme://host[:port], without a path or a slash")
+    if origin != value:
+        raise ValueError(f"must have the form that browsers send: {origin}")
     return value
+
+
+def browser_origin(url: str) -> str | None:
+    """Return the origin of an HTTP URL as browsers write it; None if that is not certain.
+
+    Scheme and host are in lower case, IDNs in punycode, IP addresses in their one short form, and
+    the scheme's own port is left out (URL Standard, sections 3.5 and 4.5).
+    """
+    parts = re.match(r"(?i)(https?)://(\[[^]%]*]|[^][/?#@:\s]*)(?::([0-9]*))?(?=[/?#]|$)", url)
+    if not parts:
+        return None
+    scheme, port = parts[1].lower(), int(parts[3] or 0)
+    try:
+        host = _host(parts[2].lower())
+    except ValueError:
+        return None
+    if not 0 <= port <= 65_535 or (parts[3] and not port):
+        return None
+    shown = f":{port}" if port and port != {"http": 80, "https": 443}[scheme] else ""
+    return f"{scheme}://{host}{shown}"
+
+
+def _host(host: str) -> str:
+    """Raises ValueError for a host that browsers refuse or might read in another way."""
+    if host.startswith("["):
+        address = IPv6Address(host[1:-1])
+        # Python writes this kind differently from version to version.
+        number = int(address.ipv4_mapped or 0)
+        mapped = f"::ffff:{number >> 16:x}:{number & 0xFFFF:x}"
+        return f"[{mapped if address.ipv4_mapped else address}]"
+    name = host.encode("idna")
+    # Python knows the older rules of IDNA alone. Where they lose something, browsers differ.
+    if not host.isascii() and name.decode("idna") != host:
+        raise ValueError
+    if not re.fullmatch(r"[a-z0-9_.-]+", ascii_name := name.decode().lower()):
+        raise ValueError
+    if re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", ascii_name):  # which makes it an IPv4 address
+        return str(IPv4Address(ascii_name))
+    return ascii_name
 
 
 def _list(value: object) -> object:
@@ -48,7 +108,10 @@ def _list(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("must be a JSON list, or have commas between its items") from None
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -64,18 +127,54 @@ def _storage(value: SecretStr) -> SecretStr:
     return value
 
 
+def _root_path(value: str) -> str:
+    if not re.fullmatch(r"(/[\w~-][\w.~-]*)*", value, re.ASCII):
+        raise ValueError("must begin with a slash and not end with one, like /tasks")
+    return value
+
+
+def _is_address(value: str) -> bool:
+    """Whether it is something to listen on: an IP address or localhost."""
+    try:
+        return value == "localhost" or bool(ip_address(value))
+    except ValueError:
+        return False
+
+
+def _address(value: str) -> str:
+    if not _is_address(value):
+        raise ValueError("must be an IP address to listen on, or localhost")
+    return value
+
+
 Issuer = Annotated[str, AfterValidator(_issuer)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_list)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
 Rate = Annotated[str, AfterValidator(_rate)]
 StorageUrl = Annotated[SecretStr, AfterValidator(_storage)]
+RootPath = Annotated[str, AfterValidator(_root_path)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, without a `HOST` that is no address.
+
+    Conda, tcsh and zsh put the machine's own name or kind there, in every process.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if not _is_address(values.get("host", "localhost")):
+            del values["host"]
+        return values
 
 
 class _Settings(BaseSettings):
     # The environment wins over .env; an empty value is an unset one; errors never show a value.
     model_config = SettingsConfigDict(
         env_file=PROJECT / ".env",
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -83,10 +182,24 @@ class _Settings(BaseSettings):
     )
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls), dotenv_settings
+
+    @classmethod
     def load(cls) -> Self:
         """Read the environment and `.env`. Raises ConfigurationError for the first bad variable."""
         try:
+            check_env_file(PROJECT / ".env")
             return cls()
+        except EnvFileError as error:
+            raise ConfigurationError(str(error)) from None
         except ValidationError as error:
             first = error.errors(include_input=False, include_context=False)[0]
             variable = str(first["loc"][0]).upper()
@@ -107,12 +220,8 @@ class DatabaseSettings(_Settings):
 
     @field_validator("database_url")
     @classmethod
-    def _with_driver(cls, value: SecretStr) -> SecretStr:
-        driver, _, _ = cls.model_fields["database_url"].default.get_secret_value().partition(":")
-        scheme, separator, rest = value.get_secret_value().partition("://")
-        if not separator or scheme not in (driver, driver.split("+")[0]):
-            raise ValueError(f"must be a {driver}:// URL")
-        return SecretStr(f"{driver}://{rest}")
+    def _is_usable(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(normalized(value.get_secret_value(), PROJECT))
 
 
 class Settings(DatabaseSettings):
@@ -149,7 +258,9 @@ class Settings(DatabaseSettings):
     rate_limit: Rate | None = None
     rate_limit_storage_url: StorageUrl = SecretStr("memory://")
 
-    host: str = "127.0.0.1"
+    root_path: RootPath = ""
+
+    host: Address = "127.0.0.1"
     port: int = Field(8_000, ge=1, le=65_535)
     workers: int = Field(1, ge=1, le=1_000)
     drain_seconds: float = Field(1, ge=0, le=300)

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
@@ -42,6 +44,23 @@ BEARER = {
 
 
 class Service(FastAPI):
+    stripped_prefix = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put back the prefix that a proxy has stripped, as ASGI wants it.
+
+        Starlette removes `root_path` from a path that begins with it. Without the prefix it would
+        take `/api/v1/tasks` behind the prefix `/api` for `/v1/tasks`. A server that was told a root
+        path of its own has done all this.
+        """
+        if self.stripped_prefix and "path" in scope and not scope.get("root_path"):
+            prefix, path = self.stripped_prefix, scope["path"]
+            raw_path = scope.get("raw_path") or quote(path).encode()
+            scope["root_path"] = prefix
+            if path.startswith("/"):  # `OPTIONS *` has no path
+                scope.update(path=prefix + path, raw_path=prefix.encode() + raw_path)
+        await super().__call__(scope, receive, send)
+
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, with what FastAPI does not know: errors, and who needs a token."""
         document = super().openapi()
@@ -107,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(JsonBodies),
         ],
     )
+    app.stripped_prefix = settings.root_path
     app.state.database = database
     app.state.draining = False
     include_api(app)

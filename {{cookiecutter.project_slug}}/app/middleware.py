@@ -157,19 +157,18 @@ class ErrorBoundary:
 
 def _problem_for(error: Exception, scope: Scope) -> Response:
     status, detail, headers, errors = 500, "Something went wrong here.", None, None
-    match error:
-        case ServiceError():
-            status, detail, headers = error.status, error.detail, error.headers
-            scope["state"]["reason"] = error.reason
-        case RequestValidationError():
-            status, detail, errors = 422, "The request is not valid: see errors.", _errors(error)
-        case HTTPException():
-            status, detail, headers = error.status_code, error.detail, error.headers
-            if status == HTTPStatus.METHOD_NOT_ALLOWED:
-                # Starlette names the methods of one route with this path, not of all of them.
-                headers = {"Allow": _methods(scope)}
-        case _:
-            log.error("unhandled", exc_info=error)
+    if isinstance(error, ServiceError):
+        status, detail, headers = error.status, error.detail, error.headers
+        scope["state"]["reason"] = error.reason
+    elif isinstance(error, RequestValidationError):
+        status, detail, errors = 422, "The request is not valid: see errors.", _errors(error)
+    elif isinstance(error, HTTPException):
+        status, detail, headers = error.status_code, error.detail, error.headers
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Starlette names the methods of one route with this path, not of all of them.
+            headers = {"Allow": _methods(scope)}
+    else:
+        log.error("unhandled", exc_info=error)
     problem = Problem(
         title=HTTPStatus(status).phrase,
         status=status,

@@ -50,13 +50,149 @@ def test_an_origin_must_be_exact(issuer: Issuer, origin: str) -> None:
     assert rule(issuer, cors_origins=origin).startswith("cors_origins: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("HTTP://a.example", "http://a.example"),
+        ("https://A.Example", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("https://a.example:", "https://a.example"),
+        ("https://a.example:08443", "https://a.example:8443"),
+        ("https://a.example/", "https://a.example"),
+        ("https://a.example/x?y#z", "https://a.example"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("http://[2001:DB8::1]", "http://[2001:db8::1]"),
+        ("http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused_with_the_form_it_sends(
+    issuer: Issuer, given: str, sent: str
+) -> None:
+    assert rule(issuer, cors_origins=given).endswith(f"that browsers send: {sent}")
+    assert load(issuer, cors_origins=sent).cors_origins == (sent,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost",
+        "http://localhost:443",
+        "https://a.example:80",
+        "http://127.0.0.1:3000",
+        "http://[::1]:3000",
+        "http://a_b.example",
+        "http://a.example.",
+        "https://xn--bcher-kva.example",
+    ],
+)
+def test_an_origin_as_browsers_send_it_is_taken(issuer: Issuer, origin: str) -> None:
+    assert load(issuer, cors_origins=origin).cors_origins == (origin,)
+    assert load(issuer, better_auth_url=origin).better_auth_url == origin
+    assert load(issuer, better_auth_url=f"{origin}/auth").better_auth_url == f"{origin}/auth"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "http://",
+        "http://*.a.example",
+        "http://user@a.example",
+        "http://user:MARKER@a.example",
+        "http://a..example",
+        "http://a%41.example",
+        "http://a.example:0",
+        "http://a.example:65536",
+        "http://a.example:x",
+        "http://127.1",
+        "http://0x7f.0.0.1",
+        "http://127.0.0.01",
+        "http://[::1",
+        "http://[::1%25eth0]",
+        "http://faß.example",  # one host by IDNA of 2003, another one by that of 2008
+        "http://a b.example",
+        "http://a\\b.example",
+        "chrome-extension://a",
+    ],
+)
+def test_what_is_no_origin_is_refused_without_a_guess(issuer: Issuer, origin: str) -> None:
+    assert "must be origins, scheme://host[:port]" in rule(issuer, cors_origins=origin)
+    assert "MARKER" not in rule(issuer, better_auth_url=origin)
+
+
+@pytest.mark.parametrize("origins", ["[x", '["http://a.example"', "[]]"])
+def test_a_list_that_is_not_json_is_refused(issuer: Issuer, origins: str) -> None:
+    assert "must be a JSON list, or have commas" in rule(issuer, cors_origins=origins)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("HTTPS://a.example", "https://a.example"),
+        ("https://A.example/auth", "https://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://localhost:3000x/", None),
+    ],
+)
+def test_an_issuer_begins_as_browsers_write_it(
+    issuer: Issuer, url: str, origin: str | None
+) -> None:
+    said = rule(issuer, better_auth_url=url)
+
+    assert said.endswith(f"in the form that browsers use: {origin}" if origin else "'3000x'")
+
+
+@pytest.mark.parametrize("prefix", ["/x", "/a/b.c/~d-e_f"])
+def test_a_root_path_is_a_prefix(issuer: Issuer, prefix: str) -> None:
+    assert load(issuer, root_path=prefix).root_path == prefix
+    assert load(issuer, root_path="").root_path == ""
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["/", "x", "/x/", "//x", "/x//y", "/x y", "/..", "/.x", "/x?", "/x#", "/%41", "/ä", "/x\n"],
+)
+def test_a_root_path_of_another_form_is_refused(issuer: Issuer, prefix: str) -> None:
+    assert "must begin with a slash and not end with one" in rule(issuer, root_path=prefix)
+
+
+@pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "my-laptop", "127.1", "[::]"])
+def test_a_host_that_another_tool_has_set_is_ignored(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HOST", host)
+
+    assert load(issuer).host == "127.0.0.1"
+    assert "must be an IP address" in rule(issuer, host=host)  # as one in .env is
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "localhost"])  # noqa: S104
+def test_a_host_to_listen_on_is_taken(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HOST", host)
+
+    assert load(issuer).host == host
+
+
 @pytest.mark.parametrize("url", ["http://x:port", "http://x:99999"])
 def test_a_port_is_one(issuer: Issuer, url: str) -> None:
     assert "Port " in rule(issuer, better_auth_url=url)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:3000/", "localhost:3000", "ftp://x", "http://user:@x", "http://"]
+    "url",
+    [
+        "http://localhost:3000/",
+        "localhost:3000",
+        "ftp://x",
+        "http://user:@x",
+        "http://",
+        "http://x?y",
+    ],
 )
 def test_an_issuer_is_a_url_without_a_final_slash(issuer: Issuer, url: str) -> None:
     assert "better_auth_url: Value error, must " in rule(issuer, better_auth_url=url)
@@ -85,15 +221,6 @@ def test_requests_are_counted_in_memory_or_in_redis(issuer: Issuer, url: str) ->
 )
 def test_a_number_has_bounds(issuer: Issuer, variable: str, value: int) -> None:
     assert rule(issuer, **{variable: value}).startswith(f"{variable}: Input should be ")
-
-
-def test_a_database_url_may_leave_out_the_driver() -> None:
-    default = DatabaseSettings().database_url.get_secret_value()
-    driver, _, rest = default.partition("://")
-
-    plain = DatabaseSettings(database_url=f"{driver.split('+')[0]}://{rest}")
-
-    assert plain.database_url.get_secret_value() == default
 
 
 @pytest.mark.parametrize("url", ["", "tasks.db", "mysql://x/y", "oracle+oracledb://x/y"])

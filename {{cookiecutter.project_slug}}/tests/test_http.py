@@ -158,6 +158,23 @@ def test_health_is_open(client: httpx2.Client, path: str) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/nowhere", 404)])
+def test_head_is_get_without_the_body(client: httpx2.Client, path: str, status: int) -> None:
+    head, get = client.head(path), client.get(path)
+
+    assert head.status_code == get.status_code == status
+    assert head.content == b""
+    for changing in ("x-request-id", "date"):
+        del head.headers[changing], get.headers[changing]
+    if status == 200:
+        assert head.headers == get.headers
+
+
+def test_head_tells_whether_the_service_is_ready(client: httpx2.Client) -> None:
+    assert client.head("/health/ready").status_code == 200
+    assert client.put("/health/ready").headers["Allow"] == "GET, HEAD"
+
+
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "HEAD", "OPTIONS", "BREW"])
 def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, method: str) -> None:
     things = ann.request(method, THINGS)
@@ -436,6 +453,7 @@ def test_a_database_that_is_away_is_a_503_and_the_process_stays_alive(
             assert int(response.headers["Retry-After"]) >= 1
             assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
             assert "SELECT" not in response.text
+        assert ann.head("/health/ready").status_code == 503
         assert ann.get("/health/live").status_code == 200
 
 

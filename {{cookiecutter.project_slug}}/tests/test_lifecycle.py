@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import alembic.command
 import alembic.config
@@ -28,34 +29,32 @@ from tests.tokens import token
 
 pytestmark = pytest.mark.slow
 
+DEFAULT_PORT = Settings.model_fields["port"].default
 PATIENCE = 60  # seconds, on a busy machine
 
 
 def in_environment(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case SecretStr():
-            return value.get_secret_value()
-        case tuple():
-            return ",".join(value)
-    return str(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else str(value)
 
 
 class Process:
     """`python -m app` on a free port, and a client of it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Settings with the default port get a free one."""
         with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+            port = free.getsockname()[1] if settings.port == DEFAULT_PORT else settings.port
         self.client = httpx2.Client(
             base_url=f"http://127.0.0.1:{port}", verify=NO_TLS, timeout=PATIENCE
         )
         variables = {name.upper(): in_environment(value) for name, value in settings}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app"],
-            cwd=PROJECT,
-            env=os.environ | variables | {"PORT": str(port)},
+            env=os.environ | variables | {"PORT": str(port), "PYTHONPATH": str(PROJECT)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -129,6 +128,35 @@ def test_processes_whose_database_is_away_are_alive_and_not_ready(settings: Sett
         code, printed = process.end()
         assert code == 0
         assert "database not reached" in printed
+
+
+def test_a_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with running(settings, port=port) as process:
+            code, printed = process.end()
+
+    assert code == 1
+    assert printed == (
+        f"PORT: cannot listen on port {port} of 127.0.0.1: Address already in use. "
+        "Stop the process that uses it, or set PORT to another one.\n"
+    )
+
+
+def test_a_host_of_another_tool_is_ignored_with_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # From another folder, too, and with another project's configuration of Alembic.
+    monkeypatch.setenv("ALEMBIC_CONFIG", str(tmp_path / "alembic.ini"))
+    monkeypatch.chdir(tmp_path)
+    with running(settings, host="x86_64-conda-linux-gnu") as process:
+        process.wait_for("/health/live", 200)
+        process.stop()
+        code, printed = process.end()
+
+    assert code == 0
+    assert printed.count("HOST is ignored") == 1
+    assert "x86_64" not in printed
 
 
 @pytest.mark.usefixtures("service")

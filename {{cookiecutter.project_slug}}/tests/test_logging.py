@@ -35,11 +35,11 @@ Logged = Callable[..., list[dict[str, Any]]]
 def logged(settings: Settings) -> Iterator[Logged]:
     """`logged((method, path, headers), …)`: what the service writes while it answers."""
 
-    def after(*calls: Call) -> list[dict[str, Any]]:
+    def after(*calls: Call, root_path: str = "") -> list[dict[str, Any]]:
         written = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stderr", written)
-            app = create_app(settings)
+            app = create_app(settings.model_copy(update={"root_path": root_path}))
 
         @app.get("/mistake")
         async def mistake() -> None:
@@ -77,6 +77,16 @@ def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issue
         "status": 404,
         "user": "ann",
     }
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("root_path", ["/x", "/api", "/api/v1"])
+def test_a_route_is_logged_without_the_prefix_that_a_proxy_strips(
+    logged: Logged, issuer: Issuer, root_path: str
+) -> None:
+    [line] = logged(("GET", f"{THINGS}/{uuid4()}", bearer(token(issuer))), root_path=root_path)
+
+    assert line["route"] == THINGS + "/{id}"
 
 
 def test_a_refused_token_leaves_its_reason(logged: Logged, issuer: Issuer) -> None:

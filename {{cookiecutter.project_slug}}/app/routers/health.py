@@ -7,12 +7,15 @@ from app.errors import Unavailable, problems
 router = APIRouter(prefix="/health", tags=["health"])
 
 
+# HEAD stays out of the OpenAPI document, where it would need operations and names of its own.
+@router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses=problems(503))
 async def ready(request: Request) -> dict[str, str]:
     """The database answers too, and the process is not about to end."""

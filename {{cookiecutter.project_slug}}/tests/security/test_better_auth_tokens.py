@@ -16,7 +16,7 @@ from tests.issuer import Issuer
 from tests.things import THINGS
 from tests.tokens import sign
 
-TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_text())
+TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_bytes())
 MODE = "shared-secret" if Issuer.algorithm == "HS256" else "jwks"
 
 Captured = dict[str, Any]

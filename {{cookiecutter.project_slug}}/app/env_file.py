@@ -1,0 +1,59 @@
+"""The form of `.env`: whatever reads the file has to find the same values in it."""
+
+import io
+import re
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+# Next.js expands `$` and drops backticks, Node keeps tabs, and each reader has its own escapes in
+# quotes and its own idea of where a comment begins. What is left is read alike by python-dotenv,
+# Next.js, Node and Docker Compose. The frontend holds its own file to the same rule.
+NAME = re.compile(r"[ \n]*(?:export +)?[A-Za-z_]\w* *= *", re.ASCII)
+STATEMENT = re.compile(
+    NAME.pattern
+    + r"""("[^"$`\\\r]*"|'[^'$`\\\r]*'|[^\s"'#$`][^#$`\t\r\n]*)?( +\#[^\r\n]*)? *\n?""",
+    re.ASCII,
+)
+
+
+class EnvFileError(Exception):
+    """`.env` cannot be used. The text is one line that names the file, never a value."""
+
+
+def check_env_file(path: Path) -> None:
+    """Raise EnvFileError unless every reader finds the same values in the file, if there is one."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EnvFileError(
+            f"{path.name} cannot be read: {error.strerror}. Make it a file that this user can read."
+        ) from None
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16 has them, and parts of it are valid UTF-8
+        raise EnvFileError(f"{path.name} is not UTF-8 text: save it in that encoding.")
+    for statement in parse_stream(io.StringIO(text)):
+        if fault := _fault(statement):
+            raise EnvFileError(f"{path.name}: {fault}")
+
+
+def _fault(statement: Binding) -> str | None:
+    """What is wrong with a statement; None for a good one, a comment and blank lines."""
+    text, name = statement.original.string, statement.key or ""
+    if not text.strip() or text.lstrip().startswith("#"):
+        return None
+    if statement.value is None or not NAME.match(text):
+        line = statement.original.line + text.partition(text.strip())[0].count("\n")
+        return f"line {line} is not NAME=value."
+    if re.search("[$`]", statement.value):
+        return f"{name} contains $ or a backtick, which some programs expand. Choose another value."
+    if not (alike := STATEMENT.fullmatch(text)):
+        return (
+            f"{name} needs quotes around a #, or has a tab, or a quote or backslash within quotes."
+        )
+    if not re.sub(r"[\n\t]", "", alike[1] or "").isprintable():
+        return f"{name} contains an invisible character: type the value anew."
+    return None

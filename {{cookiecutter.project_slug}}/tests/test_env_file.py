@@ -1,0 +1,101 @@
+"""`.env` is read as other programs read it, or refused by a line that names the file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigurationError, DatabaseSettings
+from app.env_file import EnvFileError, check_env_file
+
+Write = Callable[[str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """`write(content)` makes it the `.env` that settings are loaded from."""
+    path = tmp_path / ".env"
+    monkeypatch.setattr("app.config.PROJECT", tmp_path)
+    monkeypatch.setitem(DatabaseSettings.model_config, "env_file", path)
+
+    def write(content: str | bytes) -> Path:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "DATABASE_POOL_SIZE=7",
+        "# $HOME `date` \\ 'x\n\n  DATABASE_POOL_SIZE=7\n",
+        "export DATABASE_POOL_SIZE = 7 # the pool's size: $5\n",
+        "DATABASE_POOL_SIZE='7'\n",
+        'DATABASE_POOL_SIZE="7" # seven\n',
+        "DATABASE_POOL_SIZE=7\r\nX=\r\nY=1\r\n",
+        "X='a # b'\nDATABASE_POOL_SIZE=7",
+        'X=["http://a", "http://b"]\nDATABASE_POOL_SIZE=7',
+        'X="a\nb"\nDATABASE_POOL_SIZE=7',
+        "\ufeffDATABASE_POOL_SIZE=7\n",
+        "X= # nothing\nDATABASE_POOL_SIZE=7\n",
+    ],
+)
+def test_a_file_that_all_programs_read_alike_is_read(write: Write, content: str) -> None:
+    write(content)
+
+    assert DatabaseSettings.load().database_pool_size == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("A=1\nX=MARKER$HOME\n", ".env: X contains $ or a backtick"),
+        ("X='MARKER$'\n", ".env: X contains $ or a backtick"),
+        ("X=${MARKER}\n", ".env: X contains $ or a backtick"),
+        ("X=`MARKER`\n", ".env: X contains $ or a backtick"),
+        ("X=MARKER#1\n", ".env: X needs quotes around a #"),
+        ("X=#MARKER\n", ".env: X needs quotes around a #"),
+        ('X="MARKER\\n"\n', ".env: X needs quotes around a #, or has a tab"),
+        ("X='MARKER\\''\n", ".env: X needs quotes around a #, or has a tab"),
+        ("X=MARKER\t\n", ".env: X needs quotes around a #, or has a tab"),
+        ("X=\tMARKER\n", ".env: X needs quotes around a #, or has a tab"),
+        ("X=MARKER\rY=1\n", ".env: X needs quotes around a #, or has a tab"),
+        ("X=MARKER\N{NO-BREAK SPACE}\n", ".env: X contains an invisible character"),
+        ("X=MARKER\N{ZERO WIDTH SPACE}\n", ".env: X contains an invisible character"),
+        ("A=1\n\n\nX: MARKER\n", ".env: line 4 is not NAME=value."),
+        ("A=1\r\nMARKER\r\n", ".env: line 2 is not NAME=value."),
+        ("MARKER-X=1\n", ".env: line 1 is not NAME=value."),
+        ("'MARKER'=1\n", ".env: line 1 is not NAME=value."),
+        ("X='MARKER\nY=1\n", ".env: line 1 is not NAME=value."),
+        ("X='MARKER' 1\n", ".env: line 1 is not NAME=value."),
+    ],
+)
+def test_a_line_that_programs_read_differently_is_refused_without_its_value(
+    write: Write, content: str, fault: str
+) -> None:
+    write(content)
+
+    with pytest.raises(ConfigurationError) as caught:
+        DatabaseSettings.load()
+
+    assert str(caught.value).startswith(fault)
+    assert "MARKER" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_file_in_another_encoding_is_refused(write: Write, encoding: str) -> None:
+    write("X=MÄRKER\n".encode(encoding))
+
+    with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text"):
+        DatabaseSettings.load()
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvFileError, match=r"cannot be read: Is a directory\."):
+        check_env_file(tmp_path)
+
+
+def test_there_need_not_be_a_file(tmp_path: Path) -> None:
+    check_env_file(tmp_path / ".env")

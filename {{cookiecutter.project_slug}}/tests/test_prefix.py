@@ -1,0 +1,108 @@
+"""Behind a proxy that strips ROOT_PATH: links carry the prefix, and nothing opens by it."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from app.config import Settings
+from app.main import create_app
+from tests.conftest import NO_TLS, serve
+from tests.issuer import Issuer
+from tests.test_http import is_problem, raw
+from tests.test_openapi import OPEN
+from tests.things import THINGS
+from tests.tokens import token
+
+# The API's own paths begin with most of these.
+PREFIXES = ["/x", "/a/b.c", "/a", "/api", "/api/v1", THINGS, "/health", "/docs"]
+
+pytestmark = pytest.mark.usefixtures("service")
+
+Served = Callable[[str], httpx2.Client]
+
+
+@pytest.fixture
+def behind(settings: Settings, issuer: Issuer) -> Iterator[Served]:
+    """`behind(prefix)`: Ann's client of a service behind that prefix, as the proxy sends it on."""
+    headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}"}
+    with ExitStack() as stack:
+
+        def client(prefix: str) -> httpx2.Client:
+            app = create_app(settings.model_copy(update={"root_path": prefix}))
+            url = stack.enter_context(serve(app))
+            client = httpx2.Client(base_url=url, headers=headers, verify=NO_TLS)
+            return stack.enter_context(client)
+
+        yield client
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_stripped_prefix_is_in_every_link(behind: Served, prefix: str) -> None:
+    ann = behind(prefix)
+
+    created = ann.post(THINGS, json={"title": "x"})
+    docs = ann.get("/docs").text
+    document = ann.get("/openapi.json").json()
+
+    assert created.status_code == 201
+    location = created.headers["Location"]
+    assert location == f"{prefix}{THINGS}/{created.json()['id']}"
+    assert ann.get(location.removeprefix(prefix)).json() == created.json()
+    assert f"'{prefix}/openapi.json'" in docs
+    assert f"'{prefix}/docs/oauth2-redirect'" in docs
+    assert document["servers"] == [{"url": prefix}]
+    assert THINGS in document["paths"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_no_prefix_opens_a_closed_operation(behind: Served, prefix: str) -> None:
+    ann = behind(prefix)
+    document = ann.get("/openapi.json").json()
+    del ann.headers["Authorization"]
+    calls = [
+        (method, path, re.sub(r"{.*?}", str(uuid4()), path))
+        for path, item in document["paths"].items()
+        for method in item
+    ]
+
+    refused = {
+        (method, path)
+        for method, path, address in calls
+        if is_problem(ann.request(method, address, content=b"{"), 401)
+    }
+    # Not stripped by the proxy, or stripped twice.
+    elsewhere = {
+        ann.request(method, address).status_code
+        for method, _, path in calls
+        for address in (prefix + path, path.removeprefix(prefix) or "/")
+        if address != path
+    }
+
+    assert {(method, path) for method, path, _ in calls} - refused == OPEN
+    assert elsewhere <= {401, 404}
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_errors_behind_a_prefix_are_those_of_the_route(behind: Served, prefix: str) -> None:
+    ann = behind(prefix)
+
+    assert ann.put(THINGS).headers["Allow"] == "GET, POST"
+    assert ann.put("/health/live").headers["Allow"] == "GET, HEAD"
+    assert is_problem(ann.get("/nowhere"), 404)
+    assert is_problem(ann.get("/api/v1"), 404)
+    for target in ("*", "pi/v1/tasks", "ealth/live", "http://a/health/live"):
+        assert raw(str(ann.base_url), f"OPTIONS {target} HTTP/1.1").startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_root_path_of_the_server_is_not_doubled(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"root_path": "/x"}))
+    client = TestClient(app, root_path="/api")
+
+    assert client.get("/api/openapi.json").json()["servers"] == [{"url": "/api"}]
+    assert client.get("/api/health/live").status_code == 200
+    assert client.get("/api/api/v1/me").status_code == 401
