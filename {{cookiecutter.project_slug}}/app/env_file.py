@@ -49,7 +49,9 @@ def _fault(statement: Binding) -> str | None:
         line = statement.original.line + text.partition(text.strip())[0].count("\n")
         return f"line {line} is not NAME=value."
     if re.search("[$`]", statement.value):
-        return f"{name} contains $ or a backtick, which other programs expand: choose another value."
+        return (
+            f"{name} contains $ or a backtick, which other programs expand: choose another value."
+        )
     if not (alike := STATEMENT.fullmatch(text)):
         return (
             f"{name} would be read differently by other programs: put a value with # in quotes, "
