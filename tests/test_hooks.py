@@ -1,14 +1,18 @@
 """What the hooks refuse, keep, write and remove: their functions alone, without Cookiecutter."""
 
+import errno
 import io
 import json
 import os
+import re
 import stat
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, SECRET_FILES, hook
+from conftest import PROJECT, ROOT, SECRET_FILES, clean_environment, hook
 
 GOOD_SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
@@ -32,7 +36,7 @@ def answers(**changes: str) -> dict[str, str]:
         "project_name": "Task Service",
         "project_slug": "task-service",
         "description": "Tasks.",
-        "__database_url": "sqlite+aiosqlite:///tasks.db",
+        "__database_url": "sqlite:///tasks.db",
     }
     return defaults | changes
 
@@ -41,6 +45,8 @@ def answers(**changes: str) -> dict[str, str]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project with a frontend, on a machine without a secret and without a terminal."""
     (tmp_path / "frontend").mkdir()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/__init__.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BETTER_AUTH_SECRET", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -144,6 +150,118 @@ def test_reports_every_broken_rule_at_once() -> None:
     assert len(pre_gen.refusals(answers(project_name="", project_slug="X", database="other"))) == 3
 
 
+# The versions that hooks run with
+
+
+@pytest.mark.parametrize("found", ["1.7.3", "2.1.1", "2.2.3", "2"])
+def test_refuses_an_old_cookiecutter_with_both_versions(
+    monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    monkeypatch.setattr(pre_gen, "version", {"cookiecutter": found}.get)
+
+    [line] = pre_gen.refused_version()
+
+    assert line.startswith(f"Cookiecutter {found} is too old, and this template needs 2.3 or later")
+
+
+@pytest.mark.parametrize("found", ["2.3.0", "2.7.1", "2.10.0", "3.0.0rc1", "3"])
+def test_accepts_a_newer_cookiecutter(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    monkeypatch.setattr(pre_gen, "version", {"cookiecutter": found}.get)
+
+    assert pre_gen.refused_version() == []
+
+
+def test_accepts_a_cookiecutter_without_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [])
+
+    assert pre_gen.refused_version() == []
+
+
+def test_an_old_cookiecutter_is_the_only_line_whatever_the_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pre_gen, "version", {"cookiecutter": "1.7.3"}.get)
+
+    with pytest.raises(SystemExit, match=r"^Cookiecutter 1\.7\.3 is too old.*$"):
+        pre_gen.main(answers(project_slug="X", database="other"))
+
+
+@pytest.mark.parametrize("name", ["pre_gen_project", "post_gen_project"])
+def test_hooks_import_nothing_from_their_own_folder(tmp_path: Path, name: str) -> None:
+    without_main, _, _ = Path(ROOT, "hooks", f"{name}.py").read_text().partition("if __name__")
+    (tmp_path / "hook.py").write_text(without_main)
+    for module in ("getpass", "json", "pathlib", "re", "secrets", "tempfile", "unicodedata"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('left by another user')")
+
+    done = subprocess.run([sys.executable, tmp_path / "hook.py"], env=clean_environment())
+
+    assert done.returncode == 0
+
+
+# Settings files of an existing project
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"BETTER_AUTH_SECRET={GOOD_SECRET}",
+        f"  export BETTER_AUTH_SECRET = {GOOD_SECRET}\r",
+        f"\ufeffBETTER_AUTH_SECRET='{GOOD_SECRET}#'",
+        f'BETTER_AUTH_SECRET="{GOOD_SECRET} # \'"  # ours',
+        "BETTER_AUTH_SECRET=",
+        "BETTER_AUTH_SECRET= # not yet",
+        "# BETTER_AUTH_SECRET=$HOME",
+        "MINE=$HOME # `x`",
+        "DATABASE_URL=postgresql://ann:p%24@host/name?sslmode=require",
+    ],
+)
+@pytest.mark.parametrize("file", SECRET_FILES)
+def test_accepts_settings_that_all_read_alike(project: Path, file: Path, line: str) -> None:
+    file.write_bytes(f"{line}\nMORE=$1".encode())
+
+    assert pre_gen.refused_settings() == []
+
+
+@pytest.mark.parametrize("name", ["BETTER_AUTH_SECRET", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "value",
+    ["a$b", "'a$b'", '"a$b"', "a`b", "'a`b'", "a#b", "#a", '"a"b', "'a\\b'", "'a'#b", "'a"],
+)
+@pytest.mark.parametrize("start", ["", "export ", "MINE=1\n  ", "\ufeff", "X=1\r\n"])
+def test_refuses_settings_that_others_read_differently_without_the_value(
+    project: Path, name: str, value: str, start: str
+) -> None:
+    FRONTEND_ENV.write_bytes(f"{start}{name}={value}\r\n".encode())
+
+    [line] = pre_gen.refused_settings()
+
+    assert line.startswith(f"{name} in {FRONTEND_ENV} refused: no $ or backtick")
+    assert value not in line
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["BETTER_AUTH_SECRET=x", ""])
+def test_refuses_settings_in_utf_16(project: Path, encoding: str, text: str) -> None:
+    SERVICE_ENV.write_bytes(text.encode(encoding))
+
+    refused = pre_gen.refused_settings()
+
+    expected = f"{SERVICE_ENV} refused: save it as UTF-8; this is UTF-16"
+    assert refused == ([expected] if SERVICE_ENV.stat().st_size else [])
+
+
+def test_refuses_settings_that_cannot_be_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SERVICE_ENV.mkdir()
+    FRONTEND_ENV.symlink_to(FRONTEND_ENV.name)
+
+    assert pre_gen.refused_settings() == [
+        f"{SERVICE_ENV} cannot be read: Is a directory",
+        f"{FRONTEND_ENV} cannot be read: Too many levels of symbolic links",
+    ]
+
+
 # Unused files
 
 
@@ -168,7 +286,7 @@ def test_removes_unused_files_and_the_folders_left_empty(
         (project / name).touch()
 
     post_gen.drop_unused(answers(project_name="none", frontend="nextjs"))
-    assert {path.name for path in project.iterdir()} == {"c", "d", "frontend"}
+    assert {path.name for path in project.iterdir()} == {"app", "c", "d", "frontend"}
     assert [path.name for path in (project / "c").iterdir()] == ["two.py"]
 
     post_gen.drop_unused(answers(frontend="none"))
@@ -313,14 +431,15 @@ def test_a_failed_write_leaves_the_old_settings_and_nothing_else(
     SERVICE_ENV.write_text("MINE=1\n")
 
     def full(path: Path, data: bytes) -> int:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SystemExit, match=r"^\.env cannot be written: No space left on device$"):
         post_gen.write_settings(answers())
 
     assert SERVICE_ENV.read_text() == "MINE=1\n"
-    assert {path.name for path in project.rglob("*")} == {".env", "frontend"}
+    assert {path.name for path in project.iterdir()} == {".env", "app", "frontend"}
+    assert list((project / "frontend").iterdir()) == []
 
 
 def test_a_link_to_shared_settings_is_not_written_through(project: Path, tmp_path: Path) -> None:
@@ -353,6 +472,26 @@ def test_adds_what_is_missing_and_keeps_every_byte_that_is_there(project: Path) 
     assert text.startswith(mine + b"\n")
     added = dict(line.split("=", 1) for line in text[len(mine) + 1 :].decode().splitlines())
     assert added.keys() == {"BETTER_AUTH_URL", "DATABASE_URL", "BETTER_AUTH_SECRET"}
+
+
+def test_reads_through_a_byte_order_mark_and_keeps_it(project: Path) -> None:
+    mine = f"\ufeffBETTER_AUTH_SECRET={GOOD_SECRET}\n".encode()
+    SERVICE_ENV.write_bytes(mine)
+
+    post_gen.write_settings(answers())
+
+    assert SERVICE_ENV.read_bytes().startswith(mine)
+    assert SERVICE_ENV.read_bytes().count(b"BETTER_AUTH_SECRET") == 1
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
+
+
+def test_a_comment_behind_a_secret_is_no_part_of_it(project: Path) -> None:
+    SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}  # ours\n")
+
+    post_gen.write_settings(answers())
+
+    assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
+    assert post_gen.write_settings(answers()) == ""
 
 
 @pytest.mark.parametrize("lost", SECRET_FILES)
@@ -435,6 +574,107 @@ def test_says_so_when_a_secret_has_no_place_any_more(project: Path) -> None:
 
     assert notice.startswith("BETTER_AUTH_SECRET was taken out of .env")
     assert "BETTER_AUTH_SECRET" not in SERVICE_ENV.read_text()
+
+
+# The database
+
+
+POSTGRESQL = {
+    "database": "postgresql",
+    "__database_url": "postgresql://postgres@127.0.0.1:5433/postgres",
+}
+DEVELOPMENT_URL = re.compile(r"postgresql://postgres@127\.0\.0\.1:(\d+)/postgres")
+
+
+def database_urls() -> list[str | None]:
+    return [settings(path).get("DATABASE_URL") for path in SECRET_FILES]
+
+
+def test_a_postgresql_project_has_a_port_of_its_own_in_both_files(project: Path) -> None:
+    ports = set()
+    for _ in range(10):
+        post_gen.write_settings(answers(**POSTGRESQL))
+        [url] = set(database_urls())
+        ports.add(int(DEVELOPMENT_URL.fullmatch(url)[1]))
+        for path in SECRET_FILES:
+            path.unlink()
+
+    assert len(ports) > 5
+    assert ports <= set(range(1024, 32768)) - {5432, 5433}
+
+
+def test_a_sqlite_project_shares_no_database_with_its_frontend(project: Path) -> None:
+    post_gen.write_settings(answers())
+
+    assert database_urls() == ["sqlite:///tasks.db", None]
+
+
+@pytest.mark.parametrize("lost", SECRET_FILES)
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_lost_or_empty_database_url_comes_back_with_that_of_the_other_file(
+    project: Path, lost: Path, empty: bool
+) -> None:
+    post_gen.write_settings(answers(**POSTGRESQL))
+    before = database_urls()
+    lost.write_text("DATABASE_URL= # mine\n") if empty else lost.unlink()
+
+    post_gen.write_settings(answers(**POSTGRESQL))
+
+    assert database_urls() == before
+
+
+def test_a_database_url_of_an_earlier_project_loses_its_driver_on_the_way_to_the_frontend(
+    project: Path,
+) -> None:
+    earlier = "postgresql+asyncpg://postgres@127.0.0.1:5433/postgres"
+    SERVICE_ENV.write_text(f"DATABASE_URL={earlier}\n")
+
+    post_gen.write_settings(answers(**POSTGRESQL))
+
+    assert database_urls() == [earlier, "postgresql://postgres@127.0.0.1:5433/postgres"]
+
+
+def test_two_different_database_urls_both_stay(project: Path) -> None:
+    before = ["postgresql://writer@host/tasks", "postgres://auth@host/tasks"]
+    for path, url in zip(SECRET_FILES, before, strict=True):
+        path.write_text(f"DATABASE_URL={url}\n")
+
+    post_gen.write_settings(answers(**POSTGRESQL))
+
+    assert database_urls() == before
+
+
+def test_the_url_of_another_kind_of_database_does_not_reach_the_frontend(project: Path) -> None:
+    SERVICE_ENV.write_text("DATABASE_URL=sqlite:///tasks.db\n")
+
+    post_gen.write_settings(answers(**POSTGRESQL))
+
+    service, frontend = database_urls()
+    assert service == "sqlite:///tasks.db"
+    assert DEVELOPMENT_URL.fullmatch(frontend)
+
+
+# Hooks that fail, and hooks that did not run
+
+
+def test_the_last_hook_empties_the_module_that_stops_a_project_without_it(project: Path) -> None:
+    module = project / "app/__init__.py"
+    module.write_bytes((PROJECT / "app/__init__.py").read_bytes())
+    with pytest.raises(SystemExit, match="hooks did not run"):
+        exec(module.read_text())
+
+    post_gen.main(answers())
+
+    assert module.read_text() == ""
+
+
+def test_the_last_hook_keeps_a_module_of_the_users_own(project: Path) -> None:
+    module = project / "app/__init__.py"
+    module.write_text("MINE = 1\n")
+
+    post_gen.main(answers())
+
+    assert module.read_text() == "MINE = 1\n"
 
 
 # Next steps

@@ -1,23 +1,12 @@
 """The template's own commands, in a fresh copy of it, and what projects' share with them."""
 
-import json
-import os
 import re
-import shlex
-import shutil
-import signal
-import socket
 import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
-from conftest import Machine, cannot_run, clean_environment, copy_template
+from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
 
 
 @pytest.fixture
@@ -36,57 +25,6 @@ def make(clone: Path, *arguments: str, **environment: str) -> subprocess.Complet
         capture_output=True,
         text=True,
     )
-
-
-@contextmanager
-def serving(clone: Path, url: str, *arguments: str) -> Iterator[Path]:
-    """Run make until the block ends, which begins when the URL answers; yields what it prints."""
-    log = clone / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["make", *arguments],
-            cwd=clone,
-            env=clean_environment(),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except URLError:
-                time.sleep(0.2)
-        else:
-            pytest.fail(log.read_text())
-        yield log
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def test_the_demo_serves_and_its_two_lines_create_a_task(clone: Path) -> None:
-    address = f"http://127.0.0.1:{(port := free_port())}"
-
-    with serving(clone, f"{address}/health/live", "demo", f"PORT={port}") as log:
-        [get_token] = re.findall(r"^TOKEN=\$\((.*)\)$", log.read_text(), re.MULTILINE)
-        [create_task] = re.findall(r"^curl .*$", log.read_text(), re.MULTILINE)
-        token = make(clone, *shlex.split(get_token)[1:]).stdout.strip()
-        # Not by curl itself, which a machine with Python, make and git need not have.
-        _, url, *options = shlex.split(create_task.replace("$TOKEN", token))
-        given = [*pairwise(options)]
-        headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
-        [body] = [value.encode() for option, value in given if option == "-d"]
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
-            assert response.status == 201
-            assert response.headers["Location"].startswith("/api/v1/tasks/")
 
 
 OLD = "exit 1"
@@ -246,22 +184,16 @@ def test_variables_that_may_prevent_an_installation_are_named(
     assert "is there a network? These variables are set: UV_OFFLINE\n" in done.stderr
 
 
-def test_the_frontend_is_not_installed_by_a_node_that_is_too_old(machine: Machine) -> None:
-    if not shutil.which("npm"):
-        cannot_run("npm is missing")
-    frontend = machine.render().path / "frontend"
-    package = json.loads((frontend / "package.json").read_text())
-    asked = {"engines": {"node": package["engines"]["node"].replace("20", "2000")}}
-    (frontend / "package.json").write_text(json.dumps(asked))
-
-    done = machine.run("npm", "install", "--offline", cwd=frontend)
-
-    assert done.returncode != 0
-    assert f"Required: {json.dumps(asked['engines'], separators=(',', ':'))}" in done.stderr
-
-
 def test_help_lists_every_command(clone: Path) -> None:
     targets = re.findall(r"^([a-z]+):", (clone / "Makefile").read_text(), re.MULTILINE)
 
     listed = re.findall(r"^  make (\w+)", make(clone).stdout, re.MULTILINE)
     assert listed == [target for target in targets if target != "python"]
+
+
+def test_template_and_project_install_their_tools_alike() -> None:
+    own, projects = ((folder / "Makefile").read_text() for folder in (ROOT, PROJECT))
+
+    for part in (r"# Variables of other tools.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
+        [shared] = re.findall(part, projects, re.DOTALL)
+        assert shared in own

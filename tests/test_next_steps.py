@@ -1,6 +1,8 @@
 """The last words of a rendering: in colour for people, plain for programs, and true for both."""
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import COOKIECUTTER, ROOT, Machine
@@ -29,3 +31,27 @@ def test_a_terminal_shows_in_colour_what_a_pipe_gets_plain(machine: Machine) -> 
 @pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_that_wants_no_colour_gets_none(machine: Machine, wish: dict[str, str]) -> None:
     assert "\x1b" not in shown(machine, **{"TERM": "xterm"} | wish)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+def test_next_steps_that_cannot_be_printed_leave_the_project_there(machine: Machine) -> None:
+    command = f"{' '.join(COOKIECUTTER)} {ROOT} --no-input > /dev/full"
+
+    done = machine.run("sh", "-c", command)
+
+    assert done.returncode == 0, done.stderr
+    assert (machine.output / "task-service/.env").exists()
+
+
+def test_a_project_without_hooks_says_so_until_it_is_rendered_with_them(machine: Machine) -> None:
+    project = machine.render("--accept-hooks", "no")
+    start = (sys.executable, "-c", "import app")
+
+    incomplete = machine.run(*start, cwd=project.path)
+    machine.render("--overwrite-if-exists", "--accept-hooks", "yes")
+    complete = machine.run(*start, cwd=project.path)
+
+    assert incomplete.returncode == 1
+    [line] = incomplete.stderr.splitlines()
+    assert line.startswith("This project is incomplete: the template's hooks did not run.")
+    assert complete.returncode == 0, complete.stderr

@@ -38,6 +38,31 @@ def test_the_template_renders_the_same_from(source, machine: Machine, template: 
     assert [file for file, text in there.items() if b"\r\n" in text] == []
 
 
+def test_the_template_renders_the_same_whatever_others_have_set(machine: Machine) -> None:
+    names = {"project_name": "名前 🎉", "project_slug": "task-service"}
+    here = contents(machine.render(**names))
+    machine.output = machine.root / "elsewhere"
+    temporary = machine.root / "a temporary folder"
+    for folder in (machine.output, temporary):
+        folder.mkdir()
+    (temporary / "json.py").write_text("raise SystemExit('left by another user')")
+    foreign = {
+        "HOST": "x86_64-conda-linux-gnu",
+        "LC_ALL": "xx_XX.UTF-8",
+        "NAME": "laptop",
+        "PYTHONIOENCODING": "ascii",
+        "TMPDIR": str(temporary),
+        "VIRTUAL_ENV": "/nonexistent",
+        "DATABASE_URL": "postgresql://host/other",
+        "BETTER_AUTH_SECRET": "short",
+    }
+
+    there = machine.render(env=foreign, **names)
+
+    assert contents(there) == here
+    assert there.settings(".env")["DATABASE_URL"] == "sqlite:///tasks.db"
+
+
 def test_a_project_keeps_its_line_ends_where_git_turns_lf_into_crlf(machine: Machine) -> None:
     project = machine.render()
     machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=first")

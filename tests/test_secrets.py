@@ -166,6 +166,20 @@ def test_a_refused_secret_leaves_an_existing_project_its_settings(machine: Machi
     ] * 2
 
 
+def test_settings_that_cannot_be_kept_are_refused_before_any_file_changes(
+    machine: Machine,
+) -> None:
+    project = machine.render()
+    (project.path / ".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n", "utf-16")
+    before = {file: (project.path / file).stat().st_mtime_ns for file in project.files}
+
+    done = machine.cookiecutter("-f", database="postgresql")
+
+    assert done.returncode == 1
+    assert ".env refused: save it as UTF-8" in done.stderr.splitlines()[0]
+    assert {file: (project.path / file).stat().st_mtime_ns for file in project.files} == before
+
+
 # A terminal
 
 

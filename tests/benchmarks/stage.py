@@ -68,11 +68,6 @@ class Service(Server):
             log=stage.folder / f"{name}.log",
         )
 
-    @property
-    def pid(self) -> int:
-        assert self._process, "not launched"
-        return self._process.pid
-
     def ask(self, method: str, path: str, body: object = None) -> Answer:
         """By a connection of its own, of the first user."""
         with calling(self.port, self._stage.token("user-0")) as client:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conftest import RenderedProject
 from servers import Server, answers, free_ports
@@ -38,7 +39,7 @@ class Stack:
     """The servers of one project, on ports of their own."""
 
     def __init__(self, project: RenderedProject, *, production: bool) -> None:
-        site, api, database = free_ports(3)
+        site, api = free_ports(2)
         for file in (".env", "frontend/.env.local"):
             replace(project.path / file, (":3000", f":{site}"), (":8000", f":{api}"))
         self.project = project
@@ -51,14 +52,13 @@ class Stack:
         self._people = ExitStack()
         self.production = production
         self._database = None
-        if "postgresql" in project.settings(".env")["DATABASE_URL"]:
-            for file in (".env", "frontend/.env.local", "app/config.py"):
-                replace(project.path / file, (":5433", f":{database}"))
+        database = urlsplit(project.settings(".env")["DATABASE_URL"])
+        if database.scheme == "postgresql":
             # `make run` would start it too, and stop it with the service: Better Auth needs it.
             self._database = Server(
                 ".venv/bin/python -m scripts.postgres sleep infinity",
                 project.path,
-                lambda: accepts(database),
+                lambda: accepts(database.port),
             )
         self.service = Server(
             f"make run PORT={api}", project.path, lambda: answers(f"{self.api_url}/health/ready")

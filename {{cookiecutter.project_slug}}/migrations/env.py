@@ -5,6 +5,7 @@ Where the database is away it ends with status 75, or with `-x wait` waits for i
 """
 
 import asyncio
+import sqlite3
 import sys
 from contextlib import aclosing
 from typing import Any, Literal
@@ -14,7 +15,8 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, TypeDecorator
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import ConfigurationError, DatabaseSettings
 from app.database import faults
@@ -24,6 +26,8 @@ from app.logging import configure_logging
 from app.models import Base
 
 RETRY = 0.5  # seconds
+PRIVILEGES = {"42501", "3F000"}  # insufficient_privilege, invalid_schema_name
+READ_ONLY = "25006"  # read_only_sql_transaction: a replica, or the old primary after a failover
 
 log = structlog.get_logger()
 
@@ -56,19 +60,28 @@ def migrate(connection: Connection) -> None:
     log.info("database is at", revision=", ".join(heads) or None)
 
 
-async def connected(engine: AsyncEngine) -> AsyncConnection:
-    """A connection, as soon as there is a database to connect to."""
-    wait, said = "wait" in context.get_x_argument(as_dictionary=True), None
-    while True:
+async def upgrade(engine: AsyncEngine) -> None:
+    """Raise Unavailable without a database to migrate; SystemExit if the role may not do it."""
+    with faults():
+        connection = await engine.connect()
+    async with aclosing(connection):
         try:
-            with faults():
-                return await engine.connect()
-        except Unavailable as error:
-            if said != (said := error.reason):
-                log.warning("database not reached", reason=said, waiting=wait)
-        if not wait:
-            sys.exit(EXIT_UNAVAILABLE)
-        await asyncio.sleep(RETRY)
+            await connection.run_sync(migrate)
+        except DBAPIError as error:
+            code = getattr(error.orig, "sqlstate", None)
+            if code in PRIVILEGES:
+                privilege = str(error.statement).split()[0]
+                raise SystemExit(
+                    f"Cannot migrate: the role lacks {privilege}: {error.orig}. "
+                    "Grant it, or migrate with another role."
+                ) from None
+            if code == READ_ONLY or _is_read_only(error):
+                raise Unavailable(f"database: {error.orig}") from error
+            raise
+
+
+def _is_read_only(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 async def main() -> None:
@@ -77,11 +90,18 @@ async def main() -> None:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     engine = for_migrations(settings)
-    try:
-        async with aclosing(await connected(engine)) as connection:
-            await connection.run_sync(migrate)
-    finally:
-        await engine.dispose()
+    wait, reason = "wait" in context.get_x_argument(as_dictionary=True), None
+    while True:
+        try:
+            return await upgrade(engine)
+        except Unavailable as error:
+            if reason != (reason := error.reason):
+                log.warning("database not reached", reason=reason, waiting=wait)
+        finally:
+            await engine.dispose()
+        if not wait:
+            sys.exit(EXIT_UNAVAILABLE)
+        await asyncio.sleep(RETRY)
 
 
 configure_logging()

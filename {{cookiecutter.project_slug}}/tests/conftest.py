@@ -18,12 +18,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.config import PROJECT, DatabaseSettings, Settings
 from app.main import create_app
 from app.models import Base
 from tests.database import temporary_database
+from tests.engines import engine_for
 from tests.issuer import Issuer, running_issuer
 from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
 
@@ -59,7 +59,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """The URL of a database for the run, driver and all; `TEST_DATABASE_URL` overrides it."""
+    """Return the URL of a database for the run; `TEST_DATABASE_URL` overrides it."""
     with ExitStack() as stack:
         given = os.environ.get("TEST_DATABASE_URL")
         url = given or stack.enter_context(temporary_database())
@@ -111,7 +111,7 @@ def running_service(settings: Settings, alembic_config: alembic.config.Config) -
 
 @pytest.fixture(scope="session")
 def empty_tables(database_url: str) -> Iterator[Callable[[], None]]:
-    engine = create_async_engine(database_url)
+    engine = engine_for(database_url)
 
     async def empty() -> None:
         async with engine.begin() as connection:

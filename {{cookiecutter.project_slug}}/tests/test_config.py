@@ -223,15 +223,6 @@ def test_a_number_has_bounds(issuer: Issuer, variable: str, value: int) -> None:
     assert rule(issuer, **{variable: value}).startswith(f"{variable}: Input should be ")
 
 
-def test_a_database_url_may_leave_out_the_driver() -> None:
-    default = DatabaseSettings().database_url.get_secret_value()
-    driver, _, rest = default.partition("://")
-
-    plain = DatabaseSettings(database_url=f"{driver.split('+')[0]}://{rest}")
-
-    assert plain.database_url.get_secret_value() == default
-
-
 @pytest.mark.parametrize("url", ["", "tasks.db", "mysql://x/y", "oracle+oracledb://x/y"])
 def test_a_database_url_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match=r"must be a .*:// URL"):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
@@ -111,3 +111,13 @@ async def test_it_writes_again_when_no_such_connection_is_left(settings: Setting
     for of_a_connection in set(threading.enumerate()) - threads:
         of_a_connection.join(1)
         assert not of_a_connection.is_alive(), "a connection is still open"
+
+
+async def test_ping_names_the_privileges_that_the_role_lacks(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = select(literal("INSERT on tasks").label("missing"))
+    monkeypatch.setattr("app.database.missing_privileges", lambda _: lacking)
+
+    with pytest.raises(Unavailable, match="database: the role lacks INSERT on tasks"):
+        await database.ping()

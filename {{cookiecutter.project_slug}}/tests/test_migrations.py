@@ -12,11 +12,11 @@ import alembic.op
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
-from sqlalchemy.ext.asyncio import create_async_engine
 
 import app.models
 from app.config import PROJECT
 from app.models import Base
+from tests.engines import engine_for
 
 
 def test_migrations_and_account_deletion_know_every_model() -> None:
@@ -95,7 +95,7 @@ def test_several_that_migrate_at_once_do_it_once(
 
 
 async def _tables(database_url: str) -> set[str]:
-    engine = create_async_engine(database_url)
+    engine = engine_for(database_url)
     async with engine.connect() as connection:
         tables = await connection.run_sync(lambda sync: set(inspect(sync).get_table_names()))
     await engine.dispose()

@@ -1,6 +1,7 @@
 """Behind PgBouncer in transaction mode no server has to know what another one was told."""
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert, select, text
 
 from app.config import Settings
@@ -29,6 +30,14 @@ async def test_statements_are_prepared_once_for_each_connection(settings: Settin
 
 async def test_nothing_is_prepared_behind_a_pooler(settings: Settings) -> None:
     assert await prepared_by_writing(settings, transaction_pooling=True) == []
+
+
+async def test_nothing_is_prepared_if_the_url_names_a_pooler(settings: Settings) -> None:
+    url = settings.database_url.get_secret_value()
+    named = SecretStr(f"{url}{'&' if '?' in url else '?'}pgbouncer=true")
+    pooled = settings.model_copy(update={"database_url": named})
+
+    assert await prepared_by_writing(pooled, transaction_pooling=False) == []
 
 
 async def test_a_statement_behind_a_pooler_is_committed(settings: Settings) -> None:

@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx2
 import pytest
 from sqlalchemy import Engine, event, insert
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.conftest import SignIn
 from tests.database import BY_PRIMARY_KEY, plans_of
+from tests.engines import engine_for
 from tests.things import FLAG, THINGS, Thing, create
 
 OWNER = "ann-the-owner"
@@ -63,7 +63,7 @@ async def test_each_statement_finds_its_rows_by_the_primary_key(
     sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Any]]
 ) -> None:
     others = [{"owner_id": f"user {n % 100}", "title": "x"} for n in range(5_000)]
-    engine = create_async_engine(database_url)
+    engine = engine_for(database_url)
     async with engine.begin() as connection:
         await connection.execute(insert(Thing), others)
     await engine.dispose()

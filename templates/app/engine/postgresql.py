@@ -1,14 +1,19 @@
 """How the service talks to PostgreSQL."""
 
-from collections.abc import Callable
+import asyncio
+import random
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, NullPool, event
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import Connection, DateTime, Executable, NullPool, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.config import DatabaseSettings
+from app.config import PROJECT, DatabaseSettings
+from app.database_url import Target, names_transaction_pooler, parse
 
 READ_ONLY = "25006"  # read_only_sql_transaction
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
@@ -18,6 +23,13 @@ UNPREPARED: dict[str, Any] = {
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": str,
 }
+# After these the next host of the URL is tried, as libpq does. Refused credentials are not among
+# them.
+TRY_NEXT_HOST = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 
 Opener = Callable[[], AbstractContextManager[Connection]]
 
@@ -32,8 +44,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     it takes several messages, which must not go to several servers.
     """
     engine = create_async_engine(
-        settings.database_url.get_secret_value(),
-        isolation_level="READ COMMITTED" if settings.database_transaction_pooling else "AUTOCOMMIT",
+        "postgresql+asyncpg://",
+        isolation_level="READ COMMITTED" if _is_behind_pooler(settings) else "AUTOCOMMIT",
         skip_autocommit_rollback=True,
         hide_parameters=True,
         pool_size=settings.database_pool_size,
@@ -57,7 +69,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
     """What opens a connection for one statement, and sees that it is committed."""
     sync = engine.sync_engine
-    return sync.begin if settings.database_transaction_pooling else sync.connect
+    return sync.begin if _is_behind_pooler(settings) else sync.connect
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
@@ -68,7 +80,7 @@ def for_transactions(engine: AsyncEngine) -> AsyncEngine:
 def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     """An engine whose transactions wait for each other, and take as long as they take."""
     engine = create_async_engine(
-        settings.database_url.get_secret_value(),
+        "postgresql+asyncpg://",
         hide_parameters=True,
         poolclass=NullPool,
         connect_args=_connect_args(settings),
@@ -81,6 +93,79 @@ def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return engine
 
 
+def missing_privileges(tables: Iterable[str]) -> Executable:
+    """A statement that returns as `missing` what the role may not do, "INSERT on tasks" for one."""
+    return text(
+        "SELECT format('%s on %s', privilege, name) AS missing "
+        "FROM unnest(CAST(:tables AS text[])) AS name, "
+        "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege "
+        "WHERE NOT has_table_privilege(quote_ident(name), privilege)"
+    ).bindparams(tables=list(tables))
+
+
+async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Connection:
+    """Return a connection to the first host with the session attributes that the URL asks for.
+
+    Each host has its share of what is left of `seconds`, so that one that hangs does not keep the
+    next one from being tried. Raises what went wrong, of each host if there are several.
+    """
+    hosts = list(target.hosts)
+    if target.in_random_order:
+        random.shuffle(hosts)
+    attributes = [target.session_attributes]
+    if attributes == ["prefer-standby"]:
+        attributes = ["standby", "any"]
+    tries = [(host, wanted) for wanted in attributes for host in hosts]
+    deadline = asyncio.get_running_loop().time() + seconds
+    failed: list[Exception] = []
+    for number, ((host, port), wanted) in enumerate(tries):
+        share = (deadline - asyncio.get_running_loop().time()) / (len(tries) - number)
+        try:
+            async with asyncio.timeout(min(share, target.host_timeout or share)):
+                return await _connect_to(
+                    target,
+                    host=host,
+                    port=port,
+                    target_session_attrs=wanted,
+                    timeout=None,
+                    **target.arguments,
+                    **options,
+                )
+        except TRY_NEXT_HOST as error:
+            failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
+    told = [
+        f"{host}:{port}: {type(error).__name__}: {error}"
+        for ((host, port), _), error in zip(tries, failed, strict=True)
+    ]
+    raise ConnectionError("; ".join(told))
+
+
+async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
+    """Connect with TLS or without, or with one after the other, as `sslmode` has it."""
+    first, *others = target.tls
+    try:
+        return await asyncpg.connect(ssl=first, **arguments)
+    except (OSError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        if not others or isinstance(error, TimeoutError):
+            raise
+        try:
+            return await asyncpg.connect(ssl=others[0], **arguments)
+        except asyncpg.InvalidAuthorizationSpecificationError as second:
+            # A wrong password says more than that there is no access without TLS.
+            raise error if isinstance(error, asyncpg.InvalidPasswordError) else second from None
+
+
+def _is_behind_pooler(settings: DatabaseSettings) -> bool:
+    url = settings.database_url.get_secret_value()
+    return settings.database_transaction_pooling or names_transaction_pooler(url)
+
+
 def _connect_args(settings: DatabaseSettings) -> dict[str, Any]:
-    timeout = {"timeout": settings.database_pool_timeout_seconds}
-    return timeout | UNPREPARED if settings.database_transaction_pooling else timeout
+    target = parse(settings.database_url.get_secret_value(), PROJECT)
+    creator = partial(connect, target, settings.database_pool_timeout_seconds)
+    # By this name SQLAlchemy's dialect takes another way to connect. It passes on the arguments
+    # that it does not use itself.
+    arguments: dict[str, Any] = {"async_creator_fn": creator}
+    return arguments | UNPREPARED if _is_behind_pooler(settings) else arguments

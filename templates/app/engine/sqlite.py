@@ -4,12 +4,23 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import cast
 
-from sqlalchemy import Connection, DateTime, Dialect, QueuePool, event
+from sqlalchemy import (
+    URL,
+    Connection,
+    DateTime,
+    Dialect,
+    Executable,
+    QueuePool,
+    event,
+    false,
+    literal,
+    select,
+)
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -17,7 +28,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 from sqlalchemy.util.concurrency import await_
 
-from app.config import DatabaseSettings
+from app.config import PROJECT, DatabaseSettings
+from app.database_url import database_file
 
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -100,10 +112,16 @@ def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
     return for_transactions(_create_engine(settings, MIGRATION_TIMEOUT))
 
 
+def missing_privileges(_: Iterable[str]) -> Executable:
+    """A statement without rows: SQLite has no roles."""
+    return select(literal("missing").label("missing")).where(false())
+
+
 def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
     """`timeout` is in seconds, for a lock and for a statement."""
+    file = database_file(settings.database_url.get_secret_value(), PROJECT)
     engine = create_async_engine(
-        settings.database_url.get_secret_value(),
+        URL.create("sqlite+aiosqlite", database=str(file)),
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         hide_parameters=True,

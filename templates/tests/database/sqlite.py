@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from app.config import PROJECT
+from app.database_url import database_file
+from tests.engines import engine_for
 
-AWAY = f"sqlite+aiosqlite:///{__file__}"
+AWAY = f"sqlite:///{__file__}"
 """The URL of a database that nobody can use: a file that is none."""
 DURABLE = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
@@ -36,7 +37,7 @@ BY_PRIMARY_KEY = "USING PRIMARY KEY"
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     """How the database goes about each statement, given its parameters."""
-    engine = create_async_engine(url)
+    engine = engine_for(url)
     async with engine.connect() as connection:
         explained = {
             statement: await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
@@ -49,6 +50,6 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
     """Within the block nobody else can write."""
-    with closing(sqlite3.connect(make_url(url).database or "", isolation_level=None)) as other:
+    with closing(sqlite3.connect(database_file(url, PROJECT), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

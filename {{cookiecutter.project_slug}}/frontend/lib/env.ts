@@ -1,9 +1,14 @@
-// A build loads these files too, and needs no settings; every server that starts does.
-const building = process.env.NEXT_PHASE === "phase-production-build";
+/** A build loads these files too, and needs no settings; every server that starts does. */
+export const building = process.env.NEXT_PHASE === "phase-production-build";
 
 /** One setting. Raises an error, in one line that names it but not its value, if its rule is broken. */
-export function variable(name: string, holds: (value: string) => boolean, rule: string): string {
-  const value = process.env[name] ?? "";
+export function variable(
+  name: string,
+  holds: (value: string) => boolean,
+  rule: string,
+  fallback = "",
+): string {
+  const value = process.env[name] || fallback;
   if (building) return value || `https://${crypto.randomUUID()}.invalid`;
   if (!holds(value)) {
     throw new Error(`${name} ${rule}: set it in .env.local or in the environment`);
@@ -11,8 +16,11 @@ export function variable(name: string, holds: (value: string) => boolean, rule: 
   return value;
 }
 
-const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin === value;
-const origin = "must be an origin like http://localhost:3000, without a path or a slash at the end";
+// Only the form that browsers send is its own origin: lower case, punycode, no default port.
+const isOrigin = (value: string) =>
+  /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value;
+const origin =
+  "must be an origin as browsers send it, like http://localhost:3000: in lower case, without a default port, a path or a slash at the end";
 
 /** The settings, checked once, at the start. */
 export const env = {

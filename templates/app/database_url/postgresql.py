@@ -1,0 +1,302 @@
+"""DATABASE_URL in all the forms that libpq accepts, as arguments for asyncpg.
+
+Each parameter is honored, known to make no difference here, or refused by name. Nothing else
+decides: of libpq's own sources only PGPASSWORD, PGPASSFILE and the files in ~/.postgresql and
+~/.pgpass fill in what the URL leaves out. https://www.postgresql.org/docs/current/libpq-connect.html
+"""
+
+import getpass
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
+# Where libpq's builds look for the server if the URL names no host.
+DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108
+
+TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": TLS_VERSIONS,
+    "ssl_max_protocol_version": TLS_VERSIONS,
+    "channel_binding": ("disable", "prefer", "require"),
+    "target_session_attrs": (
+        *("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    ),
+    "load_balance_hosts": ("disable", "random"),
+    "pgbouncer": ("true", "false"),
+    # Of these the service can do some only.
+    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "auto"),
+    "gssencmode": ("disable", "prefer"),
+    "min_protocol_version": ("3.0",),
+    "sslcertmode": ("disable", "allow"),
+    "sslsni": ("1",),
+}
+HONORED = {
+    *("host", "port", "dbname", "user", "password", "passfile", "connect_timeout"),
+    *("application_name", "fallback_application_name", "options"),
+    *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
+}
+# Each statement has a deadline of its own, which notices a dead connection before keepalives do.
+# The others are labels, or what is the case anyway.
+WITHOUT_EFFECT = {
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
+}
+INSTEAD = {
+    "connection_limit": "set DATABASE_POOL_SIZE",
+    "pool_size": "set DATABASE_POOL_SIZE",
+    "pool_timeout": "set DATABASE_POOL_TIMEOUT_SECONDS",
+    "command_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
+    "socket_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
+    "statement_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
+    "prepared_statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
+    "statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
+    "schema": "write options=-csearch_path%3D and the name of the schema",
+    "search_path": "write options=-csearch_path%3D and the name of the schema",
+    "hostaddr": "write the address as the host",
+    "service": "write its settings into the URL",
+    "servicefile": "write its settings into the URL",
+    "sslaccept": "use sslmode and sslrootcert",
+    "sslcrldir": "use sslcrl",
+}
+
+Tls = ssl.SSLContext | Literal[False]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how to connect."""
+
+    hosts: tuple[tuple[str, int], ...]
+    """Names, addresses or folders of sockets, with their ports, in the order to try them."""
+    in_random_order: bool
+    session_attributes: str
+    host_timeout: float | None
+    """Seconds for one host."""
+    tls: tuple[Tls, ...]
+    """The ways to try with each host, in this order."""
+    arguments: Mapping[str, Any] = field(repr=False)
+    """For `asyncpg.connect`."""
+
+
+def normalized(url: str, folder: Path) -> str:
+    """Return the URL with the scheme `postgresql`. Raises ValueError if it cannot be honored."""
+    parse(url, folder)
+    return f"postgresql://{url.partition('://')[2]}"
+
+
+def parse(url: str, folder: Path) -> Target:
+    """Raises ValueError, without the URL in its text. Relative files are relative to `folder`."""
+    given = _parameters(url)
+    names = {name: given[name] for name in ("application_name", "options") if given.get(name)}
+    if fallback := given.get("fallback_application_name"):
+        names.setdefault("application_name", fallback)
+    mode = _ssl_mode(given)
+    context = _ssl_context(given, mode, folder)
+    ways: dict[str, tuple[Tls, ...]] = {
+        "disable": (False,),
+        "allow": (False, context),
+        "prefer": (context, False),
+    }
+    user = given.get("user") or _system_user()
+    return Target(
+        hosts=tuple(_hosts(given)),
+        in_random_order=given.get("load_balance_hosts") == "random",
+        session_attributes=given.get("target_session_attrs", "any"),
+        host_timeout=_timeout(given.get("connect_timeout") or "0"),
+        tls=ways.get(mode, (context,)),
+        arguments={
+            "user": user,
+            "password": given.get("password") or None,
+            "passfile": _file(given, "passfile", folder),
+            "database": given.get("dbname") or user,
+            "direct_tls": given.get("sslnegotiation") == "direct",
+            "server_settings": names,
+        },
+    )
+
+
+def names_transaction_pooler(url: str) -> bool:
+    """Return whether the URL says so itself, as vendors of ORMs have it."""
+    return _parameters(url).get("pgbouncer") == "true"
+
+
+def _parameters(url: str) -> dict[str, str]:
+    """Return what the URL says by the names of libpq; what is said last counts."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in SCHEMES:
+        raise ValueError("must be a postgresql:// URL")
+    address, _, query = rest.partition("?")
+    authority, _, database = address.partition("/")
+    account, _, hosts = authority.rpartition("@")
+    # One of these in a password splits the URL in the wrong place. This check comes first, because
+    # the messages below could show a part of that password.
+    if re.search(r"[\s#]", rest) or "@" in account + database + query:
+        raise ValueError("write blank, @, /, ? and # in names and passwords as %20 %40 %2F %3F %23")
+    user, _, password = account.partition(":")
+    names, ports = _split(hosts)
+    given = {"user": user, "password": password, "dbname": database, "host": names, "port": ports}
+    given = {name: _decoded(value) for name, value in given.items() if value}
+    for pair in filter(None, query.split("&")):
+        name, _, value = (_decoded(part) for part in pair.partition("="))
+        if name == "ssl":  # JDBC's and asyncpg's word
+            name, value = "sslmode", "require" if value == "true" else value
+        _check(name, value)
+        given[name] = value
+    return given
+
+
+def _split(hosts: str) -> tuple[str, str]:
+    """Return the names and the ports of `name:port,[address]:port`, each with commas between."""
+    found = [re.fullmatch(r"(\[[^]]*]|[^]:[]*)(?::([0-9]*))?", host) for host in hosts.split(",")]
+    pairs = [(match[1].strip("[]"), match[2] or "") for match in found if match]
+    if len(pairs) < len(found):
+        raise ValueError("hosts must be name:port or [IPv6 address]:port, with commas between")
+    names, ports = zip(*pairs, strict=True)
+    return ",".join(names), ",".join(ports).strip(",") and ",".join(ports)
+
+
+def _decoded(text: str) -> str:
+    try:
+        if re.search(r"%(?![0-9A-Fa-f]{2})|%00", text):
+            raise ValueError
+        return unquote(text, errors="strict")  # a + stays one, as libpq has it
+    except ValueError:
+        raise ValueError("a % must begin a byte of UTF-8, such as %40; write %25 for %") from None
+
+
+def _check(name: str, value: str) -> None:
+    if name in INSTEAD:
+        raise ValueError(f"the parameter {name} is not supported: {INSTEAD[name]}")
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise ValueError(f"the parameter {name} must be {' or '.join(CHOICES[name])}")
+    elif name not in HONORED | WITHOUT_EFFECT:
+        named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
+        raise ValueError(f"{named} is not supported: remove it")
+
+
+def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    names, ports = (given.get(name, "").split(",") for name in ("host", "port"))
+    if len(ports) == 1:
+        ports *= len(names)
+    if len(ports) != len(names):
+        raise ValueError(f"has {len(ports)} ports for {len(names)} hosts")
+    for name, port in zip(names, ports, strict=True):
+        if not re.fullmatch(r"[0-9]{0,5}", port) or int(port or 1) not in range(1, 65_536):
+            raise ValueError("a port must be a number from 1 to 65535")
+        for host in (name,) if name else DEFAULT_HOSTS:
+            yield host, int(port or 5432)
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ValueError("must name a user: the system does not know the process's own") from None
+
+
+def _timeout(seconds: str) -> float | None:
+    if not re.fullmatch(r"-?[0-9]{1,9}", seconds):
+        raise ValueError("the parameter connect_timeout must be a number of seconds")
+    return int(seconds) if int(seconds) > 0 else None
+
+
+def _ssl_mode(given: Mapping[str, str]) -> str:
+    """Return what `sslmode` amounts to."""
+    system = given.get("sslrootcert") == "system"
+    mode = given.get("sslmode", "verify-full" if system else "prefer")
+    if system and mode != "verify-full":
+        raise ValueError("with sslrootcert=system the parameter sslmode must be verify-full")
+    if given.get("channel_binding") == "require":
+        # asyncpg cannot bind SCRAM to the TLS channel. A certificate that is verified in full
+        # keeps the promise: nobody between the service and the server.
+        if mode == "disable":
+            raise ValueError("channel_binding=require needs TLS: remove sslmode=disable")
+        return "verify-full"
+    if given.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
+        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
+    return mode
+
+
+def _ssl_context(given: Mapping[str, str], mode: str, folder: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["postgresql"])
+    oldest, newest = (
+        given.get(f"ssl_{end}_protocol_version", version)
+        for end, version in (("min", "TLSv1.2"), ("max", "TLSv1.3"))
+    )
+    if oldest > newest:
+        raise ValueError("ssl_min_protocol_version must not be above ssl_max_protocol_version")
+    context.minimum_version = ssl.TLSVersion[oldest.replace(".", "_")]
+    context.maximum_version = ssl.TLSVersion[newest.replace(".", "_")]
+    _verify(context, given, mode, folder)
+    if (certificate := _file(given, "sslcert", folder)) and given.get("sslcertmode") != "disable":
+        key = _file(given, "sslkey", folder)
+        with _naming("sslcert or sslkey", key or certificate):
+            context.load_cert_chain(certificate, key, given.get("sslpassword", ""))
+    elif "sslkey" in given and not certificate:
+        raise ValueError("the parameter sslkey needs sslcert")
+    return context
+
+
+def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder: Path) -> None:
+    """Have the certificate verified as far as the mode asks, or a root certificate allows."""
+    context.check_hostname = mode == "verify-full"
+    system = given.get("sslrootcert") == "system"
+    if not system and (root := _file(given, "sslrootcert", folder)):
+        with _naming("sslrootcert", root):
+            context.load_verify_locations(root)
+    elif system or given.get("channel_binding") == "require":
+        context.load_default_certs()
+    elif mode in ("verify-ca", "verify-full"):
+        raise ValueError(f"sslmode={mode} needs sslrootcert: the name of a file, or system")
+    else:
+        context.verify_mode = ssl.CERT_NONE
+    if revoked := _file(given, "sslcrl", folder):
+        with _naming("sslcrl", revoked):
+            context.load_verify_locations(revoked)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+DEFAULT_FILES = {
+    "sslrootcert": "root.crt",
+    "sslcrl": "root.crl",
+    "sslcert": "postgresql.crt",
+    "sslkey": "postgresql.key",
+}
+
+
+def _file(given: Mapping[str, str], parameter: str, folder: Path) -> Path | None:
+    """Return the file of a parameter, or libpq's default if there is one that can be read."""
+    if name := given.get(parameter):
+        with _naming(parameter, path := folder / name), path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+        if parameter == "passfile" and os.name == "posix" and mode & 0o077:
+            raise ValueError(f"others may read the file of passfile: chmod 600 {path}")
+        return path
+    if default := DEFAULT_FILES.get(parameter):
+        try:
+            path = Path("~/.postgresql", default).expanduser()
+        except RuntimeError:  # the user has no home
+            return None
+        return path if os.access(path, os.R_OK) else None
+    return None  # asyncpg knows the one for passwords
+
+
+@contextmanager
+def _naming(parameter: str, path: Path) -> Iterator[None]:
+    """Raises ValueError for an OSError, those of TLS among them."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ValueError(f"the file of {parameter} cannot be used: {path}: {reason}") from None

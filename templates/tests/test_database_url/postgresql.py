@@ -1,0 +1,456 @@
+"""DATABASE_URL means what libpq says, or stops the start with one line."""
+
+import asyncio
+import getpass
+import os
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from pydantic import SecretStr, ValidationError
+from sqlalchemy import text
+
+from app.config import PROJECT, DatabaseSettings, Settings
+from app.database import Database
+from app.database_url import DEFAULT_HOSTS, Target, parse
+from app.engine import connect, missing_privileges
+
+LOCAL = "postgresql://ann@localhost/tasks"
+
+
+def read(url: str) -> Target:
+    return parse(url, PROJECT)
+
+
+def rule(url: str) -> str:
+    """Return the rule that the URL breaks."""
+    with pytest.raises(ValidationError) as caught:
+        DatabaseSettings(database_url=SecretStr(url))
+    [error] = caught.value.errors()
+    return error["msg"].removeprefix("Value error, ")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without files, in place of the developer's own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    return tmp_path
+
+
+# Addresses and accounts
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    [
+        ("localhost", [("localhost", 5432)]),
+        ("10.0.0.1:6432", [("10.0.0.1", 6432)]),
+        ("[::1]:6432", [("::1", 6432)]),
+        ("[fe80::1%25eth0]", [("fe80::1%eth0", 5432)]),
+        ("a:1,b,c:3", [("a", 1), ("b", 5432), ("c", 3)]),
+        ("%2Frun%2Fpg", [("/run/pg", 5432)]),
+        ("a,b/?port=7", [("a", 7), ("b", 7)]),
+        ("ignored:1/?host=a,b&port=1,", [("a", 1), ("b", 5432)]),
+        ("/?host=/run/pg&port=6", [("/run/pg", 6)]),
+        ("", [(host, 5432) for host in DEFAULT_HOSTS]),
+        ("?host=", [(host, 5432) for host in DEFAULT_HOSTS]),
+    ],
+)
+def test_hosts_and_ports_are_read_as_libpq_does(address: str, hosts: list[tuple[str, int]]) -> None:
+    assert list(read(f"postgres://ann@{address}").hosts) == hosts
+
+
+@pytest.mark.parametrize(
+    ("url", "account"),
+    [
+        ("postgresql://ann:p%40%3A%2F%3F%23%25@h/my%20db", ("ann", "p@:/?#%", "my db")),
+        ("postgresql+asyncpg://ann:p:q@h/a/b", ("ann", "p:q", "a/b")),
+        ("postgresql://ann@h", ("ann", None, "ann")),
+        ("postgresql://ann:@h/", ("ann", None, "ann")),
+        ("postgresql://?user=ann&password=a+b%3D&dbname=d", ("ann", "a+b=", "d")),
+        ("postgresql://bob:x@h/y?user=ann&password=p&dbname=d&", ("ann", "p", "d")),
+        ("postgresql://", (getpass.getuser(), None, getpass.getuser())),
+    ],
+)
+def test_account_and_database_are_read_as_libpq_does(
+    url: str, account: tuple[str, str | None, str]
+) -> None:
+    arguments = read(url).arguments
+
+    assert (arguments["user"], arguments["password"], arguments["database"]) == account
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_url_with_or_without_a_driver_is_the_same(scheme: str) -> None:
+    settings = DatabaseSettings(database_url=SecretStr(f"{scheme}://ann:p@h:1/d?sslmode=require"))
+
+    assert settings.database_url.get_secret_value() == "postgresql://ann:p@h:1/d?sslmode=require"
+
+
+def test_settings_for_the_server_are_passed_on() -> None:
+    url = f"{LOCAL}?application_name=a%20b&options=-c%20search_path%3Dx"
+    fallback = f"{LOCAL}?fallback_application_name=f"
+
+    assert read(LOCAL).arguments["server_settings"] == {}
+    assert read(url).arguments["server_settings"] == {
+        "application_name": "a b",
+        "options": "-c search_path=x",
+    }
+    assert read(fallback).arguments["server_settings"] == {"application_name": "f"}
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *("keepalives=1", "keepalives_idle=30", "tcp_user_timeout=1000", "sslcompression=0"),
+        *("gssencmode=disable", "gssencmode=prefer", "client_encoding=utf8", "sslsni=1"),
+        *("channel_binding=prefer", "channel_binding=disable", "supa=base-pooler.x"),
+        *("uselibpqcompat=true", "max_protocol_version=latest", "pgbouncer=false"),
+    ],
+)
+def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None:
+    plain, given = (read(f"{LOCAL}{query}") for query in ("", f"?{parameter}"))
+
+    assert replace(given, tls=plain.tls) == plain
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sslmode=no-verify", "the parameter sslmode must be disable or allow or "),
+        ("ssl=1", "the parameter sslmode must be "),
+        ("gssencmode=require", "the parameter gssencmode must be disable or prefer"),
+        ("require_auth=scram-sha-256", "the parameter require_auth is not supported: remove it"),
+        ("search_path=x", "the parameter search_path is not supported: write options="),
+        ("schema=x", "the parameter schema is not supported: write options="),
+        ("connection_limit=1", "the parameter connection_limit .*: set DATABASE_POOL_SIZE"),
+        ("statement_cache_size=0", ".*: set DATABASE_TRANSACTION_POOLING=true"),
+        ("statement_timeout=5", ".*: set DATABASE_STATEMENT_TIMEOUT_SECONDS"),
+        ("service=x", ".* write its settings into the URL"),
+        ("hostaddr=1.2.3.4", ".* write the address as the host"),
+        ("connect_timeout=soon", "the parameter connect_timeout must be a number"),
+        ("host=a,b&port=1,2,3", "has 3 ports for 2 hosts"),
+        ("port=x", "a port must be a number from 1 to 65535"),
+        ("port=65536", "a port must be a number from 1 to 65535"),
+        ("port=0", "a port must be a number from 1 to 65535"),
+        ("application_name=%zz", "a % must begin a byte of UTF-8"),
+        ("application_name=%ff", "a % must begin a byte of UTF-8"),
+        ("application_name=%00", "a % must begin a byte of UTF-8"),
+        ("MARK%20ER=1", "a parameter is not supported"),
+    ],
+)
+def test_parameters_that_cannot_be_honored_are_refused_by_name(query: str, expected: str) -> None:
+    refused = rule(f"{LOCAL}?{query}")
+
+    assert re.match(expected, refused), refused
+
+
+@pytest.mark.parametrize("password", ["MARK@ER", "MARK/ER", "MARK?ER", "MARK#ER", "MARK ER"])
+def test_password_that_splits_the_url_is_refused_and_not_shown(password: str) -> None:
+    refused = rule(f"postgresql://ann:{password}@localhost/tasks")
+
+    assert refused.startswith("write blank, @, /, ? and # in names and passwords as %20 ")
+    assert "MARK" not in refused
+
+
+@pytest.mark.parametrize("hosts", ["::1", "a:b", "[::1", "a,[::1]x"])
+def test_hosts_of_another_form_are_refused(hosts: str) -> None:
+    assert rule(f"postgresql://{hosts}").startswith("hosts must be name:port or [IPv6 address]")
+
+
+def test_url_without_user_is_refused_where_the_system_knows_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> str:
+        raise KeyError
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+
+    assert rule("postgresql://h/d").startswith("must name a user")
+
+
+def test_password_is_not_part_of_the_representation() -> None:
+    assert "MARKER" not in repr(read("postgresql://ann:MARKER@h/d"))
+
+
+# TLS
+
+
+class Loaded:
+    """What contexts are told to load."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[tuple[Any, ...]] = []
+        for name in ("load_cert_chain", "load_verify_locations", "load_default_certs"):
+            monkeypatch.setattr(ssl.SSLContext, name, self._noting(name))
+
+    def _noting(self, name: str) -> Callable[..., None]:
+        return lambda _, *arguments: self.files.append((name.removeprefix("load_"), *arguments))
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    return Loaded(monkeypatch)
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Path:
+    """A file that can be read."""
+    path = tmp_path / "file.pem"
+    path.touch()
+    return path
+
+
+NONE, CHAIN, FULL = "none", "chain", "full"
+
+
+def verification(tls: ssl.SSLContext | bool) -> str:
+    """How far the certificate of the server is verified; "off" without TLS."""
+    if not isinstance(tls, ssl.SSLContext):
+        return "off"
+    if tls.verify_mode is ssl.CERT_NONE:
+        return NONE
+    return FULL if tls.check_hostname else CHAIN
+
+
+@pytest.mark.parametrize(
+    ("query", "ways"),
+    [
+        ("", [NONE, "off"]),
+        ("sslmode=disable", ["off"]),
+        ("sslmode=allow", ["off", NONE]),
+        ("sslmode=prefer", [NONE, "off"]),
+        ("sslmode=require", [NONE]),
+        ("ssl=true", [NONE]),
+        ("sslmode=prefer&sslrootcert={pem}", [CHAIN, "off"]),
+        ("sslmode=require&sslrootcert={pem}", [CHAIN]),
+        ("sslmode=verify-ca&sslrootcert={pem}", [CHAIN]),
+        ("sslmode=verify-full&sslrootcert={pem}", [FULL]),
+        ("sslmode=verify-full&sslrootcert=system", [FULL]),
+        ("sslrootcert=system", [FULL]),
+        ("sslmode=require&channel_binding=require", [FULL]),
+        ("channel_binding=require&sslrootcert={pem}", [FULL]),
+    ],
+)
+@pytest.mark.usefixtures("loaded")
+def test_each_ssl_mode_verifies_what_libpq_says(pem: Path, query: str, ways: list[str]) -> None:
+    target = read(f"{LOCAL}?{query.format(pem=pem)}")
+
+    assert [verification(tls) for tls in target.tls] == ways
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sslmode=verify-ca", "sslmode=verify-ca needs sslrootcert"),
+        ("sslmode=verify-full", "sslmode=verify-full needs sslrootcert"),
+        ("sslmode=require&sslrootcert=system", "with sslrootcert=system the parameter sslmode"),
+        ("sslmode=disable&channel_binding=require", "channel_binding=require needs TLS"),
+        ("sslnegotiation=direct", "sslnegotiation=direct needs sslmode=require"),
+        ("sslkey={pem}", "the parameter sslkey needs sslcert"),
+        ("sslcert={pem}", "the file of sslcert or sslkey cannot be used: .*file.pem: "),
+        ("sslrootcert={pem}", "the file of sslrootcert cannot be used: .*file.pem: "),
+        ("sslcrl={pem}", "the file of sslcrl cannot be used: .*file.pem: "),
+        ("sslcert=no.crt", f"the file of sslcert cannot be used: {PROJECT / 'no.crt'}: No such"),
+        ("passfile=no", "the file of passfile cannot be used: "),
+        ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_"),
+    ],
+)
+def test_tls_that_cannot_be_had_is_refused(pem: Path, query: str, expected: str) -> None:
+    refused = rule(f"{LOCAL}?{query.format(pem=pem)}")
+
+    assert re.match(expected, refused), refused
+
+
+def test_files_named_in_the_url_are_loaded(loaded: Loaded, pem: Path) -> None:
+    files = "&".join(f"{name}={pem}" for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"))
+    [tls] = read(f"{LOCAL}?sslmode=require&{files}&sslpassword=p").tls
+
+    assert isinstance(tls, ssl.SSLContext)
+    assert tls.verify_flags & ssl.VERIFY_CRL_CHECK_CHAIN
+    assert loaded.files == [
+        ("verify_locations", pem),
+        ("verify_locations", pem),
+        ("cert_chain", pem, pem, "p"),
+    ]
+
+
+def test_files_of_the_home_are_loaded_as_libpq_does(loaded: Loaded, home: Path) -> None:
+    folder = home / ".postgresql"
+    folder.mkdir()
+    for name in ("root.crt", "postgresql.crt", "postgresql.key"):
+        (folder / name).touch()
+    [tls] = read(f"{LOCAL}?sslmode=require").tls
+
+    assert verification(tls) == CHAIN
+    assert loaded.files == [
+        ("verify_locations", folder / "root.crt"),
+        ("cert_chain", folder / "postgresql.crt", folder / "postgresql.key", ""),
+    ]
+
+
+def test_client_certificate_is_not_sent_where_the_url_says_so(loaded: Loaded, pem: Path) -> None:
+    read(f"{LOCAL}?sslcert={pem}&sslcertmode=disable")
+
+    assert loaded.files == []
+
+
+def test_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "expanduser", fail)
+
+    assert verification(read(LOCAL).tls[0]) == NONE
+
+
+def test_versions_of_tls_are_bounded() -> None:
+    [tls] = read(f"{LOCAL}?sslmode=require&ssl_min_protocol_version=TLSv1.3").tls
+
+    assert isinstance(tls, ssl.SSLContext)
+    assert tls.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert read(f"{LOCAL}?sslmode=require&sslnegotiation=direct").arguments["direct_tls"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes")
+def test_password_file_that_others_may_read_is_refused(pem: Path) -> None:
+    pem.chmod(0o644)
+    refused = rule(f"{LOCAL}?passfile={pem}")
+    pem.chmod(0o600)
+    accepted = read(f"{LOCAL}?passfile={pem}")
+
+    assert refused == f"others may read the file of passfile: chmod 600 {pem}"
+    assert accepted.arguments["passfile"] == pem
+
+
+# Connecting
+
+
+class Driver:
+    """A driver whose servers do as they are told: by host, what each try raises."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **raises: list[Exception | None]) -> None:
+        self.tried: list[str] = []
+        self._raises = raises
+        monkeypatch.setattr(asyncpg, "connect", self._connect)
+
+    async def _connect(self, *, host: str, ssl: object, **arguments: Any) -> str:
+        way = f"{host} tls" if ssl else host
+        self.tried.append(f"{way} {arguments['target_session_attrs']}")
+        if host == "silent":
+            await asyncio.sleep(60)
+        error = self._raises[host].pop(0) if self._raises.get(host) else None
+        if error:
+            raise error
+        return host
+
+
+def target(hosts: str, query: str) -> Target:
+    return read(f"postgresql://ann@{hosts}/tasks?{query}")
+
+
+async def test_hosts_that_are_away_or_of_another_kind_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = Driver(
+        monkeypatch,
+        a=[ConnectionRefusedError()],
+        b=[OSError("no such name")],
+        c=[asyncpg.CannotConnectNowError("starting up")],
+        d=[asyncpg.TargetServerAttributeNotMatched("read-only")],
+    )
+    several = target("a,b,c,d,silent,e", "sslmode=disable&target_session_attrs=read-write")
+
+    connected = await connect(several, 0.2)
+
+    assert connected == "e"
+    assert driver.tried == [f"{host} read-write" for host in ("a", "b", "c", "d", "silent", "e")]
+
+
+async def test_error_says_what_went_wrong_with_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(monkeypatch, a=[OSError("first")], b=[OSError("last")])
+
+    with pytest.raises(ConnectionError, match="a:5432: OSError: first; b:5432: OSError: last"):
+        await connect(target("a,b", "sslmode=disable"), 1)
+    with pytest.raises(TimeoutError):
+        await connect(target("silent", "sslmode=prefer&connect_timeout=1"), 0.05)
+
+
+async def test_refused_password_is_not_tried_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch, a=[asyncpg.InvalidPasswordError("no")])
+
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await connect(target("a,b", "sslmode=require"), 1)
+
+    assert driver.tried == ["a tls any"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "tried"), [("prefer", ["a tls any", "a any"]), ("allow", ["a any", "a tls any"])]
+)
+async def test_tls_that_may_or_may_not_be_is_tried_both_ways(
+    monkeypatch: pytest.MonkeyPatch, mode: str, tried: list[str]
+) -> None:
+    driver = Driver(monkeypatch, a=[asyncpg.InvalidAuthorizationSpecificationError("no entry")])
+
+    assert await connect(target("a,b", f"sslmode={mode}"), 1) == "a"
+    assert driver.tried == tried
+
+
+@pytest.mark.parametrize(
+    ("first", "shown"),
+    [(asyncpg.InvalidPasswordError("password"), "password"), (OSError("no TLS"), "no entry")],
+)
+async def test_wrong_password_is_shown_rather_than_that_tls_is_needed(
+    monkeypatch: pytest.MonkeyPatch, first: Exception, shown: str
+) -> None:
+    Driver(monkeypatch, a=[first, asyncpg.InvalidAuthorizationSpecificationError("no entry")])
+
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match=shown):
+        await connect(target("a", ""), 1)
+
+
+async def test_standby_is_preferred_to_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    primaries = [asyncpg.TargetServerAttributeNotMatched("primary")]
+    driver = Driver(monkeypatch, a=[*primaries], b=[*primaries])
+
+    query = "sslmode=disable&target_session_attrs=prefer-standby"
+    assert await connect(target("a,b", query), 1) == "a"
+    assert driver.tried == ["a standby", "b standby", "a any"]
+
+
+async def test_hosts_are_tried_in_random_order_where_the_url_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = Driver(monkeypatch)
+    several = target("a,b,c", "sslmode=disable&load_balance_hosts=random")
+
+    for _ in range(100):
+        await connect(several, 1)
+
+    assert {*driver.tried} == {"a any", "b any", "c any"}
+
+
+# The real database
+
+
+@pytest.mark.usefixtures("service")
+async def test_privileges_that_a_role_lacks_are_named(settings: Settings) -> None:
+    database = Database(settings)
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(text("CREATE ROLE without_privileges"))
+            await connection.execute(text("GRANT SELECT, DELETE ON tasks TO without_privileges"))
+            await connection.execute(text("SET LOCAL ROLE without_privileges"))
+            missing = await connection.scalars(missing_privileges(["tasks"]))
+            await connection.rollback()
+    finally:
+        await database.close()
+
+    assert missing.all() == ["INSERT on tasks", "UPDATE on tasks"]

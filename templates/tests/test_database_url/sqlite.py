@@ -1,0 +1,107 @@
+"""DATABASE_URL names a file, relative to the project, or stops the start with one line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from app.config import PROJECT, DatabaseSettings
+from app.database_url import database_file, normalized
+
+
+def rule(url: str) -> str:
+    """Return the rule that the URL breaks."""
+    with pytest.raises(ValidationError) as caught:
+        DatabaseSettings(database_url=SecretStr(url))
+    [error] = caught.value.errors()
+    return error["msg"].removeprefix("Value error, ")
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("tasks.db", "tasks.db"),
+        ("./tasks.db", "tasks.db"),
+        ("data/tasks.db", "data/tasks.db"),
+        ("my data/t%C3%A4sks%20%23%3F%25.db", "my data/täsks #?%.db"),
+        ("a#b+c.db", "a#b+c.db"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+def test_relative_path_is_relative_to_the_project(
+    tmp_path: Path, scheme: str, path: str, file: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    relative = f"{scheme}:///{path}"
+
+    assert database_file(relative, tmp_path) == tmp_path / file
+    assert database_file(normalized(relative, tmp_path), PROJECT) == tmp_path / file
+
+
+def test_absolute_path_stays(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tasks.db'}"
+
+    assert database_file(url, PROJECT) == tmp_path / "tasks.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite://", "must have three slashes"),
+        ("sqlite://tasks.db", "must have three slashes"),
+        ("sqlite:///", "must name a file"),
+        ("sqlite:///:memory:", "must name a file: connections do not share"),
+        ("sqlite:///app", f"must name a file, but {re.escape(str(PROJECT / 'app'))} is a folder"),
+        ("sqlite:///app/", "must name a file"),
+        ("sqlite:///missing/tasks.db", "the folder .*missing does not exist: create it"),
+        ("sqlite:///README.md/tasks.db", "the folder .*README.md does not exist: create it"),
+        ("sqlite:///tasks.db?mode=ro", "the parameter mode is not supported"),
+        ("sqlite:///file:tasks.db?uri=true", "the parameter uri is not supported"),
+        ("sqlite:///tasks.db?%20", "a parameter is not supported"),
+        ("sqlite:///100%.db", "a % must begin a byte of UTF-8"),
+        ("sqlite:///%ff.db", "a % must begin a byte of UTF-8"),
+        ("sqlite:///%00.db", "a % must begin a byte of UTF-8"),
+    ],
+)
+def test_url_that_cannot_be_honored_is_refused(url: str, expected: str) -> None:
+    refused = rule(url)
+
+    assert re.match(expected, refused), refused
+
+
+def test_folder_that_may_not_be_entered_does_not_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_dir", fail)
+
+    assert database_file("sqlite:///tasks.db", tmp_path) == tmp_path / "tasks.db"
+
+
+@pytest.mark.slow
+def test_commands_in_any_folder_use_the_same_file(tmp_path: Path) -> None:
+    file = Path("tests") / f"{tmp_path.name}.db"
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{file}", "PYTHONPATH": str(PROJECT)}
+    alembic = [
+        sys.executable,
+        "-m",
+        "alembic",
+        "-c",
+        str(PROJECT / "alembic.ini"),
+        "upgrade",
+        "head",
+    ]
+    try:
+        subprocess.run(alembic, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        found = (PROJECT / file).stat().st_size
+    finally:
+        (PROJECT / file).unlink(missing_ok=True)
+
+    assert found
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,197 @@
+"""The PostgreSQL that comes with a project, in .postgres/."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from conftest import Machine, RenderedProject, clean_environment
+from servers import Server, free_ports, wait_until
+
+BESIDE = ".venv/bin/python -m scripts.postgres"
+COUNT = ".venv/bin/python count.py"
+# Adds a row to a table that it creates, and prints how many there are.
+COUNT_PY = """
+import asyncio, os, asyncpg
+from app.config import DatabaseSettings
+
+async def main():
+    url = DatabaseSettings.load().database_url.get_secret_value().replace("+asyncpg", "")
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE IF NOT EXISTS counted (n int)")
+    await connection.execute("INSERT INTO counted VALUES (1)")
+    print(await connection.fetchval("SELECT count(*) FROM counted"))
+    await connection.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[RenderedProject]:
+    """A project with its dependencies, to copy. No test changes it."""
+    with TemporaryDirectory(prefix="development-database-") as folder:
+        project = Machine(Path(folder)).render(database="postgresql", frontend="none")
+        project.run("make .venv/ready")
+        (project.path / "count.py").write_text(COUNT_PY)
+        yield project
+
+
+@pytest.fixture
+def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
+    return copy(installed, tmp_path / "project")
+
+
+def copy(project: RenderedProject, folder: Path) -> RenderedProject:
+    """A copy of its own, with a port of its own and the packages of the other."""
+    shutil.copytree(project.path, folder, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
+    (folder / ".venv").symlink_to((project.path / ".venv").resolve())
+    set_port(folder, free_ports(1)[0])
+    return RenderedProject(folder)
+
+
+def set_port(folder: Path, port: int) -> None:
+    url = f"DATABASE_URL=postgresql://postgres@127.0.0.1:{port}/postgres"
+    lines = (folder / ".env").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("DATABASE_URL=")]
+    (folder / ".env").write_text("\n".join([*kept, url, ""]))
+
+
+def port_of(project: RenderedProject) -> int:
+    return int(project.settings(".env")["DATABASE_URL"].split(":")[-1].partition("/")[0])
+
+
+@contextmanager
+def running(project: RenderedProject) -> Iterator[Server]:
+    """The development database runs until the block ends."""
+    ready = project.path / "ready"
+    (project.path / "hold.sh").write_text("touch ready && exec sleep 600\n")
+    log = project.path.parent / "running.log"
+    server = Server(f"{BESIDE} sh hold.sh", project.path, ready.exists, log=log)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        ready.unlink()
+
+
+def refusal(project: RenderedProject) -> str:
+    done = subprocess.run(
+        f"{BESIDE} {COUNT}".split(),
+        cwd=project.path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_data_is_there_again_after_a_restart(project: RenderedProject) -> None:
+    assert [project.run(f"{BESIDE} {COUNT}") for _ in range(2)] == ["1\n", "2\n"]
+
+
+def test_two_projects_run_side_by_side(project: RenderedProject, tmp_path: Path) -> None:
+    other = copy(project, tmp_path / "other")
+
+    with running(project), running(other):
+        assert project.run(f"{BESIDE} {COUNT}") == other.run(f"{BESIDE} {COUNT}") == "1\n"
+
+
+def test_a_command_uses_the_server_that_is_running(project: RenderedProject) -> None:
+    with running(project):
+        assert [project.run(f"{BESIDE} {COUNT}") for _ in range(2)] == ["1\n", "2\n"]
+
+
+def test_a_folder_that_was_copied_while_in_use_is_served_on_its_own(
+    project: RenderedProject, tmp_path: Path
+) -> None:
+    with running(project):
+        project.run(f"{BESIDE} {COUNT}")
+        other = copy(project, tmp_path / "other")
+        assert (other.path / ".postgres/18/postmaster.pid").exists()
+
+        assert other.run(f"{BESIDE} {COUNT}") == "2\n"
+        assert project.run(f"{BESIDE} {COUNT}") == "2\n"
+
+
+def test_a_pid_file_that_a_crash_left_is_no_obstacle(project: RenderedProject) -> None:
+    project.run(f"{BESIDE} {COUNT}")
+    # The number of a process that runs: this one.
+    pid_file = project.path / ".postgres/18/postmaster.pid"
+    pid_file.write_text(f"{os.getpid()}\n/elsewhere\n0\n1\n\n\n0\nready   \n")
+
+    assert project.run(f"{BESIDE} {COUNT}") == "2\n"
+
+
+def test_a_port_in_use_is_refused_with_what_to_do(project: RenderedProject, tmp_path: Path) -> None:
+    other = copy(project, tmp_path / "other")
+    set_port(other.path, port_of(project))
+
+    with running(project):
+        [line] = refusal(other).splitlines()
+
+    assert line.startswith(f"Port {port_of(project)} is already in use. Stop what listens there")
+
+
+def test_an_interrupted_first_start_leaves_no_half_database(project: RenderedProject) -> None:
+    half = project.path / ".postgres/new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+
+    assert project.run(f"{BESIDE} {COUNT}") == "1\n"
+
+
+def test_data_of_another_version_is_kept_and_named(project: RenderedProject) -> None:
+    (project.path / ".postgres").mkdir()
+    (project.path / ".postgres/PG_VERSION").write_text("16\n")
+
+    printed = project.run(f"{BESIDE} {COUNT}")
+
+    note, count = printed.splitlines()
+    assert note.startswith("PostgreSQL 18 starts with an empty database")
+    assert "PostgreSQL 16" in note
+    assert count == "1"
+    assert (project.path / ".postgres/PG_VERSION").read_text() == "16\n"
+
+
+def test_a_start_that_fails_says_why_in_one_line(project: RenderedProject) -> None:
+    project.run(f"{BESIDE} {COUNT}")
+    with (project.path / ".postgres/18/postgresql.conf").open("a") as configuration:
+        configuration.write("shared_buffers = nonsense\n")
+
+    [line] = refusal(project).splitlines()
+
+    assert line.startswith("The database did not start: ")
+    assert "postgresql.conf" in line or "shared_buffers" in line
+
+
+def test_a_server_that_lost_its_command_is_used_again(project: RenderedProject) -> None:
+    with running(project) as server:
+        project.run(f"{BESIDE} {COUNT}")
+        os.kill(server.pid, signal.SIGKILL)
+
+        assert project.run(f"{BESIDE} {COUNT}") == "2\n"
+        pid_file = project.path / ".postgres/18/postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+        wait_until(lambda: not pid_file.exists(), 30, server.printed)
+
+
+def test_the_locale_does_not_depend_on_the_environment(project: RenderedProject) -> None:
+    (project.path / "show_locale.py").write_text(
+        COUNT_PY.partition("    await connection.execute")[0]
+        + "    print(await connection.fetchval('SELECT datlocale FROM pg_database LIMIT 1'))\n"
+        "asyncio.run(main())\n"
+    )
+    missing = {"LC_ALL": "xx_XX.UTF-8", "LANG": "xx_XX.UTF-8", "LC_COLLATE": "yy"}
+
+    printed = project.run(f"{BESIDE} .venv/bin/python show_locale.py", **missing)
+
+    assert printed == "C.UTF-8\n"

@@ -1,0 +1,134 @@
+"""Real servers for tests of DATABASE_URL: TLS, a primary with its replica, PgBouncer."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from conftest import Machine, RenderedProject, cannot_run
+from faults.issuer import KeySet
+from faults.service import Service
+
+from providers.servers import USER, Authority, Postgres, which
+
+numbers = count(1)
+
+NewFolder = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[Path]:
+    packages = {"postgres": "postgresql", "psql": "postgresql-client", "pgbouncer": "pgbouncer"}
+    missing = [package for tool, package in packages.items() if not which(tool)]
+    if missing:
+        cannot_run(f"not installed: {' '.join(missing)} (apt-get install {' '.join(missing)})")
+    # If the run is killed, the servers still end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Not in pytest's folder, which no other user may enter: root runs the servers as `nobody`.
+    with TemporaryDirectory(prefix="providers-") as root:
+        Path(root).chmod(0o755)
+        yield Path(root)
+
+
+@pytest.fixture(scope="session")
+def new_folder(workshop: Path) -> NewFolder:
+    """`new_folder("replica")` is an empty folder of that name and a number."""
+
+    def make(name: str) -> Path:
+        folder = workshop / f"{name}-{next(numbers)}"
+        folder.mkdir()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[ExitStack]:
+    """Stops what the session's fixtures have started, the last one first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def started(server: Postgres, running: ExitStack) -> Postgres:
+    running.callback(server.stop)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority("Provider CA")
+
+
+@pytest.fixture(scope="session")
+def tls_server(new_folder: NewFolder, authority: Authority, running: ExitStack) -> Postgres:
+    """A server with TLS; `service` owns databases, the other roles test one way of access each."""
+    server = started(Postgres(new_folder("tls"), authority), running)
+    for role in (USER, "certified", "encrypted", "plain"):
+        server.role(role)
+    return server
+
+
+@pytest.fixture(scope="session")
+def plain_server(new_folder: NewFolder, running: ExitStack) -> Postgres:
+    """A server without TLS."""
+    server = started(Postgres(new_folder("plain")), running)
+    server.role(USER)
+    return server
+
+
+@pytest.fixture(scope="session")
+def project(new_folder: NewFolder) -> RenderedProject:
+    answers = {"database": "postgresql", "token_verification": "jwks", "frontend": "none"}
+    project = Machine(new_folder("machine")).render(**answers)
+    project.run("make .venv/ready")
+    return project
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[KeySet]:
+    issuer = KeySet()
+    yield issuer
+    issuer.close()
+
+
+@dataclass(frozen=True)
+class At:
+    """A database by its URL, which is all that a service needs to know."""
+
+    url: str
+
+
+@pytest.fixture
+def serving(
+    project: RenderedProject, issuer: KeySet, workshop: Path
+) -> Callable[..., AbstractContextManager[Service]]:
+    """`with serving(url) as service`; with `ready=False` it need not be ready in the block."""
+
+    @contextmanager
+    def serving(url: str, *, ready: bool = True, **settings: str) -> Iterator[Service]:
+        log = workshop / f"service-{next(numbers)}.log"
+        service = Service(project.path, issuer, At(url), settings, log=log)
+        service.launch()
+        try:
+            service.wait() if ready else service.wait_until_alive()
+            yield service
+        finally:
+            service.stop()
+
+    return serving
+
+
+@pytest.fixture(scope="session")
+def migrated(project: RenderedProject) -> Callable[[str], str]:
+    """`migrated(url)` is the same URL, once its database has the tables."""
+
+    def migrate(url: str) -> str:
+        project.run(".venv/bin/alembic upgrade head", DATABASE_URL=url)
+        return url
+
+    return migrate

@@ -1,0 +1,42 @@
+"""Prints what the service of a project makes of each URL, one JSON text a line.
+
+Runs with the project's Python, in its folder. Reads a JSON list of URLs from standard input: "" is
+a database that serves, "refused: …" stops the start, and all else is the reason in the log.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path.cwd()))
+
+from pydantic import SecretStr, ValidationError
+
+import app.models  # noqa: F401 - whose tables a ping looks for
+from app.config import DatabaseSettings
+from app.database import Database
+from app.errors import Unavailable
+
+
+async def outcome(url: str) -> str:
+    try:
+        settings = DatabaseSettings(database_url=SecretStr(url))
+    except ValidationError as error:
+        return f"refused: {error.errors()[0]['msg']}"
+    database = Database(settings)
+    try:
+        await database.ping()
+    except Unavailable as error:
+        return str(error.reason)
+    finally:
+        await database.close()
+    return ""
+
+
+async def main() -> None:
+    for url in json.load(sys.stdin):
+        print(json.dumps(await outcome(url)), flush=True)
+
+
+asyncio.run(main())

@@ -1,0 +1,523 @@
+"""The frontend takes the same DATABASE_URL as the service, and the same .env files."""
+
+import json
+import os
+import shutil
+import subprocess
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from conftest import Machine, RenderedProject, cannot_run, clean_environment
+from e2e.workshop import Workshop
+from servers import free_ports
+
+from providers.conftest import NewFolder
+from providers.servers import (
+    PASSWORD,
+    USER,
+    Authority,
+    PgBouncer,
+    Postgres,
+    Replica,
+    hanging,
+    own,
+)
+
+TABLES = ["account", "jwks", "session", "user", "verification"]
+NOT_AWAKE = "nothing answers at DATABASE_URL: `make run` in the folder above starts a server"
+
+# Signs people up in one process, as the app does: a line with an address in, an outcome out.
+SIGNING_UP = """
+import { createInterface } from "node:readline";
+import { loadSettings } from "./scripts/settings.mjs";
+loadSettings("production");
+const { auth } = await import("./lib/auth");
+for await (const email of createInterface({ input: process.stdin })) {
+  const person = { email, name: "Ann", password: "correct horse" };
+  const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
+  console.log(await outcome.catch((error) => `failed: ${error.message}`));
+}
+process.exit();
+"""
+# What parsePostgresUrl says of each URL, and what checkSettings says of each file, in one process.
+PARSING = """
+import { parsePostgresUrl } from "./lib/postgresql-url";
+const said = (url: string) => {
+  try { parsePostgresUrl(url); } catch (error) { return (error as Error).message; }
+  return "";
+};
+console.log(JSON.stringify(JSON.parse(process.argv[2] ?? "").map(said)));
+"""
+CHECKING = """
+import { writeFileSync } from "node:fs";
+import nextEnv from "@next/env";
+import { checkSettings } from "./scripts/settings.mjs";
+const found = (bytes) => {
+  nextEnv.resetEnv();
+  writeFileSync(".env", Buffer.from(bytes, "base64"));
+  try { checkSettings("production"); } catch (error) { return error.message; }
+  return nextEnv.loadEnvConfig(".", false, { info() {}, error() {} }, true).parsedEnv.A;
+};
+const { env } = process;
+nextEnv.loadEnvConfig("/nonexistent", false);
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map(found)));
+"""
+
+
+@dataclass(frozen=True)
+class Frontend:
+    path: Path
+
+    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env=clean_environment() | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def script(self, name: str, text: str, argument: object) -> list[str]:
+        """Run a script in the frontend's folder; it gets and prints JSON."""
+        (self.path / name).write_text(text)
+        done = self.run("node_modules/.bin/jiti", name, json.dumps(argument))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def migrate(self, url: str = "", **environment: str) -> str:
+        """Return what `npm run migrate` prints, or why it stops: one line without a password."""
+        given = {"DATABASE_URL": url} if url else {}
+        done = self.run("node_modules/.bin/jiti", "scripts/migrate.ts", **given, **environment)
+        if done.returncode == 0:
+            assert not done.stderr
+            return done.stdout.strip().removeprefix("Better Auth's tables: ")
+        assert not done.stdout
+        for secret in (PASSWORD, quote(PASSWORD, safe="")):
+            assert secret not in done.stderr
+        [line] = done.stderr.splitlines()
+        return line.removeprefix("Cannot start: ")
+
+    @contextmanager
+    def serving(self, url: str, **environment: str) -> Iterator[Callable[[str], str]]:
+        """`sign_up(email)` in a process that stays; it returns "signed up", or why not."""
+        (self.path / "signing-up.ts").write_text(SIGNING_UP)
+        process = subprocess.Popen(
+            ["node_modules/.bin/jiti", "signing-up.ts"],
+            cwd=self.path,
+            env=clean_environment() | environment | {"DATABASE_URL": url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+
+        def sign_up(email: str) -> str:
+            process.stdin.write(f"{email}\n")
+            return process.stdout.readline().strip()
+
+        with process:
+            yield sign_up
+            process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def npm_workshop(new_folder: NewFolder) -> Workshop:
+    if not shutil.which("npm"):
+        cannot_run("not installed: Node.js with npm")
+    return Workshop(new_folder("frontends"))
+
+
+@pytest.fixture(scope="session")
+def frontend(npm_workshop: Workshop) -> Frontend:
+    """The frontend of a project with PostgreSQL, installed."""
+    project = npm_workshop.render(database="postgresql", token_verification="jwks")
+    npm_workshop.install_frontend(project.path / "frontend")
+    return Frontend(project.path / "frontend")
+
+
+@pytest.fixture(scope="session")
+def sqlite_frontend(npm_workshop: Workshop, frontend: Frontend) -> Frontend:
+    project = npm_workshop.render(database="sqlite", token_verification="shared-secret")
+    npm_workshop.install_frontend(project.path / "frontend", frontend.path)
+    return Frontend(project.path / "frontend")
+
+
+@pytest.fixture(scope="session")
+def client_files(new_folder: NewFolder, authority: Authority) -> Path:
+    folder = new_folder("clients")
+    authority.write_pair(folder, "certified", "certified")
+    authority.write_pair(folder, "locked", "certified", password="open")
+    (folder / "passwords").write_text(f"*:*:other:{USER}:no\nlocalhost:*:*:{USER}:")
+    with (folder / "passwords").open("a") as passwords:
+        passwords.write(PASSWORD + "\n")
+    (folder / "passwords").chmod(0o600)
+    return folder
+
+
+def schemas(server: Postgres, database: str) -> dict[str, list[str]]:
+    """The tables of a database, by schema."""
+    found: dict[str, list[str]] = {}
+    rows = server.sql(
+        "SELECT schemaname || '.' || tablename FROM pg_tables"
+        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1",
+        database=database,
+    )
+    for row in rows.splitlines():
+        schema, table = row.split(".")
+        found.setdefault(schema, []).append(table)
+    return found
+
+
+def parallel(call: Callable[[str], str], arguments: list[str]) -> list[str]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(call, arguments))
+
+
+def test_urls_of_providers_are_honored(
+    frontend: Frontend, tls_server: Postgres, plain_server: Postgres, client_files: Path
+) -> None:
+    root, [closed] = tls_server.root, free_ports(1)
+    for server in (tls_server, plain_server):
+        frontend.migrate(server.url(server.database("auth_urls")))
+    for role in ("certified", "encrypted", "plain"):
+        tls_server.sql(
+            f"GRANT USAGE ON SCHEMA auth TO {role}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth TO {role}",
+            database="auth_urls",
+        )
+    certified, locked = client_files / "certified.crt", client_files / "locked.crt"
+    account = f"{USER}:{quote(PASSWORD, safe='')}"
+    in_url = tls_server.url("auth_urls").replace
+    urls = [
+        plain_server.url("auth_urls"),
+        plain_server.url("auth_urls", {"sslmode": "allow"}),
+        in_url("postgresql:", "postgres:"),
+        in_url("postgresql:", "postgresql+asyncpg:"),
+        f"postgresql:///auth_urls?host={tls_server.folder}&port={tls_server.port}"
+        f"&user={USER}&password={quote(PASSWORD, safe='')}",
+        f"postgres://{account}@{quote(str(tls_server.folder), safe='')}:{tls_server.port}/auth_urls",
+        f"postgres://{account}@localhost:{closed},localhost:{tls_server.port}/auth_urls",
+        f"postgres://{account}@unknown.invalid,localhost/auth_urls?port={tls_server.port}",
+        tls_server.url("auth_urls", user="encrypted"),
+        tls_server.url("auth_urls", {"sslmode": "allow"}, user="encrypted"),
+        tls_server.url("auth_urls", user="plain"),  # with TLS first, then without
+        *(
+            tls_server.url("auth_urls", parameters, host=host, user=user)
+            for host, user, parameters in [
+                ("localhost", "encrypted", {"sslmode": "require"}),
+                ("localhost", USER, {"sslmode": "verify-full", "sslrootcert": root}),
+                ("localhost", USER, {"sslmode": "verify-full", "sslrootcert": root,
+                                     "hostaddr": "127.0.0.1"}),
+                ("127.0.0.1", USER, {"sslmode": "verify-ca", "sslrootcert": root}),
+                ("127.0.0.1", USER, {"sslmode": "require", "sslrootcert": root}),
+                ("localhost", USER, {"sslmode": "require", "channel_binding": "require"}),
+                ("localhost", "certified", {"sslmode": "require", "sslcert": certified,
+                                            "sslkey": certified.with_suffix(".key")}),
+                ("localhost", "certified", {"sslmode": "require", "sslpassword": "open",
+                                            "sslcert": locked,
+                                            "sslkey": locked.with_suffix(".key")}),
+                ("localhost", USER, {"options": "-c search_path=public"}),
+                ("localhost", USER, {"application_name": "pages", "connect_timeout": 9,
+                                     "keepalives": 1, "keepalives_idle": 30, "pgbouncer": "true",
+                                     "connection_limit": 1, "target_session_attrs": "read-write"}),
+            ]
+        ),
+    ]  # fmt: skip
+
+    assert parallel(frontend.migrate, urls) == ["0 made, 0 changed"] * len(urls)
+
+
+def test_passwords_come_from_a_password_file(
+    frontend: Frontend, tls_server: Postgres, client_files: Path
+) -> None:
+    database, passwords = tls_server.database("auth_passfile"), client_files / "passwords"
+    url = f"postgresql://{USER}@localhost:{tls_server.port}/{database}"
+
+    assert frontend.migrate(url, PGPASSFILE=str(passwords)) == "5 made, 0 changed"
+    assert frontend.migrate(f"{url}?passfile={passwords}") == "0 made, 0 changed"
+
+
+def test_a_connection_that_fails_is_explained_in_one_line(
+    frontend: Frontend, authority: Authority, tls_server: Postgres, plain_server: Postgres,
+    client_files: Path,
+) -> None:  # fmt: skip
+    root, [closed] = tls_server.root, free_ports(1)
+    for server in (tls_server, plain_server):
+        server.database("auth_failures")
+    revoked = client_files / "revoked.crl"
+    authority.write_revocations(revoked, tls_server.folder / "server.crt")
+    Authority("Another").write(client_files / "other.crt")
+    (client_files / "garbage.crt").write_text("no certificate")
+    with hanging() as silent:
+        cases = {
+            tls_server.url("auth_failures", {"sslrootcert": "system"}): "self-signed certificate",
+            tls_server.url(
+                "auth_failures", {"sslmode": "require", "sslrootcert": client_files / "other.crt"}
+            ): "certificate",
+            tls_server.url(
+                "auth_failures", {"sslmode": "verify-full", "sslrootcert": root}, host="127.0.0.1"
+            ): "does not match certificate's altnames",
+            tls_server.url(
+                "auth_failures",
+                {"sslmode": "require", "sslrootcert": client_files / "garbage.crt"},
+            ): "certificate",
+            tls_server.url(
+                "auth_failures",
+                {"sslmode": "verify-ca", "sslrootcert": root, "sslcrl": revoked},
+            ): "certificate revoked",
+            plain_server.url("auth_failures", {"sslmode": "require"}): "does not support SSL",
+            plain_server.url("auth_failures", {"channel_binding": "require"}): "not support SSL",
+            tls_server.url("auth_failures", {"sslmode": "disable"}, user="encrypted"): "pg_hba",
+            tls_server.url("auth_failures", {"sslmode": "require"}, user="plain"): "pg_hba",
+            tls_server.url("auth_failures", password="wrong"): "password authentication failed",
+            tls_server.url("auth_failures", password=""): "the server asks for a password",
+            tls_server.url("missing_database"): 'database "missing_database" does not exist',
+            tls_server.url("auth_failures", host="unknown.invalid"): "ENOTFOUND unknown.invalid",
+            tls_server.url("auth_failures", {"target_session_attrs": "standby"}): "is standby",
+            tls_server.url("x", {"connect_timeout": 1}, port=silent.port): "timeout",
+        }
+        found = parallel(frontend.migrate, list(cases))
+        closed_too = frontend.migrate(tls_server.url("auth_failures", port=closed))
+
+    for (url, reason), line in zip(cases.items(), found, strict=True):
+        assert line.startswith("DATABASE_URL cannot be used: "), url
+        assert reason in line
+    assert closed_too.startswith(NOT_AWAKE)
+
+
+def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend) -> None:
+    after = "postgresql://ann:se%20cret@host/db?"
+    cases = {
+        "mysql://host/db": "must be a postgresql:// URL",
+        "host/db": "must be a postgresql:// URL",
+        "postgresql://ann:s@cret@host/db": "needs blanks, @",
+        "postgresql://ann:s/cret@host/db": "needs blanks, @",
+        "postgresql://ann:s?cret@host/db": "needs blanks, @",
+        "postgresql://ann:s#cret@host/db": "needs blanks, @",
+        "postgresql://ann:100%secret@host/db": "has a % that does not begin",
+        "postgresql://ann:%00secret@host/db": "has a % that does not begin",
+        "postgresql://host:port/db": "has a bad host",
+        "postgresql://[::1/db": "has a bad host",
+        "postgresql://host:0/db": "needs ports from 1",
+        "postgresql://host:70000/db": "needs ports from 1",
+        "postgresql://a,b,c/db?port=1,2": "needs as many ports",
+        "postgresql://a,b/db?hostaddr=127.0.0.1": "needs as many hostaddr",
+        f"{after}sslmode=verify_full": "needs sslmode to be disable, allow",
+        f"{after}sslmode=verify-full": "needs sslrootcert for sslmode=verify-full",
+        f"{after}sslmode=verify-ca": "needs sslrootcert for sslmode=verify-ca",
+        f"{after}sslmode=require&sslrootcert=system": "needs sslmode=verify-full",
+        f"{after}sslmode=require&sslrootcert=/missing": "names a file in sslrootcert",
+        f"{after}sslmode=require&sslcert=/missing": "names a file in sslcert",
+        f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_min",
+        f"{after}sslnegotiation=direct": "needs sslmode=require or stronger",
+        f"{after}sslmode=disable&channel_binding=require": "needs TLS",
+        f"{after}channel_binding=always": "needs channel_binding to be",
+        f"{after}target_session_attrs=master": "needs target_session_attrs to be any, read-write",
+        f"{after}connect_timeout=5s": "needs connect_timeout to be a whole number",
+        f"{after}client_encoding=latin1": "has a value of client_encoding",
+        f"{after}gssencmode=require": "has a value of gssencmode",
+        f"{after}sslcertmode=require": "needs sslcertmode to be",
+        f"{after}service=mine": "has the parameter service, which",
+        f"{after}require_auth=scram-sha-256": "has the parameter require_auth",
+        f"{after}schema=public": "has the parameter schema",
+        f"{after}sslmode": "needs parameters like name=value",
+    }
+
+    found = frontend.script("parsing.ts", PARSING, list(cases))
+
+    for (url, rule), message in zip(cases.items(), found, strict=True):
+        assert message.startswith(f"DATABASE_URL {rule}"), f"{url}: {message}"
+        assert "cret" not in message
+        assert "\n" not in message
+
+
+def test_people_sign_up_through_a_transaction_pooler_whatever_pg_variables_say(
+    frontend: Frontend, tls_server: Postgres, new_folder: NewFolder
+) -> None:
+    foreign = {"PGOPTIONS": "-c search_path=x", "PGSSLMODE": "disable", "PGHOST": "unknown.invalid",
+               "PGUSER": "nobody", "PGPORT": "1", "PGDATABASE": "x", "PGAPPNAME": "x"}  # fmt: skip
+    database = tls_server.database("auth_pooled")
+    pooler = PgBouncer(new_folder("pooler"), tls_server)
+    pooler.start()
+    try:
+        url = tls_server.url(database, {"sslmode": "require"}, host="127.0.0.1", port=pooler.port)
+        made = frontend.migrate(url, **foreign)
+        bound = frontend.migrate(f"{url}&channel_binding=require")
+        optional = frontend.migrate(f"{url}&options=-csearch_path%3Dx")
+        with frontend.serving(url, **foreign) as sign_up:
+            outcomes = [sign_up(f"{name}@example.com") for name in ("ann", "bob", "cem", "ann")]
+    finally:
+        pooler.stop()
+
+    assert made == "5 made, 0 changed"
+    assert "no channel binding" in bound
+    assert optional.endswith("unsupported startup parameter: options")
+    assert outcomes[:3] == ["signed up"] * 3
+    assert outcomes[3].startswith("failed: User already exists")
+    assert schemas(tls_server, database) == {"auth": TABLES}
+
+
+def test_people_sign_up_after_a_failover_to_another_host(
+    frontend: Frontend, new_folder: NewFolder, authority: Authority
+) -> None:
+    primary = Postgres(new_folder("primary"), authority)
+    primary.start()
+    primary.role(USER)
+    own(primary.folder)
+    database = primary.database("auth_failover")
+    replica = Replica(new_folder("replica"), primary)
+    replica.start()
+    try:
+        hosts = f"localhost:{replica.port},localhost:{primary.port}"
+        one = f"localhost:{primary.port}"
+        attributes = {"target_session_attrs": "read-write", "sslmode": "require"}
+        url = primary.url(database, attributes).replace(one, hosts)
+        made = frontend.migrate(url)
+        only_replica = frontend.migrate(replica.url(database, attributes))
+        with frontend.serving(url) as sign_up:
+            before = sign_up("ann@example.com")
+            replica.catch_up()
+            primary.stop()
+            during = sign_up("bob@example.com")
+            replica.promote()
+            after = sign_up("bob@example.com")
+        people = replica.sql('SELECT email FROM auth."user" ORDER BY 1', database=database)
+    finally:
+        replica.stop()
+        primary.stop()
+
+    assert made == "5 made, 0 changed"
+    assert only_replica.endswith("no server is read-write")
+    assert (before, after) == ("signed up", "signed up")
+    assert during.startswith("failed: ")
+    assert people.split() == ["ann@example.com", "bob@example.com"]
+
+
+def test_each_missing_privilege_is_named_and_what_is_there_suffices(
+    frontend: Frontend, tls_server: Postgres
+) -> None:
+    database = tls_server.database("auth_limited", owner="postgres")
+    tls_server.role("limited")
+    tls_server.sql("GRANT CREATE ON SCHEMA public TO limited", database=database)
+    url = tls_server.url(database, user="limited")
+    administrator = (
+        f"postgresql://postgres@/{database}?host={tls_server.folder}&port={tls_server.port}"
+    )
+
+    def after(*statements: str) -> str:
+        if statements:
+            tls_server.sql(*statements, database=database)
+        return frontend.migrate(url)
+
+    def lacks(privilege: str, *, on: str) -> str:
+        return f"the role limited in DATABASE_URL lacks the privilege {privilege} on {on}"
+
+    assert after().startswith(lacks("CREATE", on=f"database {database}"))
+    assert after("CREATE SCHEMA auth").startswith(lacks("USAGE", on="schema auth"))
+    usage = "GRANT USAGE ON SCHEMA auth TO limited"
+    assert after(usage).startswith(lacks("CREATE", on="schema auth"))
+    assert schemas(tls_server, database) == {}
+
+    # A role may not create schemas, but tables in this one.
+    assert after("GRANT CREATE ON SCHEMA auth TO limited") == "5 made, 0 changed"
+
+    # A role may only read and write rows.
+    tls_server.sql("DROP SCHEMA auth CASCADE", database=database)
+    assert frontend.migrate(administrator) == "5 made, 0 changed"
+    tls_server.sql(usage, database=database)
+    for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+        line = after()
+        assert line.startswith(lacks(privilege, on="table auth."))
+        tls_server.sql(
+            f"GRANT {privilege} ON ALL TABLES IN SCHEMA auth TO limited", database=database
+        )
+    assert after() == "0 made, 0 changed"
+    with frontend.serving(url) as sign_up:
+        assert sign_up("ann@example.com") == "signed up"
+
+    # A column is to be added, which only an owner may do.
+    missing = after('ALTER TABLE auth."user" DROP COLUMN image')
+    assert missing == "DATABASE_URL cannot be used: must be owner of table user"
+    assert frontend.migrate(administrator) == "0 made, 1 changed"
+
+
+def test_other_schemas_neither_confuse_it_nor_change(
+    frontend: Frontend, tls_server: Postgres
+) -> None:
+    database = tls_server.database("auth_shared")
+    tls_server.sql(
+        'CREATE TABLE public."user" (id int)',
+        "CREATE TABLE public.session (id int)",
+        "CREATE SCHEMA auth",
+        'CREATE TABLE auth."user" (id uuid, email text)',
+        f"ALTER SCHEMA auth OWNER TO {USER}",
+        f'ALTER TABLE auth."user" OWNER TO {USER}',
+        f"ALTER ROLE {USER} IN DATABASE {database} SET search_path = public, auth",
+        database=database,
+    )
+    url = tls_server.url(database)
+    before = schemas(tls_server, database)
+
+    foreign = frontend.migrate(url)
+
+    table = "the table auth.user is not Better Auth's"
+    assert foreign == f"AUTH_SCHEMA must be another schema: {table}"
+    assert schemas(tls_server, database) == before
+    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "5 made, 0 changed"
+    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "0 made, 0 changed"
+    assert schemas(tls_server, database) == before | {"better_auth": TABLES}
+    with frontend.serving(url, AUTH_SCHEMA="better_auth") as sign_up:
+        assert sign_up("ann@example.com") == "signed up"
+
+
+def test_two_that_start_at_once_make_the_tables_once(
+    frontend: Frontend, tls_server: Postgres
+) -> None:
+    url = tls_server.url(tls_server.database("auth_twice"))
+
+    found = parallel(frontend.migrate, [url, url])
+
+    assert sorted(found) == ["0 made, 0 changed", "5 made, 0 changed"]
+
+
+@pytest.mark.parametrize("schema", ["Auth", "pg_auth", "a-b", 'a"; DROP SCHEMA public', "x" * 64])
+def test_a_schema_that_is_no_plain_name_is_refused(frontend: Frontend, schema: str) -> None:
+    assert frontend.migrate("postgresql://h", AUTH_SCHEMA=schema).startswith("AUTH_SCHEMA must be")
+
+
+def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Frontend) -> None:
+    dollar, number = "A in .env has $ or `", "A in .env has # without quotes"
+    quotes, open_quote = "A in .env has a backslash or the same quote", "A in .env has a quote that"
+    line, encoding = "line 1 of .env is not NAME=value", ".env is not in UTF-8"
+    cases = [
+        (b"A=v", "v"), (b"A = v w \r\n", "v w"), (b"export A=v", "v"), (b"# c\n\nA=v", "v"),
+        (b'A="v w"', "v w"), (b"A='v w'", "v w"), (b'A="v#w"', "v#w"), (b"A='[\"v\"]'", '["v"]'),
+        (b"A=v=w", "v=w"), (b"A=", ""), (b"A=v\\n", "v\\n"), (b"A=1\nA=2", "2"),
+        ("A=v".encode("utf-8-sig"), "v"), ("A=é".encode(), "é"),
+        ("A=v".encode("utf-16"), encoding), ("A=v".encode("utf-16-be"), encoding),
+        ("A=é".encode("latin-1"), encoding),
+        (b"A=v$w", dollar), (b"A='v$w'", dollar), (b"A=v\\$w", dollar), (b"A=`v`", dollar),
+        (b"A=v#w", number), (b"A=v # w", number), (b'A="v" # w', number),
+        (b'A="v\\nw"', quotes), (b"A='v\\\\w'", quotes), (b'A="v"w"', quotes),
+        (b'A="v\nw"', open_quote), (b"A='v", open_quote), (b'A="v" w', open_quote),
+        (b"A: v", line), (b"A", line),
+    ]  # fmt: skip
+    encoded = [b64encode(text).decode() for text, _ in cases]
+
+    try:
+        found = frontend.script("checking.mjs", CHECKING, encoded)
+    finally:
+        (frontend.path / ".env").unlink()
+
+    for (text, expected), outcome in zip(cases, found, strict=True):
+        same = outcome == expected
+        assert same or (len(expected) > 9 and outcome.startswith(expected)), f"{text}: {outcome}"

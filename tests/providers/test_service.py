@@ -1,0 +1,211 @@
+"""The service as it is deployed, `python -m app`, on what providers run."""
+
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+
+from conftest import RenderedProject, clean_environment
+from faults.client import READY, codes
+from faults.service import Service
+from servers import wait_until
+
+from providers.conftest import NewFolder, started
+from providers.servers import (
+    HOST,
+    USER,
+    Authority,
+    PgBouncer,
+    Postgres,
+    Replica,
+)  # fmt: skip
+
+Serving = Callable[..., AbstractContextManager[Service]]
+Migrated = Callable[[str], str]
+
+LIMITED = "limited"
+
+
+def logged(service: Service) -> str:
+    return service._log.read_text()
+
+
+def test_service_with_tls_url_migrates_and_serves(serving: Serving, tls_server: Postgres) -> None:
+    parameters = {
+        "sslmode": "verify-full",
+        "sslrootcert": tls_server.root,
+        "channel_binding": "require",
+        "application_name": "tasks of ann",
+        "connect_timeout": 2,
+        "keepalives": 1,
+    }
+    database = tls_server.database("with_tls")
+    with serving(tls_server.url(database, parameters)) as service:
+        created = service.creating(3)
+        used = tls_server.sql(
+            "SELECT DISTINCT ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) "
+            "WHERE application_name = 'tasks of ann'"
+        )
+
+    assert codes(created) == {201}
+    assert used == "t"
+
+
+def test_service_behind_pgbouncer_with_tls_serves(
+    serving: Serving, tls_server: Postgres, new_folder: NewFolder
+) -> None:
+    parameters = {
+        "sslmode": "verify-ca",
+        "sslrootcert": tls_server.root,
+        "application_name": "tasks",
+        "pgbouncer": "true",
+    }
+    with ExitStack() as stack:
+        pgbouncer = PgBouncer(new_folder("pgbouncer"), tls_server)
+        stack.callback(pgbouncer.stop)
+        pgbouncer.start()
+        database = tls_server.database("pooled")
+        url = tls_server.url(database, parameters, host="127.0.0.1", port=pgbouncer.port)
+        service = stack.enter_context(serving(url))
+        created = service.creating(20)
+        listed = service.listing(20)
+
+    assert codes(created) == {201}
+    assert codes(listed) == {200}
+    log = pgbouncer.printed()
+    assert "login attempt" in log
+    assert "unsupported startup parameter" not in log
+    assert "prepared statement" not in log
+
+
+def test_role_that_may_only_use_rows_is_enough_once_tables_are_migrated(
+    serving: Serving, migrated: Migrated, tls_server: Postgres
+) -> None:
+    database = tls_server.database("limited")
+    migrated(tls_server.url(database))
+    tls_server.role(LIMITED)
+    tls_server.sql(
+        f"GRANT SELECT ON alembic_version TO {LIMITED}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {LIMITED}",
+        database=database,
+    )
+    with serving(tls_server.url(database, user=LIMITED)) as service, service.client() as ann:
+        created = ann.create()
+        changed = ann.call("PATCH", created.headers["location"], {"completed": True})
+        deleted = ann.call("DELETE", created.headers["location"])
+        erased = ann.call("DELETE", "/api/v1/me")
+
+        tls_server.sql(f"REVOKE INSERT, DELETE ON tasks FROM {LIMITED}", database=database)
+        without_insert = ann.get(READY), ann.create()
+        tls_server.sql(f"REVOKE SELECT ON tasks FROM {LIMITED}", database=database)
+        without_select = ann.get(READY)
+        tls_server.sql(f"GRANT ALL ON tasks TO {LIMITED}", database=database)
+        again = ann.get(READY)
+
+    answers = [created, changed, deleted, erased]
+    assert [answer.status for answer in answers] == [201, 200, 204, 204]
+    assert codes(without_insert) == {503}
+    assert without_select.status == 503
+    assert again.status == 200
+    assert "database: the role lacks INSERT on tasks, DELETE on tasks" in logged(service)
+    assert "database: the role lacks SELECT on tasks, INSERT on tasks" in logged(service)
+
+
+def start(project: RenderedProject, url: str, command: str = "app") -> tuple[int, list[str]]:
+    """Run a command that is expected to end; return its exit code and what it printed."""
+    done = subprocess.run(
+        [".venv/bin/python", "-m", *command.split()],
+        cwd=project.path,
+        env=clean_environment() | {"DATABASE_URL": url},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_migration_without_privilege_stops_start_with_one_line(
+    project: RenderedProject, migrated: Migrated, tls_server: Postgres
+) -> None:
+    nothing = tls_server.database("nothing", owner="postgres")
+    unreadable = tls_server.database("unreadable")
+    migrated(tls_server.url(unreadable))
+    tls_server.role("stranger")
+    no_usage = tls_server.database("no_usage", owner="postgres")
+    tls_server.sql("REVOKE ALL ON SCHEMA public FROM PUBLIC", database=no_usage)
+    expected = {
+        tls_server.url(nothing): "the role lacks CREATE: permission denied for schema public",
+        tls_server.url(unreadable, user="stranger"): (
+            "the role lacks SELECT: permission denied for table alembic_version"
+        ),
+        tls_server.url(no_usage, user="stranger"): "the role lacks CREATE: no schema",
+    }
+
+    with ThreadPoolExecutor(3) as pool:
+        ended = list(pool.map(lambda url: start(project, url), expected))
+
+    for (code, lines), reason in zip(ended, expected.values(), strict=True):
+        assert code not in (0, 75)
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(f"Cannot migrate: {reason}")
+
+
+def test_url_that_cannot_be_honored_stops_start_with_one_line(project: RenderedProject) -> None:
+    secret = "hunter2"
+    url = f"postgresql://service:{secret}@localhost/tasks"
+    expected = {
+        f"{url}?sslrootcert=missing.crt&sslmode=verify-full": "the file of sslrootcert",
+        f"{url}?connection_limit=5": "the parameter connection_limit",
+        f"postgresql://service:{secret}@2#x@localhost/tasks": "write blank, @,",
+    }
+
+    commands = ("app", "alembic upgrade head")
+    with ThreadPoolExecutor(3) as pool:
+        starting = [
+            pool.submit(start, project, each, command) for each in expected for command in commands
+        ]
+        ended = [each.result() for each in starting]
+
+    reasons = [reason for reason in expected.values() for _ in commands]
+    for (code, lines), reason in zip(ended, reasons, strict=True):
+        assert code != 0
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("DATABASE_URL: ")
+        assert reason in lines[0]
+        assert secret not in lines[0]
+
+
+def test_service_writes_to_the_new_primary_after_a_failover(
+    serving: Serving, authority: Authority, new_folder: NewFolder, running: ExitStack
+) -> None:
+    primary = started(Postgres(new_folder("primary"), authority), running)
+    primary.role(USER)
+    database = primary.database("tasks")
+    replica = started(Replica(new_folder("replica"), primary), running)
+    hosts = f"{HOST}:{replica.port},{HOST}"  # the replica first: it must not be taken
+    url = primary.url(database, {"target_session_attrs": "read-write"}, host=hosts)
+
+    with serving(url) as service:
+        before = service.creating(5)
+        wait_until(replica.has_all_of(primary), 20, replica.printed)
+        primary.stop()
+        without = [service.get(READY), *service.creating(2)]
+        replica.promote()
+        first = service.seconds_until_all_is_well(5)
+        # The old primary comes back as a replica, catches up and takes over again.
+        primary.follow(replica)
+        primary.start()
+        beside_a_replica = service.creating(5)
+        wait_until(primary.has_all_of(replica), 20, primary.printed)
+        replica.stop()
+        primary.promote()
+        second = service.seconds_until_all_is_well(5)
+        with service.client() as ann:
+            titles = ann.titles()
+
+    assert codes(before) == codes(beside_a_replica) == {201}
+    assert codes(without) == {503}
+    assert max(first, second) < 5
+    assert len(titles) >= 5 + 5 + 5 + 5

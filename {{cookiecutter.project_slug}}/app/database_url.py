@@ -1,0 +1,1 @@
+# jinja: include "app/database_url/" ~ cookiecutter.database ~ ".py"

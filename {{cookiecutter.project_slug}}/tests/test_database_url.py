@@ -1,0 +1,1 @@
+# jinja: include "tests/test_database_url/" ~ cookiecutter.database ~ ".py"
