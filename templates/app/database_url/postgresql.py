@@ -32,8 +32,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "load_balance_hosts": ("disable", "random"),
     "pgbouncer": ("true", "false"),
+    "prepared_statements": ("true", "false"),
+    "statement_cache_size": ("0",),
+    "prepared_statement_cache_size": ("0",),
     # Of these the service can do some only.
-    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "auto"),
+    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto"),
     "gssencmode": ("disable", "prefer"),
     "min_protocol_version": ("3.0",),
     "sslcertmode": ("disable", "allow"),
@@ -49,6 +52,14 @@ HONORED = {
 WITHOUT_EFFECT = {
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
+    *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
+}
+# How vendors and drivers write that prepared statements do not last.
+TRANSACTION_POOLING = {
+    "pgbouncer": "true",
+    "prepared_statements": "false",
+    "statement_cache_size": "0",
+    "prepared_statement_cache_size": "0",
 }
 INSTEAD = {
     "connection_limit": "set DATABASE_POOL_SIZE",
@@ -57,8 +68,6 @@ INSTEAD = {
     "command_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
     "socket_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
     "statement_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
-    "prepared_statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
-    "statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
     "schema": "write options=-csearch_path%3D and the name of the schema",
     "search_path": "write options=-csearch_path%3D and the name of the schema",
     "hostaddr": "write the address as the host",
@@ -139,8 +148,9 @@ def parse(url: str, folder: Path) -> Target:
 
 
 def names_transaction_pooler(url: str) -> bool:
-    """Return whether the URL says so itself, as vendors of ORMs have it."""
-    return _parameters(url).get("pgbouncer") == "true"
+    """Return whether the URL asks for DATABASE_TRANSACTION_POOLING by itself."""
+    given = _parameters(url)
+    return any(given.get(name) == value for name, value in TRANSACTION_POOLING.items())
 
 
 def _parameters(url: str) -> dict[str, str]:
