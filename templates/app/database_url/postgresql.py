@@ -54,6 +54,14 @@ WITHOUT_EFFECT = {
     *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
     *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
 }
+# What other drivers call these modes.
+SSL_WORDS = {
+    "true": "require",
+    "1": "require",
+    "no-verify": "require",
+    "false": "disable",
+    "0": "disable",
+}
 # How vendors and drivers write that prepared statements do not last.
 TRANSACTION_POOLING = {
     "pgbouncer": "true",
@@ -171,10 +179,14 @@ def _parameters(url: str) -> dict[str, str]:
     given = {name: _decoded(value) for name, value in given.items() if value}
     for pair in filter(None, query.split("&")):
         name, _, value = (_decoded(part) for part in pair.partition("="))
-        if name == "ssl":  # JDBC's and asyncpg's word
-            name, value = "sslmode", "require" if value == "true" else value
-        _check(name, value)
+        if name in ("ssl", "sslmode"):  # the first is the word of JDBC and SQLAlchemy
+            value = SSL_WORDS.get(value, value)
+            _check("sslmode", value)
+        else:
+            _check(name, value)
         given[name] = value
+    if mode := given.pop("ssl", ""):
+        given.setdefault("sslmode", mode)
     return given
 
 

@@ -125,8 +125,8 @@ def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("sslmode=no-verify", "the parameter sslmode must be disable or allow or "),
-        ("ssl=1", "the parameter sslmode must be "),
+        ("sslmode=yes", "the parameter sslmode must be disable or allow or "),
+        ("ssl=on", "the parameter sslmode must be "),
         ("gssencmode=require", "the parameter gssencmode must be disable or prefer"),
         ("require_auth=scram-sha-256", "the parameter require_auth is not supported: remove it"),
         ("search_path=x", "the parameter search_path is not supported: write options="),
@@ -230,6 +230,9 @@ def verification(tls: ssl.SSLContext | bool) -> str:
         ("sslmode=prefer", [NONE, "off"]),
         ("sslmode=require", [NONE]),
         ("ssl=true", [NONE]),
+        ("ssl=0", ["off"]),
+        ("sslmode=no-verify", [NONE]),
+        ("sslmode=verify-ca&sslrootcert={pem}&ssl=true", [CHAIN]),
         ("sslmode=prefer&sslrootcert={pem}", [CHAIN, "off"]),
         ("sslmode=require&sslrootcert={pem}", [CHAIN]),
         ("sslmode=verify-ca&sslrootcert={pem}", [CHAIN]),
