@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers import Server, free_ports
+from servers import Server, free_ports, wait_until
 
 HOST = "localhost"
 """The only name in the server certificates: a URL with 127.0.0.1 does not match them."""
@@ -255,10 +255,11 @@ class Postgres(Server):
         where = ("-h", self.folder, "-p", self.port, "-U", "postgres", "-d", database)
         return run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *where, *commands)
 
-    def has_all_of(self, primary: "Postgres") -> Callable[[], bool]:
-        """Return the question whether this replica has what that server has written by now."""
+    def catch_up(self, primary: "Postgres") -> None:
+        """Wait until this replica has what that server has written by now."""
         position = primary.sql("SELECT pg_current_wal_lsn()")
-        return lambda: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == "t"
+        question = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
+        wait_until(lambda: self.sql(question) == "t", 20, self.printed)
 
     def promote(self) -> None:
         """Turn from a replica into a primary, as in a failover."""
@@ -309,6 +310,9 @@ class Replica(Postgres):
         run("pg_basebackup", "-h", self._primary.folder, "-p", self._primary.port,
             "-U", "postgres", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
         # fmt: on
+
+    def catch_up(self, primary: Postgres | None = None) -> None:
+        super().catch_up(primary or self._primary)
 
 
 class PgBouncer(Server):

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack
 from conftest import RenderedProject, clean_environment
 from faults.client import READY, codes
 from faults.service import Service
-from servers import wait_until
 
 from providers.conftest import NewFolder, started
 from providers.servers import (
@@ -23,7 +22,7 @@ from providers.servers import (
 Serving = Callable[..., AbstractContextManager[Service]]
 Migrated = Callable[[str], str]
 
-LIMITED = "limited"
+LIMITED = "rows_only"
 
 
 def test_service_with_tls_url_migrates_and_serves(serving: Serving, tls_server: Postgres) -> None:
@@ -189,7 +188,7 @@ def test_service_writes_to_the_new_primary_after_a_failover(
 
     with serving(url) as service:
         before = service.creating(5)
-        wait_until(replica.has_all_of(primary), 20, replica.printed)
+        replica.catch_up(primary)
         primary.stop()
         without = [service.get(READY), *service.creating(2)]
         replica.promote()
@@ -198,7 +197,7 @@ def test_service_writes_to_the_new_primary_after_a_failover(
         primary.follow(replica)
         primary.start()
         beside_a_replica = service.creating(5)
-        wait_until(primary.has_all_of(replica), 20, primary.printed)
+        primary.catch_up(replica)
         replica.stop()
         primary.promote()
         second = service.seconds_until_all_is_well(5)

@@ -32,9 +32,12 @@ async def test_nothing_is_prepared_behind_a_pooler(settings: Settings) -> None:
     assert await prepared_by_writing(settings, transaction_pooling=True) == []
 
 
-async def test_nothing_is_prepared_if_the_url_names_a_pooler(settings: Settings) -> None:
+@pytest.mark.parametrize("parameter", ["pgbouncer=true", "prepared_statement_cache_size=0"])
+async def test_nothing_is_prepared_if_the_url_names_a_pooler(
+    settings: Settings, parameter: str
+) -> None:
     url = settings.database_url.get_secret_value()
-    named = SecretStr(f"{url}{'&' if '?' in url else '?'}pgbouncer=true")
+    named = SecretStr(f"{url}{'&' if '?' in url else '?'}{parameter}")
     pooled = settings.model_copy(update={"database_url": named})
 
     assert await prepared_by_writing(pooled, transaction_pooling=False) == []

@@ -32,8 +32,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "load_balance_hosts": ("disable", "random"),
     "pgbouncer": ("true", "false"),
+    "prepared_statements": ("true", "false"),
+    "statement_cache_size": ("0",),
+    "prepared_statement_cache_size": ("0",),
     # Of these the service can do some only.
-    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "auto"),
+    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto"),
     "gssencmode": ("disable", "prefer"),
     "min_protocol_version": ("3.0",),
     "sslcertmode": ("disable", "allow"),
@@ -49,6 +52,22 @@ HONORED = {
 WITHOUT_EFFECT = {
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
+    *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
+}
+# What other drivers call these modes.
+SSL_WORDS = {
+    "true": "require",
+    "1": "require",
+    "no-verify": "require",
+    "false": "disable",
+    "0": "disable",
+}
+# How vendors and drivers write that prepared statements do not last.
+TRANSACTION_POOLING = {
+    "pgbouncer": "true",
+    "prepared_statements": "false",
+    "statement_cache_size": "0",
+    "prepared_statement_cache_size": "0",
 }
 INSTEAD = {
     "connection_limit": "set DATABASE_POOL_SIZE",
@@ -57,8 +76,6 @@ INSTEAD = {
     "command_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
     "socket_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
     "statement_timeout": "set DATABASE_STATEMENT_TIMEOUT_SECONDS",
-    "prepared_statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
-    "statement_cache_size": "set DATABASE_TRANSACTION_POOLING=true",
     "schema": "write options=-csearch_path%3D and the name of the schema",
     "search_path": "write options=-csearch_path%3D and the name of the schema",
     "hostaddr": "write the address as the host",
@@ -139,8 +156,9 @@ def parse(url: str, folder: Path) -> Target:
 
 
 def names_transaction_pooler(url: str) -> bool:
-    """Return whether the URL says so itself, as vendors of ORMs have it."""
-    return _parameters(url).get("pgbouncer") == "true"
+    """Return whether the URL asks for DATABASE_TRANSACTION_POOLING by itself."""
+    given = _parameters(url)
+    return any(given.get(name) == value for name, value in TRANSACTION_POOLING.items())
 
 
 def _parameters(url: str) -> dict[str, str]:
@@ -161,10 +179,14 @@ def _parameters(url: str) -> dict[str, str]:
     given = {name: _decoded(value) for name, value in given.items() if value}
     for pair in filter(None, query.split("&")):
         name, _, value = (_decoded(part) for part in pair.partition("="))
-        if name == "ssl":  # JDBC's and asyncpg's word
-            name, value = "sslmode", "require" if value == "true" else value
-        _check(name, value)
+        if name in ("ssl", "sslmode"):  # the first is the word of JDBC and SQLAlchemy
+            value = SSL_WORDS.get(value, value)
+            _check("sslmode", value)
+        else:
+            _check(name, value)
         given[name] = value
+    if mode := given.pop("ssl", ""):
+        given.setdefault("sslmode", mode)
     return given
 
 

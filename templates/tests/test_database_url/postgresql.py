@@ -113,6 +113,7 @@ def test_settings_for_the_server_are_passed_on() -> None:
         *("gssencmode=disable", "gssencmode=prefer", "client_encoding=utf8", "sslsni=1"),
         *("channel_binding=prefer", "channel_binding=disable", "supa=base-pooler.x"),
         *("uselibpqcompat=true", "max_protocol_version=latest", "pgbouncer=false"),
+        *("krbsrvname=postgres", "prepared_statements=true", "statement_cache_size=0"),
     ],
 )
 def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None:
@@ -124,14 +125,14 @@ def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("sslmode=no-verify", "the parameter sslmode must be disable or allow or "),
-        ("ssl=1", "the parameter sslmode must be "),
+        ("sslmode=yes", "the parameter sslmode must be disable or allow or "),
+        ("ssl=on", "the parameter sslmode must be "),
         ("gssencmode=require", "the parameter gssencmode must be disable or prefer"),
         ("require_auth=scram-sha-256", "the parameter require_auth is not supported: remove it"),
         ("search_path=x", "the parameter search_path is not supported: write options="),
         ("schema=x", "the parameter schema is not supported: write options="),
         ("connection_limit=1", "the parameter connection_limit .*: set DATABASE_POOL_SIZE"),
-        ("statement_cache_size=0", ".*: set DATABASE_TRANSACTION_POOLING=true"),
+        ("statement_cache_size=100", "the parameter statement_cache_size must be 0"),
         ("statement_timeout=5", ".*: set DATABASE_STATEMENT_TIMEOUT_SECONDS"),
         ("service=x", ".* write its settings into the URL"),
         ("hostaddr=1.2.3.4", ".* write the address as the host"),
@@ -229,6 +230,9 @@ def verification(tls: ssl.SSLContext | bool) -> str:
         ("sslmode=prefer", [NONE, "off"]),
         ("sslmode=require", [NONE]),
         ("ssl=true", [NONE]),
+        ("ssl=0", ["off"]),
+        ("sslmode=no-verify", [NONE]),
+        ("sslmode=verify-ca&sslrootcert={pem}&ssl=true", [CHAIN]),
         ("sslmode=prefer&sslrootcert={pem}", [CHAIN, "off"]),
         ("sslmode=require&sslrootcert={pem}", [CHAIN]),
         ("sslmode=verify-ca&sslrootcert={pem}", [CHAIN]),
