@@ -61,7 +61,7 @@ def check_port(settings: Settings) -> None:
     except OSError as error:
         raise SystemExit(
             f"PORT: cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}. "
-            "Stop the process that uses it, or set PORT to another one."
+            "Stop the process that uses the port, or set another PORT or HOST."
         ) from None
 
 

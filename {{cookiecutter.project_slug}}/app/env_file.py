@@ -49,11 +49,14 @@ def _fault(statement: Binding) -> str | None:
         line = statement.original.line + text.partition(text.strip())[0].count("\n")
         return f"line {line} is not NAME=value."
     if re.search("[$`]", statement.value):
-        return f"{name} contains $ or a backtick, which some programs expand. Choose another value."
+        return (
+            f"{name} contains $ or a backtick, which other programs expand: choose another value."
+        )
     if not (alike := STATEMENT.fullmatch(text)):
         return (
-            f"{name} needs quotes around a #, or has a tab, or a quote or backslash within quotes."
+            f"{name} would be read differently by other programs: put a value with # in quotes, "
+            "and use no tabs, and no quotes or backslashes inside quotes."
         )
     if not re.sub(r"[\n\t]", "", alike[1] or "").isprintable():
-        return f"{name} contains an invisible character: type the value anew."
+        return f"{name} contains an invisible character: type the value again."
     return None
