@@ -16,7 +16,7 @@ SUSPECTS := $(foreach name,UV_OFFLINE UV_NO_INDEX UV_INDEX UV_INDEX_URL UV_DEFAU
 	HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy,$(if $($(name)),$(name)))
 OFFLINE = is there a network?$(if $(strip $(SUSPECTS)), These variables are set: $(strip $(SUSPECTS)))
 # One from the environment is tried first, and need not be of use: it may be meant for others.
-PYTHON := $(shell for python in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11; do \
+PYTHON := $(shell for python in "$$PYTHON" python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 UV := $(or $(shell for uv in "$$UV" uv; do "$$uv" --version >/dev/null 2>&1 && echo "$$uv" && break; done),.tools/bin/uv)
 PORT ?= 8000
@@ -36,7 +36,8 @@ test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suite
 	@$(PYTEST) tests/test_*.py
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (10 minutes)
-	@$(PYTEST) --dist loadgroup tests/projects tests/faults tests/scaling tests/providers tests/e2e
+	@# The longest first, each on one core, and what can be divided last.
+	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/projects
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
