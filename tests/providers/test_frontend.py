@@ -270,7 +270,7 @@ def test_a_connection_that_fails_is_explained_in_one_line(
     (client_files / "garbage.crt").write_text("no certificate")
     with hanging() as silent:
         cases = {
-            tls_server.url("auth_failures", {"sslrootcert": "system"}): "self-signed certificate",
+            tls_server.url("auth_failures", {"sslrootcert": "system"}): "sslrootcert names the",
             tls_server.url(
                 "auth_failures", {"sslmode": "require", "sslrootcert": client_files / "other.crt"}
             ): "certificate",
@@ -600,7 +600,12 @@ def test_the_sqlite_file_is_in_the_frontends_folder_wherever_it_is_started(
     elsewhere = Frontend(tmp_path)
     command = sqlite_frontend.path / "node_modules/.bin/jiti"
 
-    done = elsewhere.run(command, sqlite_frontend.path / "scripts/migrate.ts", HOME="/dev/null")
+    done = elsewhere.run(
+        command,
+        sqlite_frontend.path / "scripts/migrate.ts",
+        HOME="/dev/null",
+        JITI_FS_CACHE="false",
+    )
 
     assert done.stdout == "Better Auth's tables: 5 made, 0 changed\n", done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -58,7 +58,7 @@ function checkLine(line, file, number) {
   if (/^ *(#|$)/.test(line)) return;
   const [, name] = NAME.exec(line) ?? [];
   if (name === undefined) throw new Error(`${file}: line ${number} is not NAME=value.`);
-  const [, value = ""] = LINE.exec(line) ?? [, line];
+  const [, value = ""] = LINE.exec(line) ?? ["", line];
   if (/[$`]/.test(value)) {
     throw new Error(
       `${file}: ${name} contains $ or a backtick, which other programs expand: choose another value.`,

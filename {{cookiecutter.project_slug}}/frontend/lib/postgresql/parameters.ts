@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 const URL_PARTS =
-  /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
+  /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/i;
 const HOST_AND_PORT = /^(\[[^\]]+\]|[^:[\]]*)(?::(\d*))?$/;
 // Parameters that change nothing here: of Kerberos, which is never used, details of keepalives that
 // Node cannot set, and what vendors append for other drivers and poolers.
@@ -49,9 +49,10 @@ export function readParameters(url: string): Parameters {
   set("port", parts.some(([, , port]) => port) ? parts.map((part) => part[2]).join(",") : "");
   set("dbname", database);
   for (const parameter of query?.split("&").filter(Boolean) ?? []) {
-    const [name = "", ...value] = parameter.split("=");
-    if (value.length !== 1) refuse("needs parameters like name=value after the question mark");
-    given.set(decoded(name), decoded(value[0] ?? ""));
+    const [, name = "", value = ""] =
+      /^([^=]+)=(.*)$/.exec(parameter) ??
+      refuse("needs parameters like name=value after the question mark");
+    given.set(decoded(name), decoded(value));
   }
   return new Parameters(given);
 }

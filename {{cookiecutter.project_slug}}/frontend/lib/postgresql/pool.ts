@@ -117,11 +117,14 @@ function isAway({ code = "", message }: NodeJS.ErrnoException): boolean {
   );
 }
 
+const UNKNOWN_AUTHORITY = /^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/;
+
 /** The error's message, in one line. */
 export function reason(error: Error): string {
   // Node tries each address of a name.
-  const { message } = error instanceof AggregateError ? error.errors[0] : error;
-  return message.replace(/\s+/g, " ");
+  const { message, code } = error instanceof AggregateError ? error.errors[0] : error;
+  const remedy = UNKNOWN_AUTHORITY.test(code) ? " (sslrootcert names the authority to trust)" : "";
+  return message.replace(/\s+/g, " ") + remedy;
 }
 
 /** No server could be reached. The message has the reason of each in one line, without the URL. */
