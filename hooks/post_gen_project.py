@@ -31,6 +31,7 @@ UNUSED = {
             "deploy/kubernetes/migration.yaml",
             "deploy/kubernetes/poddisruptionbudget.yaml",
             "frontend/lib/database-postgresql.ts",
+            "frontend/lib/postgresql",
             "scripts/postgres.py",
             "tests/test_pooling.py",
         ],

@@ -23,6 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # The oldest that renders correct projects, by `--replay` too, and shows readable questions.
+# Cookiecutter 1 on a terminal asks for `__prompts__` without end and never runs this hook. There
+# the slug that cookiecutter.json suggests tells why.
 COOKIECUTTER = (2, 3)
 SETTINGS = (Path(".env"), Path("frontend/.env.local"))
 # The settings that the post-generation hook copies from one file to the other.

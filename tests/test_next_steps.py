@@ -2,7 +2,6 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import COOKIECUTTER, ROOT, Machine
@@ -33,13 +32,12 @@ def test_a_terminal_that_wants_no_colour_gets_none(machine: Machine, wish: dict[
     assert "\x1b" not in shown(machine, **{"TERM": "xterm"} | wish)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
-def test_next_steps_that_cannot_be_printed_leave_the_project_there(machine: Machine) -> None:
-    command = f"{' '.join(COOKIECUTTER)} {ROOT} --no-input > /dev/full"
+def test_next_steps_that_nobody_reads_leave_the_project_there(machine: Machine) -> None:
+    command = f"'{sys.executable}' -m cookiecutter '{ROOT}' --no-input | true"
 
-    done = machine.run("sh", "-c", command)
+    done = machine.run("sh", "-c", command, env={"PYTHONUNBUFFERED": ""})
 
-    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert (machine.output / "task-service/.env").exists()
 
 

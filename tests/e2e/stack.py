@@ -51,6 +51,19 @@ class Stack:
                 settings.write("JWKS_COOLDOWN_SECONDS=0.2\n")
         self._people = ExitStack()
         self.production = production
+        # What other tools set: the wrong NODE_ENV first of all.
+        self.foreign = {
+            "NODE_ENV": "development" if production else "production",
+            "HOST": "unknown.invalid",
+            "HOSTNAME": "unknown.invalid",
+            "PORT": "1",
+            "NAME": "WSL",
+            "VIRTUAL_ENV": "/nonexistent",
+            "PGHOST": "unknown.invalid",
+            "PGOPTIONS": "-c search_path=x",
+            "PGSSLMODE": "verify-full",
+            "PGUSER": "nobody",
+        }
         self._database = None
         database = urlsplit(project.settings(".env")["DATABASE_URL"])
         if database.scheme == "postgresql":
@@ -67,6 +80,7 @@ class Stack:
             f"npm run {'start' if production else 'dev'} -- --port {site}",
             self.frontend,
             lambda: answers(f"{self.site_url}/api/auth/ok"),
+            environment=self.foreign,
         )
 
     def start(self) -> None:
@@ -74,7 +88,7 @@ class Stack:
             self._database.start()
         self.service.launch()
         if self.production:
-            RenderedProject(self.frontend).run("npm run build")
+            RenderedProject(self.frontend).run("npm run build", **self.foreign)
         self.site.launch()
         self.service.wait()
         self.site.wait()

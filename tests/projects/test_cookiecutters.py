@@ -85,4 +85,4 @@ def test_cookiecutter_1_says_on_a_terminal_that_it_is_too_old(machine: Machine) 
 def test_the_readme_names_the_oldest_cookiecutter() -> None:
     readme = (ROOT / "README.md").read_text()
 
-    assert re.findall(r"Cookiecutter (\d[\d.]*\d) or later", readme) == [OLDEST]
+    assert re.findall(r"No Cookiecutter yet, or one before (\d[\d.]*\d)", readme) == [OLDEST]

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run, clean_environment
-from e2e.workshop import Workshop
-from servers import free_ports
+from conftest import RenderedProject, cannot_run, clean_environment
+from e2e.workshop import NPM_INSTALL, Workshop
+from servers import free_ports, wait_until
 
 from providers.conftest import NewFolder
 from providers.servers import (
@@ -37,7 +37,11 @@ SIGNING_UP = """
 import { createInterface } from "node:readline";
 import { loadSettings } from "./scripts/settings.mjs";
 loadSettings("production");
-const { auth } = await import("./lib/auth");
+const { betterAuth } = await import("better-auth");
+const { auth: app } = await import("./lib/auth");
+// Without the one that needs Next.
+const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
+const auth = betterAuth({ ...app.options, plugins });
 for await (const email of createInterface({ input: process.stdin })) {
   const person = { email, name: "Ann", password: "correct horse" };
   const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
@@ -47,7 +51,7 @@ process.exit();
 """
 # What parsePostgresUrl says of each URL, and what checkSettings says of each file, in one process.
 PARSING = """
-import { parsePostgresUrl } from "./lib/postgresql-url";
+import { parsePostgresUrl } from "./lib/postgresql/url";
 const said = (url: string) => {
   try { parsePostgresUrl(url); } catch (error) { return (error as Error).message; }
   return "";
@@ -138,17 +142,24 @@ def npm_workshop(new_folder: NewFolder) -> Workshop:
 
 @pytest.fixture(scope="session")
 def frontend(npm_workshop: Workshop) -> Frontend:
-    """The frontend of a project with PostgreSQL, installed."""
-    project = npm_workshop.render(database="postgresql", token_verification="jwks")
-    npm_workshop.install_frontend(project.path / "frontend")
-    return Frontend(project.path / "frontend")
+    return installed(npm_workshop, database="postgresql", token_verification="jwks")
 
 
 @pytest.fixture(scope="session")
-def sqlite_frontend(npm_workshop: Workshop, frontend: Frontend) -> Frontend:
-    project = npm_workshop.render(database="sqlite", token_verification="shared-secret")
-    npm_workshop.install_frontend(project.path / "frontend", frontend.path)
-    return Frontend(project.path / "frontend")
+def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
+    return installed(npm_workshop, database="sqlite", token_verification="shared-secret")
+
+
+def installed(workshop: Workshop, **answers: str) -> Frontend:
+    """A frontend without what only its pages need, which is nearly all of half a gigabyte."""
+    folder = workshop.render(**answers).path / "frontend"
+    package = json.loads((folder / "package.json").read_text())
+    for name in ("next", "react", "react-dom", "openapi-fetch"):
+        del package["dependencies"][name]
+    del package["devDependencies"]
+    (folder / "package.json").write_text(json.dumps(package))
+    RenderedProject(folder).run(NPM_INSTALL)
+    return Frontend(folder)
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +215,7 @@ def test_urls_of_providers_are_honored(
         in_url("postgresql:", "postgresql+asyncpg:"),
         f"postgresql:///auth_urls?host={tls_server.folder}&port={tls_server.port}"
         f"&user={USER}&password={quote(PASSWORD, safe='')}",
-        f"postgres://{account}@{quote(str(tls_server.folder), safe='')}:{tls_server.port}/auth_urls",
+        in_url("localhost", quote(str(tls_server.folder), safe="")),
         f"postgres://{account}@localhost:{closed},localhost:{tls_server.port}/auth_urls",
         f"postgres://{account}@unknown.invalid,localhost/auth_urls?port={tls_server.port}",
         tls_server.url("auth_urls", user="encrypted"),
@@ -253,7 +264,7 @@ def test_a_connection_that_fails_is_explained_in_one_line(
     root, [closed] = tls_server.root, free_ports(1)
     for server in (tls_server, plain_server):
         server.database("auth_failures")
-    revoked = client_files / "revoked.crl"
+    certified, revoked = client_files / "certified.crt", client_files / "revoked.crl"
     authority.write_revocations(revoked, tls_server.folder / "server.crt")
     Authority("Another").write(client_files / "other.crt")
     (client_files / "garbage.crt").write_text("no certificate")
@@ -276,6 +287,16 @@ def test_a_connection_that_fails_is_explained_in_one_line(
             ): "certificate revoked",
             plain_server.url("auth_failures", {"sslmode": "require"}): "does not support SSL",
             plain_server.url("auth_failures", {"channel_binding": "require"}): "not support SSL",
+            tls_server.url(  # by its certificate, which is bound to nothing
+                "auth_failures",
+                {
+                    "sslmode": "require",
+                    "channel_binding": "require",
+                    "sslcert": certified,
+                    "sslkey": certified.with_suffix(".key"),
+                },
+                user="certified",
+            ): "did not use channel binding",
             tls_server.url("auth_failures", {"sslmode": "disable"}, user="encrypted"): "pg_hba",
             tls_server.url("auth_failures", {"sslmode": "require"}, user="plain"): "pg_hba",
             tls_server.url("auth_failures", password="wrong"): "password authentication failed",
@@ -317,7 +338,7 @@ def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend)
         f"{after}sslmode=require&sslrootcert=system": "needs sslmode=verify-full",
         f"{after}sslmode=require&sslrootcert=/missing": "names a file in sslrootcert",
         f"{after}sslmode=require&sslcert=/missing": "names a file in sslcert",
-        f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_min",
+        f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_",
         f"{after}sslnegotiation=direct": "needs sslmode=require or stronger",
         f"{after}sslmode=disable&channel_binding=require": "needs TLS",
         f"{after}channel_binding=always": "needs channel_binding to be",
@@ -385,7 +406,7 @@ def test_people_sign_up_after_a_failover_to_another_host(
         only_replica = frontend.migrate(replica.url(database, attributes))
         with frontend.serving(url) as sign_up:
             before = sign_up("ann@example.com")
-            replica.catch_up()
+            wait_until(replica.has_all_of(primary), 20, replica.printed)
             primary.stop()
             during = sign_up("bob@example.com")
             replica.promote()
@@ -495,21 +516,23 @@ def test_a_schema_that_is_no_plain_name_is_refused(frontend: Frontend, schema: s
 
 
 def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Frontend) -> None:
-    dollar, number = "A in .env has $ or `", "A in .env has # without quotes"
-    quotes, open_quote = "A in .env has a backslash or the same quote", "A in .env has a quote that"
-    line, encoding = "line 1 of .env is not NAME=value", ".env is not in UTF-8"
+    expanded, differs = ".env: A contains $ or a backtick", ".env: A would be read differently"
+    line, encoding = ".env: line 1 is not NAME=value", ".env is not UTF-8 text"
     cases = [
         (b"A=v", "v"), (b"A = v w \r\n", "v w"), (b"export A=v", "v"), (b"# c\n\nA=v", "v"),
         (b'A="v w"', "v w"), (b"A='v w'", "v w"), (b'A="v#w"', "v#w"), (b"A='[\"v\"]'", '["v"]'),
-        (b"A=v=w", "v=w"), (b"A=", ""), (b"A=v\\n", "v\\n"), (b"A=1\nA=2", "2"),
+        (b"A=v=w", "v=w"), (b"A=", ""), (b"A=v\\n", "v\\n"), (b"A=1\nA=2", "2"), (b'A=v"w', 'v"w'),
+        (b"A=v # w", "v"), (b'A="v" # $w', "v"), (b"A= # w", ""),
         ("A=v".encode("utf-8-sig"), "v"), ("A=é".encode(), "é"),
         ("A=v".encode("utf-16"), encoding), ("A=v".encode("utf-16-be"), encoding),
         ("A=é".encode("latin-1"), encoding),
-        (b"A=v$w", dollar), (b"A='v$w'", dollar), (b"A=v\\$w", dollar), (b"A=`v`", dollar),
-        (b"A=v#w", number), (b"A=v # w", number), (b'A="v" # w', number),
-        (b'A="v\\nw"', quotes), (b"A='v\\\\w'", quotes), (b'A="v"w"', quotes),
-        (b'A="v\nw"', open_quote), (b"A='v", open_quote), (b'A="v" w', open_quote),
-        (b"A: v", line), (b"A", line),
+        (b"A=v$w", expanded), (b"A='v$w'", expanded), (b"A=v\\$w", expanded), (b"A=`v`", expanded),
+        (b"A=v#w", differs), (b"A=#w", differs), (b"A=v\tw", differs), (b'A="v\\nw"', differs),
+        (b"A='v\\\\w'", differs), (b'A="v"w"', differs), (b'A="v\nw"', differs), (b"A='v", differs),
+        (b'A="v" w', differs), (b"A=v\rB=w", differs),
+        ("A=v\u00a0".encode(), ".env: A contains an invisible character"),
+        ("A=v\u200bw".encode(), ".env: A contains an invisible character"),
+        (b"A: v", line), (b"A", line), (b"A-B=v", line),
     ]  # fmt: skip
     encoded = [b64encode(text).decode() for text, _ in cases]
 
@@ -521,3 +544,79 @@ def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Fr
     for (text, expected), outcome in zip(cases, found, strict=True):
         same = outcome == expected
         assert same or (len(expected) > 9 and outcome.startswith(expected)), f"{text}: {outcome}"
+
+
+def test_an_env_file_that_is_refused_stops_every_command(frontend: Frontend) -> None:
+    secret = "a$ecret" * 6
+    settings = frontend.path / ".env.development.local"
+    settings.write_text(f"BETTER_AUTH_SECRET={secret}\n")
+    try:
+        stopped = [
+            frontend.run("node_modules/.bin/jiti", "scripts/migrate.ts", "dev"),
+            frontend.run("node", "scripts/next.mjs", "dev"),
+        ]
+        other = frontend.migrate("mysql://host")
+    finally:
+        settings.unlink()
+
+    for done in stopped:
+        assert (done.returncode, done.stdout) == (1, "")
+        [line] = done.stderr.splitlines()
+        name = ".env.development.local: BETTER_AUTH_SECRET contains $ or a backtick"
+        assert line.startswith(f"Cannot start: {name}")
+        assert "ecret" not in line.replace("BETTER_AUTH_SECRET", "")
+    assert other == "DATABASE_URL must be a postgresql:// URL"  # Production reads other files.
+
+
+def test_a_dollar_sign_in_the_environment_is_refused_where_next_would_expand_it(
+    frontend: Frontend,
+) -> None:
+    given = {"BETTER_AUTH_SECRET": "pa$$word" * 5}
+
+    line = frontend.migrate("postgresql://host", **given)
+
+    name = "BETTER_AUTH_SECRET contains $ in the environment, which Next.js would expand"
+    assert line == f"{name}: remove its line from .env.local."
+    assert "word" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://LOCALHOST:3000", "http://example.com:80", "https://example.com:443",
+     "http://localhost:3000/", "http://localhost:3000/auth", "https://b\u00fccher.example",
+     "https://user@example.com", "example.com", "ftp://example.com", "ws://localhost:3000"],
+)  # fmt: skip
+def test_an_issuer_that_no_browser_sends_is_refused(sqlite_frontend: Frontend, url: str) -> None:
+    line = sqlite_frontend.migrate(BETTER_AUTH_URL=url)
+
+    assert line.startswith("BETTER_AUTH_URL must be an origin as browsers send it")
+    assert not (sqlite_frontend.path / "auth.db").exists()
+
+
+def test_the_sqlite_file_is_in_the_frontends_folder_wherever_it_is_started(
+    sqlite_frontend: Frontend, tmp_path: Path
+) -> None:
+    file = sqlite_frontend.path / "auth.db"
+    elsewhere = Frontend(tmp_path)
+    command = sqlite_frontend.path / "node_modules/.bin/jiti"
+
+    done = elsewhere.run(command, sqlite_frontend.path / "scripts/migrate.ts", HOME="/dev/null")
+
+    assert done.stdout == "Better Auth's tables: 5 made, 0 changed\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert file.exists()
+    file.unlink()
+
+
+def test_a_missing_folder_of_the_sqlite_file_stops_the_start(
+    sqlite_frontend: Frontend, tmp_path: Path
+) -> None:
+    file = sqlite_frontend.path / "auth.db"
+    file.symlink_to(tmp_path / "missing" / "auth.db")  # As the image has it, in its volume.
+    try:
+        line = sqlite_frontend.migrate()
+    finally:
+        file.unlink()
+
+    assert line == "auth.db cannot be used: its folder is missing or cannot be written"
+    assert list(tmp_path.iterdir()) == []

@@ -26,10 +26,6 @@ Migrated = Callable[[str], str]
 LIMITED = "limited"
 
 
-def logged(service: Service) -> str:
-    return service._log.read_text()
-
-
 def test_service_with_tls_url_migrates_and_serves(serving: Serving, tls_server: Postgres) -> None:
     parameters = {
         "sslmode": "verify-full",
@@ -99,16 +95,20 @@ def test_role_that_may_only_use_rows_is_enough_once_tables_are_migrated(
         without_insert = ann.get(READY), ann.create()
         tls_server.sql(f"REVOKE SELECT ON tasks FROM {LIMITED}", database=database)
         without_select = ann.get(READY)
+        tls_server.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC", database=database)
+        without_usage = ann.get(READY)
+        tls_server.sql("GRANT USAGE ON SCHEMA public TO PUBLIC", database=database)
         tls_server.sql(f"GRANT ALL ON tasks TO {LIMITED}", database=database)
         again = ann.get(READY)
 
     answers = [created, changed, deleted, erased]
     assert [answer.status for answer in answers] == [201, 200, 204, 204]
     assert codes(without_insert) == {503}
-    assert without_select.status == 503
+    assert codes([without_select, without_usage]) == {503}
     assert again.status == 200
-    assert "database: the role lacks INSERT on tasks, DELETE on tasks" in logged(service)
-    assert "database: the role lacks SELECT on tasks, INSERT on tasks" in logged(service)
+    assert "database: the role lacks INSERT on tasks, DELETE on tasks" in service.printed()
+    assert "database: the role lacks SELECT on tasks, INSERT on tasks" in service.printed()
+    assert "database: the role lacks USAGE on a schema of search_path" in service.printed()
 
 
 def start(project: RenderedProject, url: str, command: str = "app") -> tuple[int, list[str]]:
@@ -140,7 +140,7 @@ def test_migration_without_privilege_stops_start_with_one_line(
         tls_server.url(unreadable, user="stranger"): (
             "the role lacks SELECT: permission denied for table alembic_version"
         ),
-        tls_server.url(no_usage, user="stranger"): "the role lacks CREATE: no schema",
+        tls_server.url(no_usage, user="stranger"): "the role lacks USAGE: no schema",
     }
 
     with ThreadPoolExecutor(3) as pool:

@@ -36,7 +36,8 @@ def files(new_folder: NewFolder, authority: Authority, tls_server: Postgres) -> 
     authority.write_revocations(folder / "none.crl")
     authority.write_revocations(folder / "all.crl", tls_server.folder / "server.crt")
     (folder / "garbage.crt").write_text("no certificate")
-    (folder / "pgpass").write_text(f"*:*:*:{USER}:{PASSWORD}\n")
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    (folder / "pgpass").write_text(f"# host:port\n*:*:*:{USER}:{escaped}\n")
     (folder / "pgpass").chmod(0o600)
     shutil.copy(folder / "pgpass", folder / "open-pgpass")
     (folder / "open-pgpass").chmod(0o644)
@@ -155,7 +156,7 @@ def test_each_ssl_mode_means_what_libpq_says(
         ({"passfile": files / "pgpass"}, {"password": ""}, SERVES),
         # What else goes to the server
         ({"application_name": "tasks", "options": "-c search_path=public"}, {}, SERVES),
-        ({"options": "-c search_path=elsewhere"}, {}, "database: .*tasks.* does not exist"),
+        ({"options": "-c search_path=nowhere"}, {}, "database: .*USAGE on a schema"),
         ({"target_session_attrs": "read-write"}, {}, SERVES),
         ({"target_session_attrs": "standby"}, {}, "database: .*None of the hosts"),
         ({"target_session_attrs": "prefer-standby"}, {}, SERVES),
@@ -202,6 +203,8 @@ def test_each_way_to_write_a_host_finds_it(
 ) -> None:
     port = tls_server.port
     account = f"{USER}:{quote(PASSWORD, safe='')}"
+    tls_server.database("closed", owner="postgres")
+    tls_server.sql("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
     elsewhere = plain_server.port  # whose password and tables are the same
     [closed] = free_ports(1)
     with hanging() as silent:
@@ -232,6 +235,11 @@ def test_each_way_to_write_a_host_finds_it(
             f"postgresql://{account}@127.0.0.1:{hung}/tasks": "database: TimeoutError",
             f"postgresql://{account}@127.0.0.1:{closed}/tasks": "database: ConnectionRefused",
             f"postgresql://{account}@{HOST}:{port}/missing": "database: .*does not exist",
+            f"postgresql://{account}@{HOST}:{port}/closed": "database: .*CONNECT privilege",
+            f"postgresql://{account}@127.0.0.1:{closed},{HOST}:{elsewhere}/tasks"
+            "?target_session_attrs=standby": (
+                f"database: ConnectionError: 127.0.0.1:{closed}: .*; {HOST}:{elsewhere}: .*None of"
+            ),
         }
 
         check(ask, [*((url, SERVES) for url in good), *bad.items()])

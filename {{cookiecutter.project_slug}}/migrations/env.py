@@ -26,7 +26,8 @@ from app.logging import configure_logging
 from app.models import Base
 
 RETRY = 0.5  # seconds
-PRIVILEGES = {"42501", "3F000"}  # insufficient_privilege, invalid_schema_name
+PRIVILEGE = "42501"  # insufficient_privilege
+NO_SCHEMA = "3F000"  # invalid_schema_name: the role may use none of those in search_path
 READ_ONLY = "25006"  # read_only_sql_transaction: a replica, or the old primary after a failover
 
 log = structlog.get_logger()
@@ -69,8 +70,8 @@ async def upgrade(engine: AsyncEngine) -> None:
             await connection.run_sync(migrate)
         except DBAPIError as error:
             code = getattr(error.orig, "sqlstate", None)
-            if code in PRIVILEGES:
-                privilege = str(error.statement).split()[0]
+            if code in (PRIVILEGE, NO_SCHEMA):
+                privilege = str(error.statement).split()[0] if code == PRIVILEGE else "USAGE"
                 raise SystemExit(
                     f"Cannot migrate: the role lacks {privilege}: {error.orig}. "
                     "Grant it, or migrate with another role."

@@ -83,8 +83,22 @@ class Target:
     """Seconds for one host."""
     tls: tuple[Tls, ...]
     """The ways to try with each host, in this order."""
-    arguments: Mapping[str, Any] = field(repr=False)
+    arguments: Mapping[str, Any]
     """For `asyncpg.connect`."""
+    password: str | None = field(repr=False)
+    passwords: tuple[tuple[str, ...], ...] = field(repr=False)
+    """The lines of `passfile`: host, port, database, user, password."""
+
+    def password_for(self, host: str, port: int) -> str | None:
+        """Return the password of the URL, or the first one of `passfile` that fits."""
+        if self.password:
+            return self.password
+        where = "localhost" if host.startswith("/") else host
+        wanted = (where, str(port), self.arguments["database"], self.arguments["user"])
+        for *line, password in self.passwords:
+            if all(one in ("*", other) for one, other in zip(line, wanted, strict=True)):
+                return password
+        return None
 
 
 def normalized(url: str, folder: Path) -> str:
@@ -115,12 +129,12 @@ def parse(url: str, folder: Path) -> Target:
         tls=ways.get(mode, (context,)),
         arguments={
             "user": user,
-            "password": given.get("password") or None,
-            "passfile": _file(given, "passfile", folder),
             "database": given.get("dbname") or user,
             "direct_tls": given.get("sslnegotiation") == "direct",
             "server_settings": names,
         },
+        password=given.get("password"),
+        passwords=tuple(_passwords(_file(given, "passfile", folder))),
     )
 
 
@@ -265,6 +279,14 @@ def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder
         with _naming("sslcrl", revoked):
             context.load_verify_locations(revoked)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+def _passwords(path: Path | None) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the file. asyncpg reads it too, but leaves backslashes as they are."""
+    for line in path.read_text(encoding="utf-8").splitlines() if path else ():
+        fields = re.fullmatch(r"((?:\\.|[^\\:])*):" * 4 + "(.*)", line)
+        if fields and not line.startswith("#"):
+            yield tuple(re.sub(r"\\(.)", r"\1", each) for each in fields.groups())
 
 
 DEFAULT_FILES = {

@@ -96,10 +96,11 @@ def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
 def missing_privileges(tables: Iterable[str]) -> Executable:
     """A statement that returns as `missing` what the role may not do, "INSERT on tasks" for one."""
     return text(
-        "SELECT format('%s on %s', privilege, name) AS missing "
+        "SELECT 'USAGE on a schema of search_path' AS missing WHERE current_schema() IS NULL "
+        "UNION ALL SELECT format('%s on %s', privilege, name) "
         "FROM unnest(CAST(:tables AS text[])) AS name, "
         "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege "
-        "WHERE NOT has_table_privilege(quote_ident(name), privilege)"
+        "WHERE NOT has_table_privilege(to_regclass(quote_ident(name)), privilege)"
     ).bindparams(tables=list(tables))
 
 
@@ -128,6 +129,7 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
                     port=port,
                     target_session_attrs=wanted,
                     timeout=None,
+                    password=target.password_for(host, port),
                     **target.arguments,
                     **options,
                 )

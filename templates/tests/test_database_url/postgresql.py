@@ -81,9 +81,10 @@ def test_hosts_and_ports_are_read_as_libpq_does(address: str, hosts: list[tuple[
 def test_account_and_database_are_read_as_libpq_does(
     url: str, account: tuple[str, str | None, str]
 ) -> None:
-    arguments = read(url).arguments
+    target = read(url)
+    password = target.password_for("h", 5432)
 
-    assert (arguments["user"], arguments["password"], arguments["database"]) == account
+    assert (target.arguments["user"], password, target.arguments["database"]) == account
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
@@ -323,10 +324,39 @@ def test_password_file_that_others_may_read_is_refused(pem: Path) -> None:
     pem.chmod(0o644)
     refused = rule(f"{LOCAL}?passfile={pem}")
     pem.chmod(0o600)
-    accepted = read(f"{LOCAL}?passfile={pem}")
 
     assert refused == f"others may read the file of passfile: chmod 600 {pem}"
-    assert accepted.arguments["passfile"] == pem
+    read(f"{LOCAL}?passfile={pem}")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "password"),
+    [
+        ("a", 1, r"p:q\r"),
+        ("a", 2, "any port"),
+        ("::1", 5432, "by address"),
+        ("/run/pg", 5432, "by socket"),
+        ("b", 5432, None),
+    ],
+)
+def test_password_comes_from_the_first_line_that_fits(
+    pem: Path, host: str, port: int, password: str | None
+) -> None:
+    lines = (
+        *(
+            "# a:*:*:*:comment",
+            "nonsense",
+            "a:1:tasks:bob:another user",
+            "*:*:x:*:another database",
+        ),
+        *(r"a:1:tasks:ann:p\:q\\r", "a:*:*:ann:any port", r"\:\:1:5432:*:*:by address"),
+        "localhost:5432:tasks:ann:by socket",
+    )
+    pem.write_text("\n".join(lines))
+    pem.chmod(0o600)
+
+    assert read(f"{LOCAL}?passfile={pem}").password_for(host, port) == password
+    assert read(f"{LOCAL}?passfile={pem}&password=own").password_for(host, port) == "own"
 
 
 # Connecting
@@ -367,10 +397,22 @@ async def test_hosts_that_are_away_or_of_another_kind_are_passed_over(
     )
     several = target("a,b,c,d,silent,e", "sslmode=disable&target_session_attrs=read-write")
 
-    connected = await connect(several, 0.2)
+    async with asyncio.timeout(0.9):  # the silent one and the last one share what is left of it
+        connected = await connect(several, 1)
 
     assert connected == "e"
     assert driver.tried == [f"{host} read-write" for host in ("a", "b", "c", "d", "silent", "e")]
+
+
+async def test_host_that_hangs_has_the_time_that_the_url_gives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Driver(monkeypatch)
+
+    async with asyncio.timeout(20):
+        connected = await connect(target("silent,e", "sslmode=disable&connect_timeout=1"), 60)
+
+    assert connected == "e"
 
 
 async def test_error_says_what_went_wrong_with_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,3 +496,16 @@ async def test_privileges_that_a_role_lacks_are_named(settings: Settings) -> Non
         await database.close()
 
     assert missing.all() == ["INSERT on tasks", "UPDATE on tasks"]
+
+
+@pytest.mark.usefixtures("service")
+async def test_schema_that_a_role_may_not_use_is_named(settings: Settings) -> None:
+    database = Database(settings)
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(text("SET LOCAL search_path = nowhere"))
+            missing = await connection.scalars(missing_privileges(["tasks"]))
+    finally:
+        await database.close()
+
+    assert missing.all() == ["USAGE on a schema of search_path"]

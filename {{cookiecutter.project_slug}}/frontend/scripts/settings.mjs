@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import nextEnv from "@next/env";
 
-const LINE = /^(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*?)[ \t]*$/;
+// What python-dotenv, Next.js, Node and Docker Compose read alike: the rule of the service's .env.
+const NAME = /^ *(?:export +)?([A-Za-z_]\w*) *=/;
+const LINE = /^[^=]*= *("[^"\\]*"|'[^'\\]*'|[^\s"'#][^#\t\r]*)?(?: +#.*)? *$/;
 
 /**
  * Goes to this app's folder, sets NODE_ENV, and refuses a .env file that its readers would read
@@ -44,7 +46,7 @@ function read(file) {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     if (!text.includes("\0")) return text;
   } catch {}
-  throw new Error(`${file} is not in UTF-8: save it anew in that encoding`);
+  throw new Error(`${file} is not UTF-8 text: save it in that encoding.`);
 }
 
 /**
@@ -53,29 +55,27 @@ function read(file) {
  * @param {number} number
  */
 function checkLine(line, file, number) {
-  if (/^\s*(#|$)/.test(line)) return;
-  const [, name, value] = LINE.exec(line.trim()) ?? [];
-  if (name === undefined || value === undefined) {
-    throw new Error(`line ${number} of ${file} is not NAME=value`);
-  }
-  const [, quote, inner] = /^(["'])(.*)\1$/.exec(value) ?? ["", "", value];
-  if (/[$`]/.test(value)) throw refusal("$ or `");
-  if (quote && (inner.includes(quote) || inner.includes("\\"))) {
-    throw refusal("a backslash or the same quote inside quotes");
-  }
-  if (!quote && /#/.test(value)) throw refusal("# without quotes around the value");
-  if (!quote && /^["']/.test(value)) throw refusal("a quote that does not end on its line");
-  // Next would expand it there too, although the environment wins over the file.
-  if (process.env[name]?.includes("$")) {
+  if (/^ *(#|$)/.test(line)) return;
+  const [, name] = NAME.exec(line) ?? [];
+  if (name === undefined) throw new Error(`${file}: line ${number} is not NAME=value.`);
+  const [, value = ""] = LINE.exec(line) ?? [, line];
+  if (/[$`]/.test(value)) {
     throw new Error(
-      `${name} is in the environment, with a $ in it: remove it from ${file}, because Next would expand it`,
+      `${file}: ${name} contains $ or a backtick, which other programs expand: choose another value.`,
     );
   }
-
-  function refusal(what) {
-    const remedy = name?.endsWith("_URL")
-      ? "percent-encode it"
-      : "use another value, or set it in the environment alone";
-    return new Error(`${name} in ${file} has ${what}, which programs read differently: ${remedy}`);
+  if (!LINE.test(line)) {
+    throw new Error(
+      `${file}: ${name} would be read differently by other programs: put a value with # in quotes, and use no tabs, and no quotes or backslashes inside quotes.`,
+    );
+  }
+  if (/\p{C}|(?! )\p{Z}/u.test(value)) {
+    throw new Error(`${file}: ${name} contains an invisible character: type the value again.`);
+  }
+  // Next expands it there too, although the environment wins over the file.
+  if (process.env[name]?.includes("$")) {
+    throw new Error(
+      `${name} contains $ in the environment, which Next.js would expand: remove its line from ${file}.`,
+    );
   }
 }

@@ -1,0 +1,130 @@
+import { accessSync, constants, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+const URL_PARTS =
+  /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
+const HOST_AND_PORT = /^(\[[^\]]+\]|[^:[\]]*)(?::(\d*))?$/;
+// Parameters that change nothing here: of Kerberos, which is never used, details of keepalives that
+// Node cannot set, and what vendors append for other drivers and poolers.
+const IGNORED = new Set(
+  `gssdelegation gsslib krbsrvname sslcompression keepalives_interval keepalives_count
+   tcp_user_timeout pgbouncer uselibpqcompat supa statement_cache_size
+   prepared_statement_cache_size prepared_statements`.split(/\s+/),
+);
+// Parameters with only some values that mean what happens here anyway.
+const FIXED: Record<string, RegExp> = {
+  client_encoding: /^(auto|utf-?8|unicode)$/i,
+  gssencmode: /^(disable|prefer)$/,
+  max_protocol_version: /^(3\.[0-9]|latest)$/,
+  min_protocol_version: /^3\.0$/,
+  sslsni: /^1$/,
+};
+
+/** The reason why a URL is refused, in one line without the URL. */
+export function refusal(rule: string): Error {
+  return new Error(`DATABASE_URL ${rule}`);
+}
+
+export function refuse(rule: string): never {
+  throw refusal(rule);
+}
+
+/** Splits a URL like libpq does, which takes several hosts. Raises an Error if it is none. */
+export function readParameters(url: string): Parameters {
+  // Before any message that could show a part of a password that was not encoded.
+  if (/[\s#]|@.*@|:\/\/.*[/?].*@/.test(url)) {
+    refuse("needs blanks, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
+  }
+  const [, user, password, hosts = "", database, query] =
+    URL_PARTS.exec(url) ?? refuse("must be a postgresql:// URL");
+  const parts = hosts
+    .split(",")
+    .map((part) => HOST_AND_PORT.exec(part) ?? refuse("has a bad host"));
+  const given = new Map<string, string>();
+  const set = (name: string, value: string | undefined) => value && given.set(name, decoded(value));
+  set("user", user);
+  set("password", password);
+  set("host", parts.map(([, host = ""]) => host.replace(/^\[(.*)\]$/, "$1")).join(","));
+  set("port", parts.some(([, , port]) => port) ? parts.map((part) => part[2]).join(",") : "");
+  set("dbname", database);
+  for (const parameter of query?.split("&").filter(Boolean) ?? []) {
+    const [name = "", ...value] = parameter.split("=");
+    if (value.length !== 1) refuse("needs parameters like name=value after the question mark");
+    given.set(decoded(name), decoded(value[0] ?? ""));
+  }
+  return new Parameters(given);
+}
+
+function decoded(text: string): string {
+  try {
+    if (!text.includes("%00")) return decodeURIComponent(text);
+  } catch {}
+  throw refusal("has a % that does not begin a character like %40: write %25");
+}
+
+/** The parameters of a URL. Each one has to be taken, else the URL is refused. */
+export class Parameters {
+  constructor(private readonly given: Map<string, string>) {}
+
+  take(name: string): string | undefined {
+    const value = this.given.get(name);
+    this.given.delete(name);
+    return value || undefined;
+  }
+
+  choice<Choice extends string>(name: string, choices: Choice[], usual: Choice): Choice {
+    const value = this.take(name) ?? usual;
+    return (
+      choices.find((choice) => choice === value) ??
+      refuse(`needs ${name} to be ${choices.filter(Boolean).join(", ")}`)
+    );
+  }
+
+  integer(name: string): number | undefined {
+    const value = this.take(name);
+    if (value === undefined) return undefined;
+    return /^-?\d{1,9}$/.test(value) ? Number(value) : refuse(`needs ${name} to be a whole number`);
+  }
+
+  is(name: string, value: string): boolean {
+    return this.given.get(name) === value && this.given.delete(name);
+  }
+
+  /** The content of a file. Without the parameter, that of libpq's own file if it may be read. */
+  file(name: string, usual: string): Buffer | undefined {
+    const path = this.path(name) ?? existing(".postgresql", usual);
+    if (!path) return undefined;
+    try {
+      return readFileSync(/* turbopackIgnore: true */ path);
+    } catch (error) {
+      throw refusal(`names a file in ${name} that cannot be read: ${(error as Error).message}`);
+    }
+  }
+
+  /** Relative to the project, as for the service: the folder above this app. */
+  path(name: string): string | undefined {
+    const path = this.take(name);
+    return path && resolve(/* turbopackIgnore: true */ process.cwd(), "..", path);
+  }
+
+  refuseTheRest(): void {
+    for (const [name, value] of this.given) {
+      if (IGNORED.has(name)) continue;
+      if (name in FIXED) {
+        if (!FIXED[name]?.test(value)) refuse(`has a value of ${name} that cannot be honored here`);
+      } else refuse(`has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported`);
+    }
+  }
+}
+
+/** The path of a file in this user's home, if it may be read. */
+export function existing(...path: string[]): string | undefined {
+  try {
+    const file = join(homedir(), ...path);
+    accessSync(file, constants.R_OK);
+    return file;
+  } catch {
+    return undefined; // There is none, or this user has no home.
+  }
+}

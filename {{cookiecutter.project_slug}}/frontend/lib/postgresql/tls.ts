@@ -1,0 +1,79 @@
+import tls, { type ConnectionOptions, type SecureVersion } from "node:tls";
+import { type Parameters, refuse, refusal } from "./parameters";
+
+const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const TLS_VERSIONS: SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+
+/** With TLS, without it, or both in the order to try. */
+export function readTls(parameters: Parameters) {
+  const system = parameters.is("sslrootcert", "system");
+  const mode = readMode(parameters, system);
+  const checksName = mode === "verify-full";
+  if (system && !checksName) refuse("needs sslmode=verify-full for sslrootcert=system");
+  const authorities = system ? publicAuthorities() : parameters.file("sslrootcert", "root.crt");
+  if (mode.startsWith("verify") && !system && !authorities) {
+    refuse(`needs sslrootcert for sslmode=${mode}: a file, or "system" for public authorities`);
+  }
+  const sslnegotiation = parameters.choice("sslnegotiation", ["postgres", "direct"], "postgres");
+  if (sslnegotiation === "direct" && /^(disable|allow|prefer)$/.test(mode)) {
+    refuse("needs sslmode=require or stronger for sslnegotiation=direct");
+  }
+  const ssl: ConnectionOptions = {
+    secureContext: readSecureContext(parameters, authorities),
+    // libpq checks against authorities wherever it has them, and the name for verify-full alone.
+    rejectUnauthorized: system || authorities !== undefined,
+    ...(!checksName && { checkServerIdentity: () => undefined }),
+  };
+  const ways: (ConnectionOptions | false)[] =
+    mode === "disable"
+      ? [false]
+      : mode === "allow"
+        ? [false, ssl]
+        : mode === "prefer"
+          ? [ssl, false]
+          : [ssl];
+  return { sslnegotiation, ways };
+}
+
+function readMode(parameters: Parameters, system: boolean): string {
+  // `ssl` is JDBC's name, which libpq takes too, and SQLAlchemy's.
+  const asked = parameters.choice("ssl", ["", "true", "1", "false", "0", ...SSL_MODES], "");
+  const short: Record<string, string> = {
+    true: "require",
+    1: "require",
+    false: "disable",
+    0: "disable",
+  };
+  const usual = asked ? (short[asked] ?? asked) : system ? "verify-full" : "prefer";
+  // libpq has no `no-verify`. It is node-postgres's name for what libpq calls `require`.
+  return parameters.choice("sslmode", [...SSL_MODES, "no-verify"], usual);
+}
+
+/** Node's own list, with that of this machine where Node can read it (22.15 and later). */
+function publicAuthorities(): string[] | undefined {
+  const { getCACertificates: read } = tls as { getCACertificates?: (of: string) => string[] };
+  return read && [...read("default"), ...read("system")];
+}
+
+function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undefined) {
+  const certificate = {
+    cert: parameters.file("sslcert", "postgresql.crt"),
+    key: parameters.file("sslkey", "postgresql.key"),
+    passphrase: parameters.take("sslpassword"),
+  };
+  const minVersion = parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2");
+  const maxVersion = parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3");
+  if (minVersion > maxVersion) refuse("needs ssl_min_protocol_version below the max");
+  const options = {
+    ca,
+    crl: parameters.file("sslcrl", "root.crl"),
+    minVersion,
+    maxVersion,
+    ...(parameters.choice("sslcertmode", ["allow", "disable"], "allow") === "allow" && certificate),
+  };
+  try {
+    return tls.createSecureContext(options);
+  } catch (error) {
+    throw refusal(`has certificates or keys that do not fit: ${(error as Error).message}`);
+  }
+}
