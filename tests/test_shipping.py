@@ -411,7 +411,11 @@ def test_ci_runs_every_python_that_the_project_is_for(
 
     matrix = workflows["ci.yml"]["jobs"]["check"]["strategy"]["matrix"]
 
-    assert matrix["python"] == [f"3.{minor}" for minor in range(oldest, in_image + 1)]
+    tested = matrix["python"]
+    assert tested == [f"3.{oldest + number}" for number in range(len(tested))]
+    assert f"3.{in_image}" in tested
+    named = [line.rpartition(" ")[2] for line in pyproject["classifiers"] if "3." in line]
+    assert named == tested
 
 
 def test_ci_runs_commands_of_the_project(
