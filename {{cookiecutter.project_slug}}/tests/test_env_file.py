@@ -1,11 +1,12 @@
 """`.env` is read as other programs read it, or refused by a line that names the file."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app.config import ConfigurationError, DatabaseSettings
+from app.config import PROJECT, ConfigurationError, DatabaseSettings, Settings
 from app.env_file import EnvFileError, check_env_file
 
 Write = Callable[[str | bytes], Path]
@@ -90,6 +91,14 @@ def test_a_file_in_another_encoding_is_refused(write: Write, encoding: str) -> N
 
     with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text"):
         DatabaseSettings.load()
+
+
+def test_the_example_lists_every_setting_and_is_a_good_file() -> None:
+    example = PROJECT / ".env.example"
+
+    check_env_file(example)
+    listed = re.findall(r"(?m)^([A-Z_]+)=", example.read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

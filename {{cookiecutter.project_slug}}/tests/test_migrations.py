@@ -4,13 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
 import alembic.op
 import pytest
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import inspect
 
 import app.models
@@ -43,6 +44,18 @@ def test_each_migration_goes_up_down_and_up_again(
 
     assert without == {"alembic_version"}
     assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+
+
+def test_any_message_makes_a_migration_that_is_valid_python(tmp_path: Path) -> None:
+    config = alembic.config.Config(PROJECT / "alembic.ini")
+    places = (str(PROJECT / "migrations/versions"), str(tmp_path))
+    config.set_main_option("version_locations", os.pathsep.join(places))
+
+    message = 'Ann\'s """Größe""" \\d "'
+    made = alembic.command.revision(config, message, version_path=places[1])
+
+    assert isinstance(made, Script)
+    assert made.doc == "Ann's '''Größe''' /d '"
 
 
 class Interrupted(Exception):
