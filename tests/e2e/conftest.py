@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import cannot_run
+from scaling.machines import which
 
 from e2e.stack import COMBINATIONS, Stack, running
 from e2e.workshop import Workshop
@@ -30,6 +31,8 @@ def missing() -> str:
         lacks.append(f"Node.js {node.strip()} is older than {'.'.join(map(str, NODE))}")
     if not any(map(shutil.which, CHROMIUM)):
         lacks.append("Chromium is missing (apt-get install chromium)")
+    if not which("nginx"):
+        lacks.append("nginx is missing (apt-get install nginx)")
     return ", ".join(lacks)
 
 
@@ -66,5 +69,11 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
     """
     database, token_verification, way = request.param
     production = way == "production"
-    with running(workshop, database, token_verification, production=production) as stack:
+    with running(
+        workshop,
+        database,
+        token_verification,
+        production=production,
+        prefixed=request.param == COMBINATIONS[1],
+    ) as stack:
         yield stack

@@ -7,12 +7,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from conftest import RenderedProject
+from scaling.machines import StrippingNginx
 from servers import Server, answers, free_ports
 
 from e2e.people import Person
 from e2e.workshop import Workshop
 
-# The main ones. Browsers visit the first two, and the keys of the first one change.
+# The main ones. Browsers visit the first two, and the keys of the first one change. The API of the
+# second one is under a prefix that is the beginning of its own paths, behind a proxy.
+PREFIX = "/api"
 COMBINATIONS = (
     ("postgresql", "jwks", "production"),
     ("sqlite", "shared-secret", "development"),
@@ -38,13 +41,22 @@ def accepts(port: int) -> bool:
 class Stack:
     """The servers of one project, on ports of their own."""
 
-    def __init__(self, project: RenderedProject, *, production: bool) -> None:
+    def __init__(self, project: RenderedProject, *, production: bool, prefixed: bool) -> None:
         site, api = free_ports(2)
         for file in (".env", "frontend/.env.local"):
             replace(project.path / file, (":3000", f":{site}"), (":8000", f":{api}"))
         self.project = project
         self.frontend = project.path / "frontend"
         self.site_url, self.api_url = f"http://localhost:{site}", f"http://localhost:{api}"
+        self._proxy = (
+            StrippingNginx(project.path, project.path.parent, api, PREFIX) if prefixed else None
+        )
+        if self._proxy:
+            with (project.path / ".env").open("a") as settings:
+                settings.write(f"ROOT_PATH={PREFIX}\n")
+            public = f"NEXT_PUBLIC_API_URL={self.api_url}\n"
+            self.api_url = self._proxy.url
+            replace(self.frontend / ".env.local", (public, f"NEXT_PUBLIC_API_URL={self.api_url}\n"))
         if "BETTER_AUTH_SECRET" not in project.settings(".env"):
             # By key set. Else a test that changes the keys would have to wait for it.
             with (project.path / ".env").open("a") as settings:
@@ -87,6 +99,8 @@ class Stack:
         if self._database:
             self._database.start()
         self.service.launch()
+        if self._proxy:
+            self._proxy.launch()
         if self.production:
             RenderedProject(self.frontend).run("npm run build", **self.foreign)
         self.site.launch()
@@ -97,6 +111,8 @@ class Stack:
         with ExitStack() as rest:  # Whichever fails, the others are stopped as well.
             if self._database:
                 rest.callback(self._database.stop)
+            if self._proxy:
+                rest.callback(self._proxy.stop)
             rest.callback(self.service.stop)
             rest.callback(self.site.stop)
             rest.callback(self._people.close)
@@ -116,16 +132,18 @@ def running(
     token_verification: str,
     *,
     production: bool = False,
+    prefixed: bool = False,
     change: Callable[[RenderedProject], None] = lambda _: None,
 ) -> Iterator[Stack]:
     """The project of these answers, changed if asked for, until the block ends.
 
-    `production` builds the frontend; Next compiles it on demand otherwise.
+    `production` builds the frontend; Next compiles it on demand otherwise. `prefixed` serves the
+    API under PREFIX, behind a proxy that strips it.
     """
     project = workshop.render(database=database, token_verification=token_verification)
     change(project)
     workshop.install(project)
-    stack = Stack(project, production=production)
+    stack = Stack(project, production=production, prefixed=prefixed)
     try:
         stack.start()
         yield stack

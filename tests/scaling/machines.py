@@ -105,3 +105,23 @@ class Nginx(Server):
         self._file.write_text(site)
         assert self._process, "not launched"
         os.kill(self._process.pid, signal.SIGHUP)
+
+
+class StrippingNginx(Server):
+    """An nginx that serves a service under a prefix, by the lines of the project's documents."""
+
+    def __init__(self, project: Path, folder: Path, port: int, prefix: str) -> None:
+        """`port` is the service's."""
+        [own] = free_ports(1)
+        self.url = f"http://localhost:{own}{prefix}"
+        document = (project / "docs/deploying.md").read_text()
+        [location] = re.findall(r"(?ms)^```nginx\n(.*?)^```", document)
+        location = location.replace("/tasks/", f"{prefix}/").replace(":8000", f":{port}")
+        (folder / "site.conf").write_text(f"server {{ listen 127.0.0.1:{own}; {location} }}")
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
+        super().__init__(
+            f"{which('nginx')} -e stderr -p {folder} -c {folder}/nginx.conf",
+            folder,
+            lambda: answers(f"{self.url}/health/live"),
+            log=folder / "nginx.log",
+        )

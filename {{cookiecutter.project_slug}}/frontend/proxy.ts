@@ -1,6 +1,8 @@
 import { type NextRequest, NextResponse } from "next/server";
 
 const dev = process.env.NODE_ENV === "development";
+// Without the path that the service may have behind a proxy: a policy would take it for one page.
+const api = new URL(process.env.NEXT_PUBLIC_API_URL ?? "").origin;
 
 /** A Content-Security-Policy with a fresh nonce for each page: Next puts it on its own scripts. */
 export function proxy(request: NextRequest) {
@@ -10,7 +12,7 @@ export function proxy(request: NextRequest) {
     // Development only: React's error overlay evaluates code, and hot reloading adds styles.
     `script-src 'self' 'nonce-${nonce}' 'strict-dynamic'${dev ? " 'unsafe-eval'" : ""}`,
     `style-src 'self' ${dev ? "'unsafe-inline'" : `'nonce-${nonce}'`}`,
-    `connect-src 'self' ${process.env.NEXT_PUBLIC_API_URL}`,
+    `connect-src 'self' ${api}`,
     "img-src 'self' data:",
     "object-src 'none'",
     "base-uri 'none'",

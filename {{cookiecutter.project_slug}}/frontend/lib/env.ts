@@ -21,6 +21,12 @@ const isOrigin = (value: string) =>
   /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value;
 const origin =
   "must be an origin as browsers send it, like http://localhost:3000: in lower case, without a default port, a path or a slash at the end";
+// The path is the service's ROOT_PATH, where a proxy strips one.
+const isApiUrl = (value: string) =>
+  URL.canParse(value) &&
+  isOrigin(new URL(value).origin) &&
+  new URL(value).href.replace(/\/$/, "") === value &&
+  !/[?#]|\/$/.test(value);
 
 /** The settings, checked once, at the start. */
 export const env = {
@@ -32,5 +38,9 @@ export const env = {
   ),
   issuer: variable("BETTER_AUTH_URL", isOrigin, origin),
   audience: variable("JWT_AUDIENCE", (value) => value !== "", "must be the service's own value"),
-  apiUrl: variable("NEXT_PUBLIC_API_URL", isOrigin, origin),
+  apiUrl: variable(
+    "NEXT_PUBLIC_API_URL",
+    isApiUrl,
+    "must be a URL like http://localhost:8000 or https://example.com/tasks, without a slash at the end",
+  ),
 };
