@@ -101,7 +101,7 @@ def test_an_origin_as_browsers_send_it_is_taken(issuer: Issuer, origin: str) -> 
         "http://",
         "http://*.a.example",
         "http://user@a.example",
-        "http://user:MARKER@a.example",
+        "http://user:MARKER@a.example",  # pragma: allowlist secret
         "http://a..example",
         "http://a%41.example",
         "http://a.example:0",
