@@ -311,9 +311,6 @@ class Replica(Postgres):
             "-U", "postgres", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
         # fmt: on
 
-    def catch_up(self, primary: Postgres | None = None) -> None:
-        super().catch_up(primary or self._primary)
-
 
 class PgBouncer(Server):
     """PgBouncer in transaction mode before a server, with TLS for its clients."""

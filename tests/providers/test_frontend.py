@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from conftest import RenderedProject, cannot_run, clean_environment
 from e2e.workshop import NPM_INSTALL, Workshop
-from servers import free_ports, wait_until
+from servers import free_ports
 
 from providers.conftest import NewFolder
 from providers.servers import (
@@ -406,7 +406,7 @@ def test_people_sign_up_after_a_failover_to_another_host(
         only_replica = frontend.migrate(replica.url(database, attributes))
         with frontend.serving(url) as sign_up:
             before = sign_up("ann@example.com")
-            wait_until(replica.has_all_of(primary), 20, replica.printed)
+            replica.catch_up(primary)
             primary.stop()
             during = sign_up("bob@example.com")
             replica.promote()

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from conftest import RenderedProject, clean_environment
 from faults.client import READY, codes
 from faults.service import Service
+from servers import free_ports
 
 from providers.conftest import NewFolder, started
 from providers.servers import (
@@ -112,10 +113,11 @@ def test_role_that_may_only_use_rows_is_enough_once_tables_are_migrated(
 
 def start(project: RenderedProject, url: str, command: str = "app") -> tuple[int, list[str]]:
     """Run a command that is expected to end; return its exit code and what it printed."""
+    [port] = free_ports(1)
     done = subprocess.run(
         [".venv/bin/python", "-m", *command.split()],
         cwd=project.path,
-        env=clean_environment() | {"DATABASE_URL": url},
+        env=clean_environment() | {"DATABASE_URL": url, "PORT": str(port)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
