@@ -1,42 +1,43 @@
 # The template's own commands. Each does all the set-up it needs; `make help` lists them.
 
-# Variables of other tools that would lead these commands astray. What says where packages come
-# from, proxies and certificates stay.
+# Other tools set these variables, and they would break the commands below. Variables for package
+# indexes, proxies and certificates are kept.
 unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_PREFIX PIP_PYTHON \
 	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE \
 	PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONWARNINGS UV_ENV_FILE UV_ISOLATED UV_MANAGED_PYTHON \
 	UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON \
 	UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY VIRTUAL_ENV
-# Without a HOME of the user's own, as in many containers, caches go where the tools are.
+# Without a usable HOME, as in many containers, caches go beside the tools.
 ifeq ($(shell test -d "$$HOME" -a -r "$$HOME" -a -w "$$HOME" && echo usable),)
 export HOME := $(CURDIR)/.tools/home
 endif
-# What may be the reason if nothing can be installed, where it is set.
+# Those of these variables that are set: each can be the reason why an installation fails.
 SUSPECTS := $(foreach name,UV_OFFLINE UV_NO_INDEX UV_INDEX UV_INDEX_URL UV_DEFAULT_INDEX PIP_NO_INDEX PIP_INDEX_URL \
 	HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy,$(if $($(name)),$(name)))
-OFFLINE = is there a network?$(if $(strip $(SUSPECTS)), These variables are set: $(strip $(SUSPECTS)))
-# One from the environment is tried first, and need not be of use: it may be meant for others.
+OFFLINE = Check the network connection$(if $(strip $(SUSPECTS)), and these variables: $(strip $(SUSPECTS))).
+# PYTHON and UV from the environment come first, but only if they work: they may be meant for other
+# tools.
 PYTHON := $(shell for python in "$$PYTHON" python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 UV := $(or $(shell for uv in "$$UV" uv; do "$$uv" --version >/dev/null 2>&1 && echo "$$uv" && break; done),.tools/bin/uv)
 PORT ?= 8000
 DEMO = demo/task-service
 PYTEST = .venv/bin/python -m pytest -q --numprocesses auto --dist worksteal
-# To standard error: what a command prints is for the next one to read.
+# To standard error, because another command may read a command's output.
 SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
 .PHONY: help test check faults demo bench sizes workers recording clean python
 
-help: ## Say what there is
+help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
 	@$(PYTEST) tests/test_*.py
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (10 minutes)
-	@# The longest first, each on one core, and what can be divided last.
+	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
 	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/projects
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
@@ -68,13 +69,13 @@ clean: ## Remove what these commands made, the demo and its tasks too
 
 .venv/ready: pyproject.toml | python $(filter .tools/bin/uv,$(UV))
 	@$(SAY) "Installing the template's tools into .venv (may take a minute)"
-	@"$(UV)" sync --quiet --python "$(PYTHON)" || { $(SAY) "The tools could not be installed: $(OFFLINE)"; exit 1; }
+	@"$(UV)" sync --quiet --python "$(PYTHON)" || { $(SAY) "The tools could not be installed. $(OFFLINE)"; exit 1; }
 	@touch $@
 
 .tools/bin/uv: | python
 	@$(SAY) "Installing uv into .tools"
-	@"$(PYTHON)" -m venv --clear .tools || { $(SAY) "Python's venv module does not work here: is python3-venv installed?"; exit 1; }
-	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed: $(OFFLINE)"; exit 1; }
+	@"$(PYTHON)" -m venv --clear .tools || { $(SAY) "Python's venv module does not work. Install it (on Debian: apt-get install python3-venv)."; exit 1; }
+	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed. $(OFFLINE)"; exit 1; }
 
 python:
 	@{ test "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \

@@ -7,8 +7,8 @@ hooks in the temporary folder, nor through cruft, which has the answers committe
 import os
 import sys
 
-# Python would import modules from the hook's own folder first: the temporary one, where another
-# user may have left a `json.py`.
+# Python imports modules from the hook's own folder first. That is the temporary folder, where
+# another user may have left a `json.py`.
 if os.path.dirname(__file__) in sys.path:
     sys.path.remove(os.path.dirname(__file__))
 
@@ -55,10 +55,10 @@ API_URL = "http://localhost:8000"
 INCOMPLETE = "This project is incomplete"
 # The first is Better Auth's own default. The service refuses these too.
 PLACEHOLDER = r"(?i)better.auth.secret|change.?(me|this)|replace.?(me|this)|your.?secret"
-# A byte order mark may come first; as Latin-1 it is three characters.
+# A byte order mark may come first. Decoded as Latin-1, it is three characters.
 LINE_START = r"(?m)(?:^|(?<=\A\xef\xbb\xbf))[ \t]*(?:export[ \t]+)?"
-# For development databases. Below the ephemeral ports, which begin at 32768 on Linux, and without
-# those of Fluentd, RabbitMQ, CockroachDB, Redis Sentinel and MongoDB.
+# Ports for development databases: below the ephemeral range, which begins at 32768 on Linux, and
+# without the default ports of Fluentd, RabbitMQ, CockroachDB, Redis Sentinel and MongoDB.
 PORTS = sorted(set(range(20_000, 30_000)) - {24224, 25672, 26257, 26379, 27017, 27018, 27019})
 
 Answers = dict[str, str]
@@ -76,7 +76,7 @@ def drop_unused(answers: Answers) -> None:
 
 
 def settings(answers: Answers, secret: str, database_url: str) -> dict[Path, dict[str, str]]:
-    """What each file sets. Issuer, audience, secret and PostgreSQL's URL are the same in both."""
+    """Return the settings of each file. Both share issuer, audience, secret and PostgreSQL URL."""
     auth = {"BETTER_AUTH_URL": FRONTEND_URL, "JWT_AUDIENCE": API_URL}
     service = auth | {"CORS_ORIGINS": FRONTEND_URL, "DATABASE_URL": database_url}
     frontend = auth | {"NEXT_PUBLIC_API_URL": API_URL, SECRET: secret}
@@ -127,25 +127,25 @@ def new_secret(answers: Answers) -> str:
 
 
 def values(text: str) -> dict[str, str]:
-    """What the text of a settings file sets, each value as it is written there."""
+    """Return the settings in the text of a settings file, each value as it is written there."""
     return dict(re.findall(LINE_START + r"(\w+)[ \t]*=[ \t]*(.*?)\s*$", text))
 
 
 def value_in(text: str, name: str) -> str:
-    """The value as it is written there, in quotes or not; an empty one is none."""
+    """Return the value as it is written in the text, with any quotes; "" if it is empty."""
     value = re.match(r"'[^']*'|\"[^\"]*\"|[^#]*", values(text).get(name, ""))[0].strip()
     return value if value.strip("'\"") else ""
 
 
 def database_url(answers: Answers, texts: Iterable[str]) -> str:
-    """The PostgreSQL URL that a file has already, or else the default.
+    """Return the PostgreSQL URL that one of the files already has, or else the default.
 
-    The default gets a port of the project's own, so that projects run side by side on one machine.
+    The default gets a random port, so that projects can run side by side on one machine.
     """
     if answers["database"] == "sqlite":
         return answers["__database_url"]
     for text in texts:
-        # Without SQLAlchemy's driver, which the frontend does not know.
+        # Drop the name of SQLAlchemy's driver, which only the service uses.
         url = re.sub(r"\+\w+(?=://)", "", value_in(text, "DATABASE_URL"), count=1)
         if url.lstrip("'\"").startswith("postgres"):
             return url
@@ -153,9 +153,9 @@ def database_url(answers: Answers, texts: Iterable[str]) -> str:
 
 
 def completed(text: str, wanted: dict[str, str]) -> str:
-    """The text with the settings it lacks, and without an unwanted secret.
+    """Return the text with missing settings added and an unwanted secret removed.
 
-    Empty lines of what the files share are filled in; other empty values are the owner's choice.
+    Fills in the secret and the URL if they are empty. Other empty values are the owner's choice.
     """
     if not (SECRET in wanted and value_in(text, SECRET)):
         text = re.sub(LINE_START + SECRET + r"(?:_PREVIOUS)?[ \t]*=.*\n?", "", text)
@@ -166,7 +166,7 @@ def completed(text: str, wanted: dict[str, str]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the file in one step; nobody but its owner can read it, from the first byte on."""
+    """Replace the file atomically. Only its owner can read it, from the first byte on."""
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             whole = Path(folder, path.name)
@@ -178,7 +178,7 @@ def write(path: Path, text: str) -> None:
 
 
 def write_settings(answers: Answers) -> str:
-    """Add what the two files lack; the secret and the edits in them stay. Returns what to know."""
+    """Add missing settings to both files; keep the secret and all edits. Return a note or ""."""
     # Latin-1 gives every byte back as it was.
     texts = {
         path: path.read_bytes().decode("latin-1") if path.exists() else ""
@@ -203,7 +203,7 @@ def write_settings(answers: Answers) -> str:
 
 
 def without_secret() -> list[str]:
-    """The settings files that want a secret and have none."""
+    """Return the settings files that need a secret and have none."""
     files = [path for path in (SERVICE_ENV, FRONTEND_ENV) if path.exists()]
     texts = {str(path): path.read_text("latin-1") for path in files}
     without = (path for path, text in texts.items() if not value_in(text, SECRET))
@@ -232,7 +232,7 @@ def next_steps(answers: Answers) -> str:
         own[SECRET] = "what it signs with: the same there and here"
     else:
         own["JWKS_URL"] = "where its keys are, if not there under /api/auth/jwks"
-    here = f"And for your Better Auth 1.7.16+, in {SERVICE_ENV} (its side: docs/authentication.md):"
+    here = f"For your Better Auth 1.7.16+, set in {SERVICE_ENV} (its side: docs/authentication.md):"
     return listed(f"{name} is ready. In it:", steps) + "\n" + listed(here, own)
 
 
@@ -247,7 +247,7 @@ def on_terminal(text: str) -> str:
 
 
 def mark_complete() -> None:
-    """Empty the module that stops a project whose hooks did not run."""
+    """Empty the module that keeps a project from starting if its hooks did not run."""
     package = Path("app/__init__.py")
     if INCOMPLETE in package.read_text("utf-8"):
         package.write_text("")
@@ -267,8 +267,8 @@ def main(answers: Answers) -> None:
     try:
         print(on_terminal(steps) if sys.stdout.isatty() and not is_plain else steps, flush=True)
     except OSError:
-        # Nobody reads them, as behind `| head -1`. A hook that fails now, or when Python flushes
-        # at exit, would make Cookiecutter delete the project.
+        # The output was closed, as with `| head -1`. If the hook failed now, or when Python flushes
+        # at exit, Cookiecutter would delete the project.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

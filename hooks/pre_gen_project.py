@@ -1,19 +1,20 @@
-"""Refuse what cannot become a working project, before anything is written: one line for each.
+"""Refuse versions, answers and settings files that cannot give a working project, a line for each.
 
-Cookiecutter runs hooks with its own Python. A version that hooks cannot run on is refused first.
+Nothing has been written yet. Cookiecutter runs hooks with its own Python, so a Python that is too
+old for the hooks is refused first.
 """
 
 import os
 import sys
 
-# Python would import modules from the hook's own folder first: the temporary one, where another
-# user may have left a `json.py`.
+# Python imports modules from the hook's own folder first. That is the temporary folder, where
+# another user may have left a `json.py`.
 if os.path.dirname(__file__) in sys.path:
     sys.path.remove(os.path.dirname(__file__))
 if sys.version_info < (3, 9):  # noqa: UP036
     sys.exit(
-        f"Cookiecutter runs on Python {sys.version.split()[0]} here, and this template needs 3.9 "
-        "or later: try uvx cookiecutter, or pipx run cookiecutter"
+        f"Cookiecutter runs on Python {sys.version.split()[0]}, but this template needs 3.9 or "
+        "later. Try uvx cookiecutter, or pipx run cookiecutter."
     )
 
 import json
@@ -22,16 +23,19 @@ import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The oldest that renders correct projects, by `--replay` too, and shows readable questions.
-# Cookiecutter 1 on a terminal asks for `__prompts__` without end and never runs this hook. There
-# the slug that cookiecutter.json suggests tells why.
+# The oldest version that renders correct projects, also with `--replay`, and shows readable
+# questions. On a terminal, Cookiecutter 1 asks for `__prompts__` endlessly and never runs this
+# hook. There the default slug in cookiecutter.json says that the version is too old.
 COOKIECUTTER = (2, 3)
 SETTINGS = (Path(".env"), Path("frontend/.env.local"))
 # The settings that the post-generation hook copies from one file to the other.
 REUSED = r"(?m)^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(BETTER_AUTH_SECRET|DATABASE_URL)[ \t]*=(.*)$"
-# What the service, the frontend, Docker Compose and shells read alike.
+# Values that the service, the frontend, Docker Compose and shells read the same way.
 READ_ALIKE = r"""\s*("[^"$`\\]*"|'[^'$`\\]*'|[^\s"'#$`][^#$`]*)?([ \t]+\#.*)?\s*"""
-READ_ALIKE_RULE = "no $ or backtick, # only between quotes, no quote or \\ between them"
+READ_ALIKE_RULE = (
+    "use no $ or backtick, put a value with # in quotes, and use no quotes or backslashes inside "
+    "quotes"
+)
 
 LONGEST = {"project_name": 100, "description": 500}
 LONGEST_SLUG = 63  # as names are in Kubernetes
@@ -87,7 +91,7 @@ def refusals(answers: dict[str, str]) -> list[str]:
 
 
 def refused_settings() -> list[str]:
-    """The settings of an existing project that cannot be kept, without their values."""
+    """Return a line for each setting of an existing project that cannot be kept, without values."""
     refused = []
     for path in SETTINGS:
         try:
@@ -98,7 +102,7 @@ def refused_settings() -> list[str]:
             refused.append(f"{path} cannot be read: {error.strerror}")
             continue
         if "\0" in text or text[:2] in ("\xff\xfe", "\xfe\xff"):
-            refused.append(f"{path} refused: save it as UTF-8; this is UTF-16")
+            refused.append(f"{path} refused: it is UTF-16; save it as UTF-8")
             continue
         for name, value in re.findall(REUSED, text):
             if not re.fullmatch(READ_ALIKE, value):
@@ -107,7 +111,7 @@ def refused_settings() -> list[str]:
 
 
 def refused_version() -> list[str]:
-    """Cookiecutter's version, if it is too old. One without metadata, as in a zipapp, passes."""
+    """Return a line if Cookiecutter is too old. Without metadata, as in a zipapp, it passes."""
     try:
         found = version("cookiecutter")
     except PackageNotFoundError:
@@ -116,8 +120,8 @@ def refused_version() -> list[str]:
         return []
     needed = ".".join(map(str, COOKIECUTTER))
     return [
-        f"Cookiecutter {found} is too old, and this template needs {needed} or later: "
-        "try uvx cookiecutter, or pipx run cookiecutter"
+        f"Cookiecutter {found} is too old: this template needs {needed} or later. "
+        "Try uvx cookiecutter, or pipx run cookiecutter."
     ]
 
 

@@ -53,7 +53,7 @@ FOREIGN = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, on one of the processes that share the tests, what shares servers."""
+    """Run tests that share servers, which are those of one folder, in one xdist worker."""
     for item in items:
         folder = item.path.parent
         if folder.name not in ("tests", "projects"):
@@ -84,9 +84,9 @@ def cannot_run(reason: str) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """What projects and hooks get of this environment, with the template's own uv on its PATH.
+    """Return the environment for projects and hooks, with the template's own uv on the PATH.
 
-    Each project would otherwise install a uv of its own, which takes four seconds.
+    Without it each project would install its own uv, which takes four seconds.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {"PATH": os.pathsep.join((os.environ["PATH"], str(ROOT / ".tools/bin")))}

@@ -1,6 +1,7 @@
-"""Show how far the tests are and which of them are running, in place of a dot for each.
+"""Show how many tests are done and which are running, instead of a dot for each test.
 
-On a terminal it is one line that changes. Elsewhere it is a new line now and then, for logs.
+On a terminal this is one line that is rewritten. Elsewhere, as in CI logs, a new line is printed
+every few seconds.
 """
 
 import shutil
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-EVERY = 10  # seconds between lines where there is no terminal
+EVERY = 10  # seconds between lines without a terminal
 
 
 class Progress:

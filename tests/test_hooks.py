@@ -150,34 +150,34 @@ def test_reports_every_broken_rule_at_once() -> None:
     assert len(pre_gen.refusals(answers(project_name="", project_slug="X", database="other"))) == 3
 
 
-# The versions that hooks run with
+# Versions of Cookiecutter and Python
 
 
 @pytest.mark.parametrize("found", ["1.7.3", "2.1.1", "2.2.3", "2"])
-def test_refuses_an_old_cookiecutter_with_both_versions(
+def test_old_cookiecutter_is_refused_naming_both_versions(
     monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
     monkeypatch.setattr(pre_gen, "version", {"cookiecutter": found}.get)
 
     [line] = pre_gen.refused_version()
 
-    assert line.startswith(f"Cookiecutter {found} is too old, and this template needs 2.3 or later")
+    assert line.startswith(f"Cookiecutter {found} is too old: this template needs 2.3 or later.")
 
 
 @pytest.mark.parametrize("found", ["2.3.0", "2.7.1", "2.10.0", "3.0.0rc1", "3"])
-def test_accepts_a_newer_cookiecutter(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+def test_supported_cookiecutter_is_accepted(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     monkeypatch.setattr(pre_gen, "version", {"cookiecutter": found}.get)
 
     assert pre_gen.refused_version() == []
 
 
-def test_accepts_a_cookiecutter_without_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cookiecutter_without_metadata_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.path", [])
 
     assert pre_gen.refused_version() == []
 
 
-def test_an_old_cookiecutter_is_the_only_line_whatever_the_answers(
+def test_old_cookiecutter_is_the_only_reported_problem_even_with_invalid_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pre_gen, "version", {"cookiecutter": "1.7.3"}.get)
@@ -187,7 +187,7 @@ def test_an_old_cookiecutter_is_the_only_line_whatever_the_answers(
 
 
 @pytest.mark.parametrize("name", ["pre_gen_project", "post_gen_project"])
-def test_hooks_import_nothing_from_their_own_folder(tmp_path: Path, name: str) -> None:
+def test_hook_imports_nothing_from_its_own_folder(tmp_path: Path, name: str) -> None:
     without_main, _, _ = Path(ROOT, "hooks", f"{name}.py").read_text().partition("if __name__")
     (tmp_path / "hook.py").write_text(without_main)
     for module in ("getpass", "json", "pathlib", "re", "secrets", "tempfile", "unicodedata"):
@@ -216,7 +216,9 @@ def test_hooks_import_nothing_from_their_own_folder(tmp_path: Path, name: str) -
     ],
 )
 @pytest.mark.parametrize("file", SECRET_FILES)
-def test_accepts_settings_that_all_read_alike(project: Path, file: Path, line: str) -> None:
+def test_settings_that_all_programs_read_the_same_are_accepted(
+    project: Path, file: Path, line: str
+) -> None:
     file.write_bytes(f"{line}\nMORE=$1".encode())
 
     assert pre_gen.refused_settings() == []
@@ -228,29 +230,29 @@ def test_accepts_settings_that_all_read_alike(project: Path, file: Path, line: s
     ["a$b", "'a$b'", '"a$b"', "a`b", "'a`b'", "a#b", "#a", '"a"b', "'a\\b'", "'a'#b", "'a"],
 )
 @pytest.mark.parametrize("start", ["", "export ", "MINE=1\n  ", "\ufeff", "X=1\r\n"])
-def test_refuses_settings_that_others_read_differently_without_the_value(
+def test_settings_that_programs_read_differently_are_refused_without_showing_the_value(
     project: Path, name: str, value: str, start: str
 ) -> None:
     FRONTEND_ENV.write_bytes(f"{start}{name}={value}\r\n".encode())
 
     [line] = pre_gen.refused_settings()
 
-    assert line.startswith(f"{name} in {FRONTEND_ENV} refused: no $ or backtick")
+    assert line.startswith(f"{name} in {FRONTEND_ENV} refused: use no $ or backtick")
     assert value not in line
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("text", ["BETTER_AUTH_SECRET=x", ""])
-def test_refuses_settings_in_utf_16(project: Path, encoding: str, text: str) -> None:
+def test_settings_file_in_utf_16_is_refused(project: Path, encoding: str, text: str) -> None:
     SERVICE_ENV.write_bytes(text.encode(encoding))
 
     refused = pre_gen.refused_settings()
 
-    expected = f"{SERVICE_ENV} refused: save it as UTF-8; this is UTF-16"
+    expected = f"{SERVICE_ENV} refused: it is UTF-16; save it as UTF-8"
     assert refused == ([expected] if SERVICE_ENV.stat().st_size else [])
 
 
-def test_refuses_settings_that_cannot_be_read(
+def test_unreadable_settings_file_is_refused_with_the_reason(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SERVICE_ENV.mkdir()
@@ -474,7 +476,7 @@ def test_adds_what_is_missing_and_keeps_every_byte_that_is_there(project: Path) 
     assert added.keys() == {"BETTER_AUTH_URL", "DATABASE_URL", "BETTER_AUTH_SECRET"}
 
 
-def test_reads_through_a_byte_order_mark_and_keeps_it(project: Path) -> None:
+def test_settings_after_a_byte_order_mark_are_read_and_the_mark_is_kept(project: Path) -> None:
     mine = f"\ufeffBETTER_AUTH_SECRET={GOOD_SECRET}\n".encode()
     SERVICE_ENV.write_bytes(mine)
 
@@ -485,7 +487,7 @@ def test_reads_through_a_byte_order_mark_and_keeps_it(project: Path) -> None:
     assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
 
 
-def test_a_comment_behind_a_secret_is_no_part_of_it(project: Path) -> None:
+def test_comment_after_the_secret_is_not_part_of_it(project: Path) -> None:
     SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}  # ours\n")
 
     post_gen.write_settings(answers())
@@ -590,7 +592,7 @@ def database_urls() -> list[str | None]:
     return [settings(path).get("DATABASE_URL") for path in SECRET_FILES]
 
 
-def test_a_postgresql_project_has_a_port_of_its_own_in_both_files(project: Path) -> None:
+def test_each_postgresql_project_gets_its_own_port_in_both_files(project: Path) -> None:
     ports = set()
     for _ in range(10):
         post_gen.write_settings(answers(**POSTGRESQL))
@@ -603,7 +605,7 @@ def test_a_postgresql_project_has_a_port_of_its_own_in_both_files(project: Path)
     assert ports <= set(range(1024, 32768)) - {5432, 5433}
 
 
-def test_a_sqlite_project_shares_no_database_with_its_frontend(project: Path) -> None:
+def test_sqlite_project_does_not_share_its_database_url_with_the_frontend(project: Path) -> None:
     post_gen.write_settings(answers())
 
     assert database_urls() == ["sqlite:///tasks.db", None]
@@ -611,7 +613,7 @@ def test_a_sqlite_project_shares_no_database_with_its_frontend(project: Path) ->
 
 @pytest.mark.parametrize("lost", SECRET_FILES)
 @pytest.mark.parametrize("empty", [True, False])
-def test_a_lost_or_empty_database_url_comes_back_with_that_of_the_other_file(
+def test_lost_or_empty_database_url_is_restored_from_the_other_file(
     project: Path, lost: Path, empty: bool
 ) -> None:
     post_gen.write_settings(answers(**POSTGRESQL))
@@ -623,7 +625,7 @@ def test_a_lost_or_empty_database_url_comes_back_with_that_of_the_other_file(
     assert database_urls() == before
 
 
-def test_a_database_url_of_an_earlier_project_loses_its_driver_on_the_way_to_the_frontend(
+def test_database_url_with_driver_is_copied_to_the_frontend_without_it(
     project: Path,
 ) -> None:
     earlier = "postgresql+asyncpg://postgres@127.0.0.1:5433/postgres"
@@ -634,7 +636,7 @@ def test_a_database_url_of_an_earlier_project_loses_its_driver_on_the_way_to_the
     assert database_urls() == [earlier, "postgresql://postgres@127.0.0.1:5433/postgres"]
 
 
-def test_two_different_database_urls_both_stay(project: Path) -> None:
+def test_different_database_urls_in_the_two_files_are_both_kept(project: Path) -> None:
     before = ["postgresql://writer@host/tasks", "postgres://auth@host/tasks"]
     for path, url in zip(SECRET_FILES, before, strict=True):
         path.write_text(f"DATABASE_URL={url}\n")
@@ -644,7 +646,7 @@ def test_two_different_database_urls_both_stay(project: Path) -> None:
     assert database_urls() == before
 
 
-def test_the_url_of_another_kind_of_database_does_not_reach_the_frontend(project: Path) -> None:
+def test_sqlite_url_in_a_postgresql_project_is_not_copied_to_the_frontend(project: Path) -> None:
     SERVICE_ENV.write_text("DATABASE_URL=sqlite:///tasks.db\n")
 
     post_gen.write_settings(answers(**POSTGRESQL))
@@ -657,7 +659,9 @@ def test_the_url_of_another_kind_of_database_does_not_reach_the_frontend(project
 # Hooks that fail, and hooks that did not run
 
 
-def test_the_last_hook_empties_the_module_that_stops_a_project_without_it(project: Path) -> None:
+def test_post_generation_hook_empties_the_module_that_stops_incomplete_projects(
+    project: Path,
+) -> None:
     module = project / "app/__init__.py"
     module.write_bytes((PROJECT / "app/__init__.py").read_bytes())
     with pytest.raises(SystemExit, match="hooks did not run"):
@@ -668,7 +672,7 @@ def test_the_last_hook_empties_the_module_that_stops_a_project_without_it(projec
     assert module.read_text() == ""
 
 
-def test_the_last_hook_keeps_a_module_of_the_users_own(project: Path) -> None:
+def test_post_generation_hook_keeps_the_users_own_init_module(project: Path) -> None:
     module = project / "app/__init__.py"
     module.write_text("MINE = 1\n")
 

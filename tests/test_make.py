@@ -60,12 +60,16 @@ def pretend(folder: Path, name: str, lines: str) -> str:
         (
             WITHOUT_VENV,
             None,
-            [INSTALLING, "Python's venv module does not work here: is python3-venv installed?"],
+            [
+                INSTALLING,
+                "Python's venv module does not work. "
+                "Install it (on Debian: apt-get install python3-venv).",
+            ],
         ),
         (
             WITHOUT_NETWORK,
             None,
-            [INSTALLING, "uv could not be installed: is there a network?"],
+            [INSTALLING, "uv could not be installed. Check the network connection."],
         ),
     ],
     ids=["no Python", "old Python", "no venv", "no network"],
@@ -91,7 +95,7 @@ def test_says_what_it_does_until_the_network_is_away(house: Path, tmp_path: Path
     doing, reason, advice, _ = done.stderr.splitlines()
     assert re.fullmatch(r"Installing .* into \.venv \(may take a minute\)", doing)
     assert reason == "The reason"
-    assert re.fullmatch(r"The \w+ could not be installed: is there a network\?", advice)
+    assert re.fullmatch(r"The \w+ could not be installed\. Check the network connection\.", advice)
 
 
 def test_a_token_is_printed_alone_though_much_was_installed_for_it(
@@ -108,7 +112,7 @@ def test_a_token_is_printed_alone_though_much_was_installed_for_it(
 
 @pytest.fixture
 def showing(machine: Machine, tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """`showing(command, NAME=value)`: the environment of a project's command, by `env`."""
+    """`showing(command, NAME=value)` returns the environment that a project's command gets."""
     project = machine.render().path
     uv = pretend(tmp_path, "UV", "if [ $1 = sync ]; then mkdir -p .venv; else env; fi")
 
@@ -126,7 +130,7 @@ FOREIGN = """
 """
 
 
-def test_what_another_tool_has_set_reaches_no_command(
+def test_commands_do_not_inherit_variables_of_other_tools(
     showing: Callable[..., dict[str, str]],
 ) -> None:
     own = dict.fromkeys(
@@ -139,7 +143,7 @@ def test_what_another_tool_has_set_reaches_no_command(
     assert shown.items() >= own.items()
 
 
-def test_without_a_usable_home_caches_are_beside_the_tools(
+def test_without_usable_home_caches_go_beside_the_tools(
     showing: Callable[..., dict[str, str]], machine: Machine, tmp_path: Path
 ) -> None:
     own = str(machine.output.resolve() / "task-service/.tools/home")
@@ -149,7 +153,9 @@ def test_without_a_usable_home_caches_are_beside_the_tools(
     assert showing("token", HOME=str(machine.home))["HOME"] == str(machine.home)
 
 
-def test_a_migration_is_named_on_the_command_line_alone(machine: Machine, tmp_path: Path) -> None:
+def test_migration_name_is_taken_from_the_command_line_only(
+    machine: Machine, tmp_path: Path
+) -> None:
     project = machine.render().path
     (alembic := tmp_path / "alembic").write_text('#!/bin/sh\nshift; printf "%s|" "$@"\n')
     alembic.chmod(0o755)
@@ -163,25 +169,25 @@ def test_a_migration_is_named_on_the_command_line_alone(machine: Machine, tmp_pa
     named = make(project, "-s", "migration", uv, 'NAME=it\'s "new"; exit', NAME="machine")
 
     assert from_outside.returncode != 0
-    assert 'Say what changes: make migration NAME="add notes"' in from_outside.stderr
+    assert 'Name the change: make migration NAME="add notes"' in from_outside.stderr
     assert named.stdout == 'head|--autogenerate|--message|it\'s "new"; exit|'
 
 
-def test_a_python_of_the_environment_that_is_too_old_is_not_taken(machine: Machine) -> None:
+def test_unusable_python_from_the_environment_is_ignored(machine: Machine) -> None:
     project = machine.render().path
 
     assert make(project, "python", PYTHON="/dev/null").returncode == 0
     assert make(project, "python", "PYTHON=/dev/null").returncode != 0
 
 
-def test_variables_that_may_prevent_an_installation_are_named(
+def test_failed_installation_names_variables_that_may_be_the_reason(
     machine: Machine, tmp_path: Path
 ) -> None:
     project = machine.render().path
 
     done = make(project, "test", pretend(tmp_path, "UV", "exit 1"), UV_OFFLINE="1")
 
-    assert "is there a network? These variables are set: UV_OFFLINE\n" in done.stderr
+    assert "Check the network connection and these variables: UV_OFFLINE.\n" in done.stderr
 
 
 def test_help_lists_every_command(clone: Path) -> None:
@@ -191,9 +197,9 @@ def test_help_lists_every_command(clone: Path) -> None:
     assert listed == [target for target in targets if target != "python"]
 
 
-def test_template_and_project_install_their_tools_alike() -> None:
+def test_template_and_project_makefiles_install_tools_the_same_way() -> None:
     own, projects = ((folder / "Makefile").read_text() for folder in (ROOT, PROJECT))
 
-    for part in (r"# Variables of other tools.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
+    for part in (r"# Other tools set these.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
         [shared] = re.findall(part, projects, re.DOTALL)
         assert shared in own

@@ -32,7 +32,7 @@ def test_a_terminal_that_wants_no_colour_gets_none(machine: Machine, wish: dict[
     assert "\x1b" not in shown(machine, **{"TERM": "xterm"} | wish)
 
 
-def test_next_steps_that_nobody_reads_leave_the_project_there(machine: Machine) -> None:
+def test_project_is_kept_if_its_next_steps_cannot_be_printed(machine: Machine) -> None:
     command = f"'{sys.executable}' -m cookiecutter '{ROOT}' --no-input | true"
 
     done = machine.run("sh", "-c", command, env={"PYTHONUNBUFFERED": ""})
@@ -41,7 +41,9 @@ def test_next_steps_that_nobody_reads_leave_the_project_there(machine: Machine) 
     assert (machine.output / "task-service/.env").exists()
 
 
-def test_a_project_without_hooks_says_so_until_it_is_rendered_with_them(machine: Machine) -> None:
+def test_project_rendered_without_hooks_refuses_to_start_until_rendered_with_them(
+    machine: Machine,
+) -> None:
     project = machine.render("--accept-hooks", "no")
     start = (sys.executable, "-c", "import app")
 

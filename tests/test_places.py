@@ -38,7 +38,7 @@ def test_the_template_renders_the_same_from(source, machine: Machine, template: 
     assert [file for file, text in there.items() if b"\r\n" in text] == []
 
 
-def test_the_template_renders_the_same_whatever_others_have_set(machine: Machine) -> None:
+def test_rendering_does_not_depend_on_variables_of_other_tools(machine: Machine) -> None:
     names = {"project_name": "名前 🎉", "project_slug": "task-service"}
     here = contents(machine.render(**names))
     machine.output = machine.root / "elsewhere"

@@ -116,7 +116,7 @@ def test_no_project_may_have_the_name_of_a_package_that_it_requires(
     assert names <= set(hook("pre_gen_project").DEPENDENCIES.split())
 
 
-def test_the_workflow_runs_every_python_that_is_classified(project: RenderedProject) -> None:
+def test_ci_matrix_has_the_python_versions_of_the_classifiers(project: RenderedProject) -> None:
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
     workflow = yaml.safe_load((project.path / ".github/workflows/ci.yml").read_text())
 

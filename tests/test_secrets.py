@@ -166,7 +166,7 @@ def test_a_refused_secret_leaves_an_existing_project_its_settings(machine: Machi
     ] * 2
 
 
-def test_settings_that_cannot_be_kept_are_refused_before_any_file_changes(
+def test_unreadable_settings_file_is_refused_before_any_file_changes(
     machine: Machine,
 ) -> None:
     project = machine.render()
@@ -176,7 +176,7 @@ def test_settings_that_cannot_be_kept_are_refused_before_any_file_changes(
     done = machine.cookiecutter("-f", database="postgresql")
 
     assert done.returncode == 1
-    assert ".env refused: save it as UTF-8" in done.stderr.splitlines()[0]
+    assert ".env refused: it is UTF-16; save it as UTF-8" in done.stderr.splitlines()[0]
     assert {file: (project.path / file).stat().st_mtime_ns for file in project.files} == before
 
 

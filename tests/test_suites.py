@@ -1,4 +1,4 @@
-"""The generated tests pass in a project of the default answers and in its opposite."""
+"""A rendered project's own tests pass, with the default answers and with all others changed."""
 
 import pytest
 from conftest import Machine
@@ -7,7 +7,7 @@ from conftest import Machine
 @pytest.mark.parametrize(
     "answers", [{}, {"database": "postgresql", "token_verification": "jwks", "frontend": "none"}]
 )
-def test_generated_tests_pass(machine: Machine, answers: dict[str, str]) -> None:
+def test_rendered_project_passes_its_own_tests(machine: Machine, answers: dict[str, str]) -> None:
     project = machine.render(**answers)
 
     printed = project.run("make test")

@@ -13,8 +13,8 @@ from servers import Server, answers, free_ports
 from e2e.people import Person
 from e2e.workshop import Workshop
 
-# The main ones. Browsers visit the first two, and the keys of the first one change. The API of the
-# second one is under a prefix that is the beginning of its own paths, behind a proxy.
+# The main ones. Browser tests use the first two; the first one's keys are rotated. The second one's
+# API is behind a proxy, under a prefix that its own paths begin with, too.
 PREFIX = "/api"
 COMBINATIONS = (
     ("postgresql", "jwks", "production"),
@@ -63,7 +63,7 @@ class Stack:
                 settings.write("JWKS_COOLDOWN_SECONDS=0.2\n")
         self._people = ExitStack()
         self.production = production
-        # What other tools set: the wrong NODE_ENV first of all.
+        # Variables that other tools set. A wrong NODE_ENV is the most common.
         self.foreign = {
             "NODE_ENV": "development" if production else "production",
             "HOST": "unknown.invalid",
@@ -135,10 +135,10 @@ def running(
     prefixed: bool = False,
     change: Callable[[RenderedProject], None] = lambda _: None,
 ) -> Iterator[Stack]:
-    """The project of these answers, changed if asked for, until the block ends.
+    """Run a project with these answers until the block ends; `change` may edit it first.
 
-    `production` builds the frontend; Next compiles it on demand otherwise. `prefixed` serves the
-    API under PREFIX, behind a proxy that strips it.
+    With `production` the frontend is built; otherwise Next compiles it on demand. With `prefixed`
+    the API is served under PREFIX, behind a proxy that strips it.
     """
     project = workshop.render(database=database, token_verification=token_verification)
     change(project)

@@ -173,7 +173,7 @@ def test_says_that_the_service_is_down_and_recovers(stack: Stack, visit: Visit) 
         expect(ann.new_task).to_have_value("Typed while it was down")
         ann.new_task.press("Enter")
         expect(ann.task("Typed while it was down")).to_be_visible()
-        # Behind a proxy it is an answer of the proxy, which has no CORS headers.
+        # A proxy answers in the service's place, without CORS headers.
         ann.expected("ERR_CONNECTION_REFUSED|ERR_FAILED|CORS policy")
 
 

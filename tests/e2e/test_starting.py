@@ -27,4 +27,4 @@ def test_without_its_database_it_says_in_a_line_how_to_have_one(stack: Stack) ->
     assert done.returncode != 0
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
-    assert line.startswith("Cannot start: nothing answers at DATABASE_URL: `make run`")
+    assert line.startswith("Cannot start: no server responds at DATABASE_URL. `make run`")

@@ -46,7 +46,7 @@ class Workshop:
                 copy_function=os.link,
             )
         if not earlier or differ(earlier / "package.json", frontend / "package.json"):
-            # As many machines have it set; what builds and checks the app must come all the same.
+            # Many machines set NODE_ENV. The development dependencies must be installed anyway.
             RenderedProject(frontend).run(NPM_INSTALL, NODE_ENV="production")
 
     def axe(self) -> str:

@@ -42,7 +42,7 @@ class SqliteFile:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """In place of the file, which is not there yet, is one of another kind in the block."""
+        """Put a file that is not a database in its place. The database must not exist yet."""
         self.path.write_text("This is no database.")
         try:
             yield
@@ -122,9 +122,9 @@ CONNECTIONS = 40
 
 
 class PostgresServer(Server):
-    """The server of the wheel; it comes back to its port and its files.
+    """A server with the wheel's programs. A restart keeps its port and data.
 
-    For root it runs as `nobody`, who must be able to reach the project and the folder.
+    Under root it runs as `nobody`, who must be able to reach the project and the folder.
     """
 
     def __init__(self, project: RenderedProject, folder: Path) -> None:

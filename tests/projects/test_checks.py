@@ -63,14 +63,14 @@ def test_a_rendered_project_passes_its_own_checks(
     printed = project.run(f"make check PYTHON={pythons()[age]}")
 
     assert all_passed(printed)
-    assert_no_installed_package_is_a_permitted_name(project)
+    assert_installed_packages_are_refused_as_project_names(project)
 
 
 def all_passed(printed: str) -> bool:
     return " passed" in printed and not re.search(r"\d (skipped|failed)", printed)
 
 
-def assert_no_installed_package_is_a_permitted_name(project: RenderedProject) -> None:
+def assert_installed_packages_are_refused_as_project_names(project: RenderedProject) -> None:
     [packages] = (project.path / ".venv/lib").glob("python*/site-packages")
     installed = {
         re.sub(r"[-_.]+", "-", each.name).lower() for each in distributions(path=[str(packages)])

@@ -1,4 +1,4 @@
-"""The oldest supported Cookiecutter renders what the newest does; older ones render nothing."""
+"""The oldest supported Cookiecutter renders the same as the newest; older ones render nothing."""
 
 import re
 from pathlib import Path
@@ -13,26 +13,26 @@ CHOICES = (("sqlite", "shared-secret", "nextjs"), ("postgresql", "jwks", "none")
 
 
 def cookiecutter(version: str) -> tuple[str, ...]:
-    """The command that runs this version, which uv installs."""
+    """Return the command that runs this version; uv installs it."""
     return ("uv", "tool", "run", "--quiet", "--from", f"cookiecutter=={version}.*", "cookiecutter")
 
 
 @pytest.fixture
 def machine(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """With one cache of uv's for all tests."""
+    """A machine on which all tests share one uv cache."""
     cache = tmp_path_factory.getbasetemp() / "uv"
     machine.environment |= {"UV_CACHE_DIR": str(cache)}
     return machine
 
 
 def contents(project: RenderedProject) -> dict[Path, tuple[int, bytes]]:
-    """All but the secret and the port, which are others in each."""
+    """Return all files except those with the secret and the port, which differ in each project."""
     paths = {file: project.path / file for file in project.files if file not in SECRET_FILES}
     return {file: (path.stat().st_mode, path.read_bytes()) for file, path in paths.items()}
 
 
 @pytest.mark.parametrize(("database", "token_verification", "frontend"), CHOICES)
-def test_the_oldest_cookiecutter_renders_what_the_newest_does(
+def test_oldest_supported_cookiecutter_renders_same_project_as_newest(
     machine: Machine, database: str, token_verification: str, frontend: str
 ) -> None:
     answers = {
@@ -57,19 +57,19 @@ def test_the_oldest_cookiecutter_renders_what_the_newest_does(
 
 @pytest.mark.parametrize("version", TOO_OLD)
 @pytest.mark.parametrize("given", [[], ["project_slug=task-service"]], ids=len)
-def test_an_older_cookiecutter_renders_nothing_and_says_why(
+def test_unsupported_cookiecutter_renders_nothing_and_says_why(
     machine: Machine, version: str, given: list[str]
 ) -> None:
     done = machine.run(*cookiecutter(version), ROOT, "--no-input", *given)
 
     assert done.returncode == 1
     assert done.stderr.startswith(
-        f"Cookiecutter {version} is too old, and this template needs {OLDEST} or later: try uvx"
+        f"Cookiecutter {version} is too old: this template needs {OLDEST} or later. Try uvx"
     )
     assert list(machine.output.iterdir()) == []
 
 
-def test_cookiecutter_1_says_on_a_terminal_that_it_is_too_old(machine: Machine) -> None:
+def test_cookiecutter_1_on_a_terminal_shows_that_it_is_too_old(machine: Machine) -> None:
     command = [*cookiecutter("1.7.3"), str(ROOT)]
 
     terminal = Terminal(command, machine.output, machine.environment)
@@ -82,7 +82,7 @@ def test_cookiecutter_1_says_on_a_terminal_that_it_is_too_old(machine: Machine) 
     assert list(machine.output.iterdir()) == []
 
 
-def test_the_readme_names_the_oldest_cookiecutter() -> None:
+def test_readme_names_oldest_supported_cookiecutter() -> None:
     readme = (ROOT / "README.md").read_text()
 
     assert re.findall(r"No Cookiecutter yet, or one before (\d[\d.]*\d)", readme) == [OLDEST]

@@ -1,4 +1,4 @@
-"""`make demo` in a fresh copy of the template: it installs all it needs, and serves."""
+"""`make demo` in a fresh copy of the template installs everything it needs and serves the API."""
 
 import os
 import re
@@ -17,13 +17,13 @@ import pytest
 from conftest import clean_environment, copy_template
 from servers import free_ports
 
-# Without the uv of the tests, so that the demo installs its own.
+# Without the tests' own uv on the PATH, so that the demo installs its own.
 ENVIRONMENT = clean_environment() | {"PATH": os.environ["PATH"]}
 
 
 @contextmanager
 def serving(clone: Path, url: str, *arguments: str) -> Iterator[Path]:
-    """Run make until the block ends, which begins when the URL answers; yields what it prints."""
+    """Run make until the block ends. Wait until the URL answers; yield the path of make's log."""
     log = clone / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -50,7 +50,7 @@ def serving(clone: Path, url: str, *arguments: str) -> Iterator[Path]:
         process.wait(timeout=30)
 
 
-def test_the_demo_serves_and_its_two_lines_create_a_task(tmp_path: Path) -> None:
+def test_demo_serves_and_its_printed_commands_create_a_task(tmp_path: Path) -> None:
     clone = tmp_path / "with spaces"
     clone.mkdir()
     copy_template(clone, "Makefile", "pyproject.toml")
@@ -63,7 +63,7 @@ def test_the_demo_serves_and_its_two_lines_create_a_task(tmp_path: Path) -> None
         token = subprocess.check_output(
             shlex.split(get_token), cwd=clone, env=ENVIRONMENT, text=True
         )
-        # Not by curl itself, which a machine with Python, make and git need not have.
+        # Without curl: the tests require only Python, make and git.
         _, url, *options = shlex.split(create_task.replace("$TOKEN", token.strip()))
         given = [*pairwise(options)]
         headers = dict(value.split(": ", 1) for option, value in given if option == "-H")

@@ -1,4 +1,4 @@
-"""The PostgreSQL that comes with a project, in .postgres/."""
+"""The development database: an embedded PostgreSQL with its data in .postgres/."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from servers import Server, free_ports, wait_until
 
 BESIDE = ".venv/bin/python -m scripts.postgres"
 COUNT = ".venv/bin/python count.py"
-# Adds a row to a table that it creates, and prints how many there are.
+# Adds a row to a table that it creates, and prints the number of rows.
 COUNT_PY = """
 import asyncio, os, asyncpg
 from app.config import DatabaseSettings
@@ -34,7 +34,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[RenderedProject]:
-    """A project with its dependencies, to copy. No test changes it."""
+    """A project with installed dependencies, for tests to copy. No test changes it."""
     with TemporaryDirectory(prefix="development-database-") as folder:
         project = Machine(Path(folder)).render(database="postgresql", frontend="none")
         project.run("make .venv/ready")
@@ -48,7 +48,7 @@ def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
 
 
 def copy(project: RenderedProject, folder: Path) -> RenderedProject:
-    """A copy of its own, with a port of its own and the packages of the other."""
+    """Return a copy of the project with its own port; it shares the original's packages."""
     shutil.copytree(project.path, folder, symlinks=True, ignore=shutil.ignore_patterns(".venv"))
     (folder / ".venv").symlink_to((project.path / ".venv").resolve())
     set_port(folder, free_ports(1)[0])
@@ -68,7 +68,7 @@ def port_of(project: RenderedProject) -> int:
 
 @contextmanager
 def running(project: RenderedProject) -> Iterator[Server]:
-    """The development database runs until the block ends."""
+    """Run the development database until the block ends."""
     ready = project.path / "ready"
     (project.path / "hold.sh").write_text("touch ready && exec sleep 600\n")
     log = project.path.parent / "running.log"
@@ -94,7 +94,7 @@ def refusal(project: RenderedProject) -> str:
     return done.stderr
 
 
-def test_data_is_there_again_after_a_restart(project: RenderedProject) -> None:
+def test_data_survives_a_restart(project: RenderedProject) -> None:
     assert [project.run(f"{BESIDE} {COUNT}") for _ in range(2)] == ["1\n", "2\n"]
 
 
@@ -105,12 +105,12 @@ def test_two_projects_run_side_by_side(project: RenderedProject, tmp_path: Path)
         assert project.run(f"{BESIDE} {COUNT}") == other.run(f"{BESIDE} {COUNT}") == "1\n"
 
 
-def test_a_command_uses_the_server_that_is_running(project: RenderedProject) -> None:
+def test_command_uses_the_server_that_is_already_running(project: RenderedProject) -> None:
     with running(project):
         assert [project.run(f"{BESIDE} {COUNT}") for _ in range(2)] == ["1\n", "2\n"]
 
 
-def test_a_folder_that_was_copied_while_in_use_is_served_on_its_own(
+def test_folder_copied_while_in_use_gets_its_own_server(
     project: RenderedProject, tmp_path: Path
 ) -> None:
     with running(project):
@@ -122,26 +122,28 @@ def test_a_folder_that_was_copied_while_in_use_is_served_on_its_own(
         assert project.run(f"{BESIDE} {COUNT}") == "2\n"
 
 
-def test_a_pid_file_that_a_crash_left_is_no_obstacle(project: RenderedProject) -> None:
+def test_stale_pid_file_does_not_prevent_the_start(project: RenderedProject) -> None:
     project.run(f"{BESIDE} {COUNT}")
-    # The number of a process that runs: this one.
+    # The id of a running process: this one.
     pid_file = project.path / ".postgres/18/postmaster.pid"
     pid_file.write_text(f"{os.getpid()}\n/elsewhere\n0\n1\n\n\n0\nready   \n")
 
     assert project.run(f"{BESIDE} {COUNT}") == "2\n"
 
 
-def test_a_port_in_use_is_refused_with_what_to_do(project: RenderedProject, tmp_path: Path) -> None:
+def test_port_in_use_stops_the_start_and_says_what_to_do(
+    project: RenderedProject, tmp_path: Path
+) -> None:
     other = copy(project, tmp_path / "other")
     set_port(other.path, port_of(project))
 
     with running(project):
         [line] = refusal(other).splitlines()
 
-    assert line.startswith(f"Port {port_of(project)} is already in use. Stop what listens there")
+    assert line.startswith(f"Port {port_of(project)} is already in use. Stop the process")
 
 
-def test_an_interrupted_first_start_leaves_no_half_database(project: RenderedProject) -> None:
+def test_interrupted_first_start_is_repeated_from_scratch(project: RenderedProject) -> None:
     half = project.path / ".postgres/new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
@@ -149,7 +151,7 @@ def test_an_interrupted_first_start_leaves_no_half_database(project: RenderedPro
     assert project.run(f"{BESIDE} {COUNT}") == "1\n"
 
 
-def test_data_of_another_version_is_kept_and_named(project: RenderedProject) -> None:
+def test_data_of_another_major_version_is_kept_and_reported(project: RenderedProject) -> None:
     (project.path / ".postgres").mkdir()
     (project.path / ".postgres/PG_VERSION").write_text("16\n")
 
@@ -162,7 +164,7 @@ def test_data_of_another_version_is_kept_and_named(project: RenderedProject) -> 
     assert (project.path / ".postgres/PG_VERSION").read_text() == "16\n"
 
 
-def test_a_start_that_fails_says_why_in_one_line(project: RenderedProject) -> None:
+def test_failed_start_prints_the_reason_in_one_line(project: RenderedProject) -> None:
     project.run(f"{BESIDE} {COUNT}")
     with (project.path / ".postgres/18/postgresql.conf").open("a") as configuration:
         configuration.write("shared_buffers = nonsense\n")
@@ -173,7 +175,7 @@ def test_a_start_that_fails_says_why_in_one_line(project: RenderedProject) -> No
     assert "postgresql.conf" in line or "shared_buffers" in line
 
 
-def test_a_server_that_lost_its_command_is_used_again(project: RenderedProject) -> None:
+def test_server_whose_parent_was_killed_is_reused(project: RenderedProject) -> None:
     with running(project) as server:
         project.run(f"{BESIDE} {COUNT}")
         os.kill(server.pid, signal.SIGKILL)
@@ -184,7 +186,7 @@ def test_a_server_that_lost_its_command_is_used_again(project: RenderedProject) 
         wait_until(lambda: not pid_file.exists(), 30, server.printed)
 
 
-def test_the_locale_does_not_depend_on_the_environment(project: RenderedProject) -> None:
+def test_database_locale_does_not_depend_on_the_environment(project: RenderedProject) -> None:
     (project.path / "show_locale.py").write_text(
         COUNT_PY.partition("    await connection.execute")[0]
         + "    print(await connection.fetchval('SELECT datlocale FROM pg_database LIMIT 1'))\n"

@@ -1,4 +1,4 @@
-"""The service's image, made by hand from its Dockerfile, serves from what is in it alone."""
+"""The service runs from the files of its image alone. The image is built here without Docker."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +13,13 @@ from servers import answers, free_ports, wait_until
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    # Not pytest's own folders, which keep what is large.
+    # Not in pytest's folders: pytest keeps them after the run, and images are large.
     with TemporaryDirectory(prefix="image-") as folder:
         yield Path(folder)
 
 
 @pytest.mark.parametrize(("database", "ready"), [("sqlite", 200), ("postgresql", 503)])
-def test_the_image_serves_from_what_is_copied_into_it_alone(
+def test_service_runs_with_only_the_files_copied_into_its_image(
     machine: Machine, scratch: Path, database: str, ready: int
 ) -> None:
     project = machine.render(database=database)
@@ -29,7 +29,7 @@ def test_the_image_serves_from_what_is_copied_into_it_alone(
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}/health"
     settings = {"HOST": "127.0.0.1", "PORT": str(port), "BETTER_AUTH_SECRET": project.secret}
-    if database == "postgresql":  # It is away, and the service serves all the same.
+    if database == "postgresql":  # The database is unavailable; the service starts anyway.
         settings["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
 
     image = HandmadeImage(project.path, scratch)

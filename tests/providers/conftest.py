@@ -1,4 +1,4 @@
-"""Real servers for tests of DATABASE_URL: TLS, a primary with its replica, PgBouncer."""
+"""Real servers for tests of DATABASE_URL: with TLS, a primary with a replica, PgBouncer."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ def workshop() -> Iterator[Path]:
     missing = [package for tool, package in packages.items() if not which(tool)]
     if missing:
         cannot_run(f"not installed: {' '.join(missing)} (apt-get install {' '.join(missing)})")
-    # If the run is killed, the servers still end.
+    # So that SIGTERM, too, stops the servers before the test run ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which no other user may enter: root runs the servers as `nobody`.
+    # Not in pytest's folder, which other users cannot enter: root runs the servers as `nobody`.
     with TemporaryDirectory(prefix="providers-") as root:
         Path(root).chmod(0o755)
         yield Path(root)
@@ -36,7 +36,7 @@ def workshop() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def new_folder(workshop: Path) -> NewFolder:
-    """`new_folder("replica")` is an empty folder of that name and a number."""
+    """`new_folder("replica")` creates an empty folder with that name and a number."""
 
     def make(name: str) -> Path:
         folder = workshop / f"{name}-{next(numbers)}"
@@ -48,7 +48,7 @@ def new_folder(workshop: Path) -> NewFolder:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[ExitStack]:
-    """Stops what the session's fixtures have started, the last one first."""
+    """Stops the servers that the session's fixtures start, the last one first."""
     with ExitStack() as stack:
         yield stack
 
@@ -66,7 +66,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def tls_server(new_folder: NewFolder, authority: Authority, running: ExitStack) -> Postgres:
-    """A server with TLS; `service` owns databases, the other roles test one way of access each."""
+    """A server with TLS. `service` owns the databases; each other role is for one way of access."""
     server = started(Postgres(new_folder("tls"), authority), running)
     for role in (USER, "certified", "encrypted", "plain"):
         server.role(role)
@@ -98,7 +98,7 @@ def issuer() -> Iterator[KeySet]:
 
 @dataclass(frozen=True)
 class At:
-    """A database by its URL, which is all that a service needs to know."""
+    """A database that is known by its URL only."""
 
     url: str
 
@@ -107,7 +107,7 @@ class At:
 def serving(
     project: RenderedProject, issuer: KeySet, workshop: Path
 ) -> Callable[..., AbstractContextManager[Service]]:
-    """`with serving(url) as service`; with `ready=False` it need not be ready in the block."""
+    """`with serving(url) as service` runs it; `ready=False` does not wait until it is ready."""
 
     @contextmanager
     def serving(url: str, *, ready: bool = True, **settings: str) -> Iterator[Service]:
@@ -125,7 +125,7 @@ def serving(
 
 @pytest.fixture(scope="session")
 def migrated(project: RenderedProject) -> Callable[[str], str]:
-    """`migrated(url)` is the same URL, once its database has the tables."""
+    """`migrated(url)` creates the tables and returns the same URL."""
 
     def migrate(url: str) -> str:
         project.run(".venv/bin/alembic upgrade head", DATABASE_URL=url)

@@ -1,7 +1,8 @@
-"""Prints what the service of a project makes of each URL, one JSON text a line.
+"""Try a project's service with each of several database URLs. Print one outcome a line, as JSON.
 
-Runs with the project's Python, in its folder. Reads a JSON list of URLs from standard input: "" is
-a database that serves, "refused: …" stops the start, and all else is the reason in the log.
+Runs with the project's Python, in its folder, and reads a JSON list of URLs from standard input.
+The outcome is "" if the database works, "refused: …" if the service would not start, and otherwise
+the reason in the log.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path.cwd()))
 
 from pydantic import SecretStr, ValidationError
 
-import app.models  # noqa: F401 - whose tables a ping looks for
+import app.models  # noqa: F401 - registers the tables that ping looks for
 from app.config import DatabaseSettings
 from app.database import Database
 from app.errors import Unavailable

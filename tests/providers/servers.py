@@ -1,7 +1,7 @@
 """PostgreSQL and PgBouncer as providers run them: TLS, passwords, replicas, limited roles.
 
-The programs are those of the machine (Debian: `postgresql`, `pgbouncer`). Every server has its own
-data folder and port. Root starts them as `nobody`, since both refuse to run as root.
+Uses the programs installed on the machine (Debian: `postgresql`, `pgbouncer`). Every server has its
+own data folder and port. Root starts them as `nobody`, since both refuse to run as root.
 """
 
 import os
@@ -26,7 +26,7 @@ from servers import Server, free_ports, wait_until
 
 HOST = "localhost"
 """The only name in the server certificates: a URL with 127.0.0.1 does not match them."""
-USER, PASSWORD = "service", "pa:ss/w@rd #1%"  # what a URL has to percent-encode
+USER, PASSWORD = "service", "pa:ss/w@rd #1%"  # with all that a URL has to percent-encode
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
 
 CONFIGURATION = """
@@ -74,7 +74,7 @@ client_tls_key_file = {folder}/server.key
 
 
 def which(tool: str) -> Path | None:
-    """Return the path of a server program, also where Debian keeps it."""
+    """Return the path of a server program; looks in Debian's folders, too."""
     newest = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name.zfill(3)
     )
@@ -86,7 +86,7 @@ def which(tool: str) -> Path | None:
 def run(tool: str, *arguments: object, user: str | None = UNPRIVILEGED) -> str:
     done = subprocess.run(
         [which(tool), *map(str, arguments)],
-        # libpq would look for certificates in the home of another user.
+        # Without this HOME, libpq would look for certificates in the home of another user.
         env=clean_environment() | {"LC_ALL": "C", "HOME": "/nonexistent"},
         cwd="/",
         user=user,
@@ -98,7 +98,7 @@ def run(tool: str, *arguments: object, user: str | None = UNPRIVILEGED) -> str:
 
 
 class Authority:
-    """A certificate authority of its own."""
+    """A private certificate authority."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -139,7 +139,7 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
     def issue(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        """Return a certificate for a host, an address or, by its common name, a role."""
+        """Return a certificate for a host or an address, or for a role as its common name."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         try:
             alternative = x509.IPAddress(ip_address(name))
@@ -196,10 +196,10 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 
 class Postgres(Server):
-    """A PostgreSQL server with passwords, and with TLS where there is an authority."""
+    """A PostgreSQL server with passwords, and with TLS if it gets an authority."""
 
     def __init__(self, folder: Path, authority: Authority | None = None) -> None:
-        """Initialize a data folder in `folder`, which the server's user gets."""
+        """Initialize a data folder in `folder`, and make the server's user its owner."""
         [self.port] = free_ports(1)
         self.folder, self.data = folder, folder / "data"
         self.authority = authority
@@ -241,7 +241,7 @@ class Postgres(Server):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Accept connections and say nothing: the server process sleeps until the block ends."""
+        """Accept connections but do not respond: suspend the server until the block ends."""
         assert self._process, "not launched"
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -256,7 +256,7 @@ class Postgres(Server):
         return run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *where, *commands)
 
     def catch_up(self, primary: "Postgres") -> None:
-        """Wait until this replica has what that server has written by now."""
+        """Wait until this replica has everything that `primary` has written so far."""
         position = primary.sql("SELECT pg_current_wal_lsn()")
         question = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
         wait_until(lambda: self.sql(question) == "t", 20, self.printed)
@@ -266,7 +266,7 @@ class Postgres(Server):
         run("pg_ctl", "promote", "-D", self.data)
 
     def follow(self, primary: "Postgres") -> None:
-        """Be a replica of that server from the next start on."""
+        """Become a replica of `primary` at the next start."""
         (self.data / "standby.signal").touch()
         with (self.data / "postgresql.auto.conf").open("a") as configuration:
             where = f"host={primary.folder} port={primary.port} user=postgres"
@@ -299,7 +299,7 @@ class Postgres(Server):
 
 
 class Replica(Postgres):
-    """A hot standby of another server, copied from it while that runs."""
+    """A hot standby of another server, copied from it while it runs."""
 
     def __init__(self, folder: Path, primary: Postgres) -> None:
         self._primary = primary
@@ -313,7 +313,7 @@ class Replica(Postgres):
 
 
 class PgBouncer(Server):
-    """PgBouncer in transaction mode before a server, with TLS for its clients."""
+    """PgBouncer in transaction mode in front of a server, with TLS for its clients."""
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
         [self.port] = free_ports(1)

@@ -1,4 +1,4 @@
-"""The frontend takes the same DATABASE_URL as the service, and the same .env files."""
+"""The frontend accepts the same DATABASE_URL and the same .env files as the service."""
 
 import json
 import os
@@ -30,16 +30,16 @@ from providers.servers import (
 )
 
 TABLES = ["account", "jwks", "session", "user", "verification"]
-NOT_AWAKE = "nothing answers at DATABASE_URL: `make run` in the folder above starts a server"
+UNREACHABLE = "no server responds at DATABASE_URL. `make run` in the folder above starts one"
 
-# Signs people up in one process, as the app does: a line with an address in, an outcome out.
+# Signs users up in one process, as the app does. Reads an email a line, prints an outcome a line.
 SIGNING_UP = """
 import { createInterface } from "node:readline";
 import { loadSettings } from "./scripts/settings.mjs";
 loadSettings("production");
 const { betterAuth } = await import("better-auth");
 const { auth: app } = await import("./lib/auth");
-// Without the one that needs Next.
+// Without the plugin that needs Next.
 const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
 const auth = betterAuth({ ...app.options, plugins });
 for await (const email of createInterface({ input: process.stdin })) {
@@ -49,7 +49,8 @@ for await (const email of createInterface({ input: process.stdin })) {
 }
 process.exit();
 """
-# What parsePostgresUrl says of each URL, and what checkSettings says of each file, in one process.
+# Each prints, from one process, the outcome of every URL or file: parsePostgresUrl's error or "",
+# and checkSettings' error or the value of A as Next reads it.
 PARSING = """
 import { parsePostgresUrl } from "./lib/postgresql/url";
 const said = (url: string) => {
@@ -90,14 +91,14 @@ class Frontend:
         )
 
     def script(self, name: str, text: str, argument: object) -> list[str]:
-        """Run a script in the frontend's folder; it gets and prints JSON."""
+        """Run a script in the frontend's folder; its argument and its output are JSON."""
         (self.path / name).write_text(text)
         done = self.run("node_modules/.bin/jiti", name, json.dumps(argument))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def migrate(self, url: str = "", **environment: str) -> str:
-        """Return what `npm run migrate` prints, or why it stops: one line without a password."""
+        """Return the output of `npm run migrate`, or its one-line error, without a password."""
         given = {"DATABASE_URL": url} if url else {}
         done = self.run("node_modules/.bin/jiti", "scripts/migrate.ts", **given, **environment)
         if done.returncode == 0:
@@ -111,7 +112,7 @@ class Frontend:
 
     @contextmanager
     def serving(self, url: str, **environment: str) -> Iterator[Callable[[str], str]]:
-        """`sign_up(email)` in a process that stays; it returns "signed up", or why not."""
+        """Yield `sign_up(email)` for one running process; it returns "signed up" or the error."""
         (self.path / "signing-up.ts").write_text(SIGNING_UP)
         process = subprocess.Popen(
             ["node_modules/.bin/jiti", "signing-up.ts"],
@@ -151,7 +152,7 @@ def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
 
 
 def installed(workshop: Workshop, **answers: str) -> Frontend:
-    """A frontend without what only its pages need, which is nearly all of half a gigabyte."""
+    """Install a frontend without the packages for its pages, which are most of half a gigabyte."""
     folder = workshop.render(**answers).path / "frontend"
     package = json.loads((folder / "package.json").read_text())
     for name in ("next", "react", "react-dom", "openapi-fetch"):
@@ -175,7 +176,7 @@ def client_files(new_folder: NewFolder, authority: Authority) -> Path:
 
 
 def schemas(server: Postgres, database: str) -> dict[str, list[str]]:
-    """The tables of a database, by schema."""
+    """Return the tables of a database, by schema."""
     found: dict[str, list[str]] = {}
     rows = server.sql(
         "SELECT schemaname || '.' || tablename FROM pg_tables"
@@ -193,7 +194,7 @@ def parallel(call: Callable[[str], str], arguments: list[str]) -> list[str]:
         return list(pool.map(call, arguments))
 
 
-def test_urls_of_providers_are_honored(
+def test_every_supported_form_of_database_url_connects(
     frontend: Frontend, tls_server: Postgres, plain_server: Postgres, client_files: Path
 ) -> None:
     root, [closed] = tls_server.root, free_ports(1)
@@ -220,7 +221,7 @@ def test_urls_of_providers_are_honored(
         f"postgres://{account}@unknown.invalid,localhost/auth_urls?port={tls_server.port}",
         tls_server.url("auth_urls", user="encrypted"),
         tls_server.url("auth_urls", {"sslmode": "allow"}, user="encrypted"),
-        tls_server.url("auth_urls", user="plain"),  # with TLS first, then without
+        tls_server.url("auth_urls", user="plain"),  # tried with TLS first, then without
         *(
             tls_server.url("auth_urls", parameters, host=host, user=user)
             for host, user, parameters in [
@@ -247,7 +248,7 @@ def test_urls_of_providers_are_honored(
     assert parallel(frontend.migrate, urls) == ["0 made, 0 changed"] * len(urls)
 
 
-def test_passwords_come_from_a_password_file(
+def test_password_is_read_from_a_password_file(
     frontend: Frontend, tls_server: Postgres, client_files: Path
 ) -> None:
     database, passwords = tls_server.database("auth_passfile"), client_files / "passwords"
@@ -257,7 +258,7 @@ def test_passwords_come_from_a_password_file(
     assert frontend.migrate(f"{url}?passfile={passwords}") == "0 made, 0 changed"
 
 
-def test_a_connection_that_fails_is_explained_in_one_line(
+def test_failed_connection_is_explained_in_one_line(
     frontend: Frontend, authority: Authority, tls_server: Postgres, plain_server: Postgres,
     client_files: Path,
 ) -> None:  # fmt: skip
@@ -270,7 +271,7 @@ def test_a_connection_that_fails_is_explained_in_one_line(
     (client_files / "garbage.crt").write_text("no certificate")
     with hanging() as silent:
         cases = {
-            tls_server.url("auth_failures", {"sslrootcert": "system"}): "sslrootcert names the",
+            tls_server.url("auth_failures", {"sslrootcert": "system"}): "set sslrootcert to the",
             tls_server.url(
                 "auth_failures", {"sslmode": "require", "sslrootcert": client_files / "other.crt"}
             ): "certificate",
@@ -287,7 +288,7 @@ def test_a_connection_that_fails_is_explained_in_one_line(
             ): "certificate revoked",
             plain_server.url("auth_failures", {"sslmode": "require"}): "does not support SSL",
             plain_server.url("auth_failures", {"channel_binding": "require"}): "not support SSL",
-            tls_server.url(  # by its certificate, which is bound to nothing
+            tls_server.url(  # authentication by client certificate has no channel binding
                 "auth_failures",
                 {
                     "sslmode": "require",
@@ -312,27 +313,27 @@ def test_a_connection_that_fails_is_explained_in_one_line(
     for (url, reason), line in zip(cases.items(), found, strict=True):
         assert line.startswith("DATABASE_URL cannot be used: "), url
         assert reason in line
-    assert closed_too.startswith(NOT_AWAKE)
+    assert closed_too.startswith(UNREACHABLE)
 
 
-def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend) -> None:
+def test_unsupported_url_is_refused_naming_the_part(frontend: Frontend) -> None:
     after = "postgresql://ann:se%20cret@host/db?"
     cases = {
         "mysql://host/db": "must be a postgresql:// URL",
         "host/db": "must be a postgresql:// URL",
-        "postgresql://ann:s@cret@host/db": "needs blanks, @",
-        "postgresql://ann:s/cret@host/db": "needs blanks, @",
-        "postgresql://ann:s?cret@host/db": "needs blanks, @",
-        "postgresql://ann:s#cret@host/db": "needs blanks, @",
-        "postgresql://ann:100%secret@host/db": "has a % that does not begin",
-        "postgresql://ann:%00secret@host/db": "has a % that does not begin",
-        "postgresql://host:port/db": "has a bad host",
-        "postgresql://[::1/db": "has a bad host",
+        "postgresql://ann:s@cret@host/db": "must have space, @",
+        "postgresql://ann:s/cret@host/db": "must have space, @",
+        "postgresql://ann:s?cret@host/db": "must have space, @",
+        "postgresql://ann:s#cret@host/db": "must have space, @",
+        "postgresql://ann:100%secret@host/db": "has a % that does not start",
+        "postgresql://ann:%00secret@host/db": "has a % that does not start",
+        "postgresql://host:port/db": "has an invalid host",
+        "postgresql://[::1/db": "has an invalid host",
         "postgresql://host:0/db": "needs ports from 1",
         "postgresql://host:70000/db": "needs ports from 1",
         "postgresql://a,b,c/db?port=1,2": "needs as many ports",
         "postgresql://a,b/db?hostaddr=127.0.0.1": "needs as many hostaddr",
-        f"{after}sslmode=verify_full": "needs sslmode to be disable, allow",
+        f"{after}sslmode=verify_full": "needs sslmode to be one of disable, allow",
         f"{after}sslmode=verify-full": "needs sslrootcert for sslmode=verify-full",
         f"{after}sslmode=verify-ca": "needs sslrootcert for sslmode=verify-ca",
         f"{after}sslmode=require&sslrootcert=system": "needs sslmode=verify-full",
@@ -341,12 +342,12 @@ def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend)
         f"{after}ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "needs ssl_",
         f"{after}sslnegotiation=direct": "needs sslmode=require or stronger",
         f"{after}sslmode=disable&channel_binding=require": "needs TLS",
-        f"{after}channel_binding=always": "needs channel_binding to be",
-        f"{after}target_session_attrs=master": "needs target_session_attrs to be any, read-write",
+        f"{after}channel_binding=always": "needs channel_binding to be one of",
+        f"{after}target_session_attrs=master": "needs target_session_attrs to be one of any, ",
         f"{after}connect_timeout=5s": "needs connect_timeout to be a whole number",
         f"{after}client_encoding=latin1": "has a value of client_encoding",
         f"{after}gssencmode=require": "has a value of gssencmode",
-        f"{after}sslcertmode=require": "needs sslcertmode to be",
+        f"{after}sslcertmode=require": "needs sslcertmode to be one of",
         f"{after}service=mine": "has the parameter service, which",
         f"{after}require_auth=scram-sha-256": "has the parameter require_auth",
         f"{after}schema=public": "has the parameter schema",
@@ -361,7 +362,7 @@ def test_a_url_that_cannot_be_honored_is_refused_by_its_part(frontend: Frontend)
         assert "\n" not in message
 
 
-def test_people_sign_up_through_a_transaction_pooler_whatever_pg_variables_say(
+def test_users_sign_up_through_a_transaction_pooler_despite_pg_variables(
     frontend: Frontend, tls_server: Postgres, new_folder: NewFolder
 ) -> None:
     foreign = {"PGOPTIONS": "-c search_path=x", "PGSSLMODE": "disable", "PGHOST": "unknown.invalid",
@@ -380,14 +381,14 @@ def test_people_sign_up_through_a_transaction_pooler_whatever_pg_variables_say(
         pooler.stop()
 
     assert made == "5 made, 0 changed"
-    assert "no channel binding" in bound
+    assert "does not support channel binding" in bound
     assert optional.endswith("unsupported startup parameter: options")
     assert outcomes[:3] == ["signed up"] * 3
     assert outcomes[3].startswith("failed: User already exists")
     assert schemas(tls_server, database) == {"auth": TABLES}
 
 
-def test_people_sign_up_after_a_failover_to_another_host(
+def test_users_sign_up_after_a_failover_to_another_host(
     frontend: Frontend, new_folder: NewFolder, authority: Authority
 ) -> None:
     primary = Postgres(new_folder("primary"), authority)
@@ -423,7 +424,7 @@ def test_people_sign_up_after_a_failover_to_another_host(
     assert people.split() == ["ann@example.com", "bob@example.com"]
 
 
-def test_each_missing_privilege_is_named_and_what_is_there_suffices(
+def test_missing_privilege_is_named_and_documented_privileges_are_enough(
     frontend: Frontend, tls_server: Postgres
 ) -> None:
     database = tls_server.database("auth_limited", owner="postgres")
@@ -448,10 +449,10 @@ def test_each_missing_privilege_is_named_and_what_is_there_suffices(
     assert after(usage).startswith(lacks("CREATE", on="schema auth"))
     assert schemas(tls_server, database) == {}
 
-    # A role may not create schemas, but tables in this one.
+    # The role may not create schemas, but it may create tables in this one.
     assert after("GRANT CREATE ON SCHEMA auth TO limited") == "5 made, 0 changed"
 
-    # A role may only read and write rows.
+    # The role may only read and write rows.
     tls_server.sql("DROP SCHEMA auth CASCADE", database=database)
     assert frontend.migrate(administrator) == "5 made, 0 changed"
     tls_server.sql(usage, database=database)
@@ -465,13 +466,13 @@ def test_each_missing_privilege_is_named_and_what_is_there_suffices(
     with frontend.serving(url) as sign_up:
         assert sign_up("ann@example.com") == "signed up"
 
-    # A column is to be added, which only an owner may do.
+    # A column is missing, and only the table's owner may add it.
     missing = after('ALTER TABLE auth."user" DROP COLUMN image')
     assert missing == "DATABASE_URL cannot be used: must be owner of table user"
     assert frontend.migrate(administrator) == "0 made, 1 changed"
 
 
-def test_other_schemas_neither_confuse_it_nor_change(
+def test_tables_of_others_are_not_changed_and_another_schema_can_be_used(
     frontend: Frontend, tls_server: Postgres
 ) -> None:
     database = tls_server.database("auth_shared")
@@ -500,7 +501,7 @@ def test_other_schemas_neither_confuse_it_nor_change(
         assert sign_up("ann@example.com") == "signed up"
 
 
-def test_two_that_start_at_once_make_the_tables_once(
+def test_two_concurrent_migrations_create_the_tables_once(
     frontend: Frontend, tls_server: Postgres
 ) -> None:
     url = tls_server.url(tls_server.database("auth_twice"))
@@ -511,11 +512,11 @@ def test_two_that_start_at_once_make_the_tables_once(
 
 
 @pytest.mark.parametrize("schema", ["Auth", "pg_auth", "a-b", 'a"; DROP SCHEMA public', "x" * 64])
-def test_a_schema_that_is_no_plain_name_is_refused(frontend: Frontend, schema: str) -> None:
+def test_invalid_schema_name_is_refused(frontend: Frontend, schema: str) -> None:
     assert frontend.migrate("postgresql://h", AUTH_SCHEMA=schema).startswith("AUTH_SCHEMA must be")
 
 
-def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Frontend) -> None:
+def test_env_file_that_programs_read_differently_is_refused(frontend: Frontend) -> None:
     expanded, differs = ".env: A contains $ or a backtick", ".env: A would be read differently"
     line, encoding = ".env: line 1 is not NAME=value", ".env is not UTF-8 text"
     cases = [
@@ -546,7 +547,7 @@ def test_each_reader_of_an_env_file_reads_the_same_or_it_is_refused(frontend: Fr
         assert same or (len(expected) > 9 and outcome.startswith(expected)), f"{text}: {outcome}"
 
 
-def test_an_env_file_that_is_refused_stops_every_command(frontend: Frontend) -> None:
+def test_refused_env_file_stops_every_command_of_its_mode(frontend: Frontend) -> None:
     secret = "a$ecret" * 6
     settings = frontend.path / ".env.development.local"
     settings.write_text(f"BETTER_AUTH_SECRET={secret}\n")
@@ -568,7 +569,7 @@ def test_an_env_file_that_is_refused_stops_every_command(frontend: Frontend) -> 
     assert other == "DATABASE_URL must be a postgresql:// URL"  # Production reads other files.
 
 
-def test_a_dollar_sign_in_the_environment_is_refused_where_next_would_expand_it(
+def test_dollar_sign_in_the_environment_is_refused_if_next_would_expand_it(
     frontend: Frontend,
 ) -> None:
     given = {"BETTER_AUTH_SECRET": "pa$$word" * 5}
@@ -586,14 +587,16 @@ def test_a_dollar_sign_in_the_environment_is_refused_where_next_would_expand_it(
      "http://localhost:3000/", "http://localhost:3000/auth", "https://b\u00fccher.example",
      "https://user@example.com", "example.com", "ftp://example.com", "ws://localhost:3000"],
 )  # fmt: skip
-def test_an_issuer_that_no_browser_sends_is_refused(sqlite_frontend: Frontend, url: str) -> None:
+def test_issuer_in_a_form_that_browsers_do_not_send_is_refused(
+    sqlite_frontend: Frontend, url: str
+) -> None:
     line = sqlite_frontend.migrate(BETTER_AUTH_URL=url)
 
     assert line.startswith("BETTER_AUTH_URL must be an origin as browsers send it")
     assert not (sqlite_frontend.path / "auth.db").exists()
 
 
-def test_the_sqlite_file_is_in_the_frontends_folder_wherever_it_is_started(
+def test_sqlite_file_is_in_the_frontends_folder_when_started_elsewhere(
     sqlite_frontend: Frontend, tmp_path: Path
 ) -> None:
     file = sqlite_frontend.path / "auth.db"
@@ -613,11 +616,11 @@ def test_the_sqlite_file_is_in_the_frontends_folder_wherever_it_is_started(
     file.unlink()
 
 
-def test_a_missing_folder_of_the_sqlite_file_stops_the_start(
+def test_missing_folder_of_the_sqlite_file_stops_the_start(
     sqlite_frontend: Frontend, tmp_path: Path
 ) -> None:
     file = sqlite_frontend.path / "auth.db"
-    file.symlink_to(tmp_path / "missing" / "auth.db")  # As the image has it, in its volume.
+    file.symlink_to(tmp_path / "missing" / "auth.db")  # As in the image, where it is in a volume.
     try:
         line = sqlite_frontend.migrate()
     finally:

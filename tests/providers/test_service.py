@@ -1,4 +1,4 @@
-"""The service as it is deployed, `python -m app`, on what providers run."""
+"""The service as deployed, `python -m app`, with the database servers that providers run."""
 
 import subprocess
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_service_with_tls_url_migrates_and_serves(serving: Serving, tls_server: 
     assert used == "t"
 
 
-def test_service_behind_pgbouncer_with_tls_serves(
+def test_service_behind_pgbouncer_with_tls_url_serves(
     serving: Serving, tls_server: Postgres, new_folder: NewFolder
 ) -> None:
     parameters = {
@@ -74,7 +74,7 @@ def test_service_behind_pgbouncer_with_tls_serves(
     assert "prepared statement" not in log
 
 
-def test_role_that_may_only_use_rows_is_enough_once_tables_are_migrated(
+def test_role_with_row_privileges_only_serves_and_missing_ones_are_logged(
     serving: Serving, migrated: Migrated, tls_server: Postgres
 ) -> None:
     database = tls_server.database("limited")
@@ -112,7 +112,7 @@ def test_role_that_may_only_use_rows_is_enough_once_tables_are_migrated(
 
 
 def start(project: RenderedProject, url: str, command: str = "app") -> tuple[int, list[str]]:
-    """Run a command that is expected to end; return its exit code and what it printed."""
+    """Run a command that is expected to end; return its exit code and its output lines."""
     [port] = free_ports(1)
     done = subprocess.run(
         [".venv/bin/python", "-m", *command.split()],
@@ -127,7 +127,7 @@ def start(project: RenderedProject, url: str, command: str = "app") -> tuple[int
     return done.returncode, done.stdout.splitlines()
 
 
-def test_migration_without_privilege_stops_start_with_one_line(
+def test_migration_without_privilege_stops_the_start_with_one_line(
     project: RenderedProject, migrated: Migrated, tls_server: Postgres
 ) -> None:
     nothing = tls_server.database("nothing", owner="postgres")
@@ -153,13 +153,13 @@ def test_migration_without_privilege_stops_start_with_one_line(
         assert lines[0].startswith(f"Cannot migrate: {reason}")
 
 
-def test_url_that_cannot_be_honored_stops_start_with_one_line(project: RenderedProject) -> None:
+def test_unsupported_url_stops_the_start_with_one_line(project: RenderedProject) -> None:
     secret = "hunter2"
     url = f"postgresql://service:{secret}@localhost/tasks"
     expected = {
         f"{url}?sslrootcert=missing.crt&sslmode=verify-full": "the file of sslrootcert",
         f"{url}?connection_limit=5": "the parameter connection_limit",
-        f"postgresql://service:{secret}@2#x@localhost/tasks": "write blank, @,",
+        f"postgresql://service:{secret}@2#x@localhost/tasks": "write space, @,",
     }
 
     commands = ("app", "alembic upgrade head")
@@ -185,7 +185,7 @@ def test_service_writes_to_the_new_primary_after_a_failover(
     primary.role(USER)
     database = primary.database("tasks")
     replica = started(Replica(new_folder("replica"), primary), running)
-    hosts = f"{HOST}:{replica.port},{HOST}"  # the replica first: it must not be taken
+    hosts = f"{HOST}:{replica.port},{HOST}"  # the replica comes first and must be skipped
     url = primary.url(database, {"target_session_attrs": "read-write"}, host=hosts)
 
     with serving(url) as service:

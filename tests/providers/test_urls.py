@@ -1,4 +1,4 @@
-"""Every URL that a provider hands out serves, or fails with one line that says why."""
+"""Each form of URL that providers hand out works, or fails with one line that says why."""
 
 import json
 import re
@@ -26,7 +26,7 @@ NOT_VERIFIED = "database: SSLCertVerificationError: "
 
 @pytest.fixture(scope="session")
 def files(new_folder: NewFolder, authority: Authority, tls_server: Postgres) -> Path:
-    """The files that URLs name: good ones, and some that do not fit."""
+    """The files that URLs name: valid ones, and some that the server or TLS rejects."""
     folder = new_folder("files")
     authority.write(folder / "root.crt")
     Authority("Another CA").write(folder / "other.crt")
@@ -49,7 +49,7 @@ def ask(
     project: RenderedProject, files: Path, migrated: Callable[[str], str], tls_server: Postgres,
     plain_server: Postgres,
 ) -> Callable[[list[str]], list[str]]:  # fmt: skip
-    """`ask(urls)` is what the service says of each: see `probe.py`."""
+    """`ask(urls)` returns the outcome of each URL: see `probe.py`."""
     for server in (tls_server, plain_server):
         migrated(server.url(server.database("tasks")))
         server.sql(
@@ -74,7 +74,7 @@ def ask(
     return ask
 
 
-def test_each_ssl_mode_means_what_libpq_says(
+def test_tls_parameters_mean_the_same_as_in_libpq(
     ask: Callable[[list[str]], list[str]], tls_server: Postgres, plain_server: Postgres, files: Path
 ) -> None:
     root, other = files / "root.crt", files / "other.crt"
@@ -92,11 +92,11 @@ def test_each_ssl_mode_means_what_libpq_says(
         # Modes
         ({}, {}, SERVES),
         ({}, as_encrypted, SERVES),
-        ({}, as_plain, SERVES),  # prefer: without TLS, once it is refused with it
+        ({}, as_plain, SERVES),  # prefer: without TLS, after the server refused TLS
         ({"sslmode": "disable"}, as_plain, SERVES),
         ({"sslmode": "disable"}, as_encrypted, denied),
         ({"sslmode": "allow"}, as_plain, SERVES),
-        ({"sslmode": "allow"}, as_encrypted, SERVES),  # with TLS, once it is refused without
+        ({"sslmode": "allow"}, as_encrypted, SERVES),  # with TLS, after a refusal without it
         ({"sslmode": "prefer"}, as_encrypted, SERVES),
         ({"sslmode": "require"}, as_encrypted, SERVES),
         ({"sslmode": "require"}, as_plain, denied),
@@ -117,7 +117,7 @@ def test_each_ssl_mode_means_what_libpq_says(
         (system, {}, NOT_VERIFIED),
         ({"sslrootcert": "system"}, {}, NOT_VERIFIED),
         ({"sslmode": "require", "sslrootcert": "system"}, {}, REFUSED + "with sslrootcert=system"),
-        # Channel binding: as much as a certificate that is verified in full
+        # Channel binding: the certificate is verified in full instead
         ({"sslmode": "require", "channel_binding": "require"}, {}, NOT_VERIFIED),
         ({"channel_binding": "require", "sslrootcert": root}, {}, SERVES),
         ({"channel_binding": "require", "sslrootcert": root}, by_address, NOT_VERIFIED),
@@ -152,9 +152,9 @@ def test_each_ssl_mode_means_what_libpq_says(
         ),
         ({"sslrootcert": files}, {}, REFUSED + "the file of sslrootcert .*Is a directory"),
         ({"sslrootcert": files / "garbage.crt"}, {}, REFUSED + "the file of sslrootcert cannot"),
-        ({"passfile": files / "open-pgpass"}, {}, REFUSED + "others may read .*chmod 600"),
+        ({"passfile": files / "open-pgpass"}, {}, REFUSED + "other users can .*chmod 600"),
         ({"passfile": files / "pgpass"}, {"password": ""}, SERVES),
-        # What else goes to the server
+        # Other parameters
         ({"application_name": "tasks", "options": "-c search_path=public"}, {}, SERVES),
         ({"options": "-c search_path=nowhere"}, {}, "database: .*USAGE on a schema"),
         ({"target_session_attrs": "read-write"}, {}, SERVES),
@@ -183,7 +183,7 @@ def test_each_ssl_mode_means_what_libpq_says(
 
 
 def check(ask: Callable[[list[str]], list[str]], cases: list[tuple[str, str]]) -> None:
-    """Compare what the service says with the expected outcomes, all of them before it fails."""
+    """Compare all outcomes with the expected ones, and fail with a list of the wrong ones."""
     found = ask([url for url, _ in cases])
 
     wrong = [
@@ -198,14 +198,14 @@ def check(ask: Callable[[list[str]], list[str]], cases: list[tuple[str, str]]) -
         assert quote(PASSWORD, safe="") not in outcome
 
 
-def test_each_way_to_write_a_host_finds_it(
+def test_every_way_to_write_hosts_reaches_the_server(
     ask: Callable[[list[str]], list[str]], tls_server: Postgres, plain_server: Postgres
 ) -> None:
     port = tls_server.port
     account = f"{USER}:{quote(PASSWORD, safe='')}"
     tls_server.database("closed", owner="postgres")
     tls_server.sql("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
-    elsewhere = plain_server.port  # whose password and tables are the same
+    elsewhere = plain_server.port  # the other server has the same password and tables
     [closed] = free_ports(1)
     with hanging() as silent:
         hung = silent.port
@@ -219,7 +219,7 @@ def test_each_way_to_write_a_host_finds_it(
             f"postgresql://{account}@ignored:1/tasks?host={HOST}&port={port}",
             f"postgresql://{account}@{quote(str(tls_server.folder), safe='')}:{port}/tasks",
             f"postgresql://{account}@/tasks?host={tls_server.folder}&port={port}",
-            # Several: closed, unknown and silent ones are passed over.
+            # Several hosts: closed, unknown and silent ones are skipped.
             f"postgresql://{account}@127.0.0.1:{closed},{HOST}:{port}/tasks",
             f"postgresql://{account}@no.such.host.invalid:{port},{HOST}:{port}/tasks",
             f"postgresql://{account}@127.0.0.1:{hung},{HOST}:{port}/tasks",

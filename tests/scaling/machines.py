@@ -108,10 +108,10 @@ class Nginx(Server):
 
 
 class StrippingNginx(Server):
-    """An nginx that serves a service under a prefix, by the lines of the project's documents."""
+    """An nginx that serves the service under a prefix, with the configuration of deploying.md."""
 
     def __init__(self, project: Path, folder: Path, port: int, prefix: str) -> None:
-        """`port` is the service's."""
+        """`port` is the port of the service."""
         [own] = free_ports(1)
         self.url = f"http://localhost:{own}{prefix}"
         document = (project / "docs/deploying.md").read_text()

@@ -1,4 +1,4 @@
-"""A service behind an nginx that strips a prefix, configured as the project's documents say."""
+"""The service behind an nginx that strips a prefix, with the configuration of deploying.md."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from scaling.machines import StrippingNginx, which
 
 @contextmanager
 def behind_nginx(project: RenderedProject, folder: Path, prefix: str) -> Iterator[str]:
-    """The URL of the service under `prefix`; its database is away."""
+    """Yield the URL of the service under `prefix`. Its database is unavailable."""
     [port] = free_ports(1)
     service = Server(
         f"{project.path}/.venv/bin/python -m uvicorn --factory app.main:create_app --port {port}",
@@ -35,7 +35,7 @@ def behind_nginx(project: RenderedProject, folder: Path, prefix: str) -> Iterato
 
 
 @pytest.mark.parametrize("prefix", ["/tasks", "/api", "/api/v1"])
-def test_links_lead_through_the_proxy_and_the_api_stays_closed(
+def test_service_behind_proxy_puts_prefix_in_links_and_still_requires_a_token(
     project: RenderedProject, tmp_path: Path, prefix: str
 ) -> None:
     if not which("nginx"):

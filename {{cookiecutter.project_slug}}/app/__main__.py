@@ -15,7 +15,7 @@ from app.config import PROJECT, ConfigurationError, Settings
 from app.errors import EXIT_UNAVAILABLE
 from app.logging import configure_logging
 
-# By name, because ALEMBIC_CONFIG may be that of another project.
+# With --config, because ALEMBIC_CONFIG may name another project's file.
 ALEMBIC = [sys.executable, "-m", "alembic", "--config", str(PROJECT / "alembic.ini")]
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     configure_logging()
     if (os.environ.get("HOST") or settings.host) != settings.host:
         structlog.get_logger().warning(
-            "HOST is ignored: it is not an IP address, so another tool has set it",
+            "HOST is ignored: it is not an IP address, so it was probably set by another tool",
             listening_on=settings.host,
         )
     check_port(settings)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def check_port(settings: Settings) -> None:
-    """Exit with one line if nothing can listen on HOST and PORT, before anything is migrated."""
+    """Exit with one line, before migrating, if the service cannot listen on HOST and PORT."""
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -31,9 +31,9 @@ UNSET = "is not set: it belongs in .env, or in the environment"
 
 
 class ConfigurationError(Exception):
-    """A variable or `.env` is missing or wrong. The text is one line that names it.
+    """A variable is missing or invalid, or `.env` is. The message is one line that names it.
 
-    It never shows a value, except the form in which an origin has to be written.
+    It never shows a value, except the correct form of an origin.
     """
 
 
@@ -47,7 +47,7 @@ def _url(value: str) -> str:
 def _issuer(value: str) -> str:
     origin = browser_origin(value)
     if origin and value != origin and not value.startswith((f"{origin}/", f"{origin}?")):
-        raise ValueError(f"must begin in the form that browsers use: {origin}")
+        raise ValueError(f"must begin with the form that browsers send: {origin}")
     if _url(value).endswith("/"):
         raise ValueError("must not end with a slash: it is compared byte for byte with iss")
     if "?" in value or not origin:
@@ -65,10 +65,10 @@ def _origin(value: str) -> str:
 
 
 def browser_origin(url: str) -> str | None:
-    """Return the origin of an HTTP URL as browsers write it; None if that is not certain.
+    """Return the origin of an HTTP URL as browsers write it, or None if that is uncertain.
 
-    Scheme and host are in lower case, IDNs in punycode, IP addresses in their one short form, and
-    the scheme's own port is left out (URL Standard, sections 3.5 and 4.5).
+    Scheme and host are in lower case, IDNs in punycode, IP addresses in canonical form, and the
+    scheme's default port is left out (URL Standard, sections 3.5 and 4.5).
     """
     parts = re.match(r"(?i)(https?)://(\[[^]%]*]|[^][/?#@:\s]*)(?::([0-9]*))?(?=[/?#]|$)", url)
     if not parts:
@@ -85,33 +85,33 @@ def browser_origin(url: str) -> str | None:
 
 
 def _host(host: str) -> str:
-    """Raises ValueError for a host that browsers refuse or might read in another way."""
+    """Return a host as browsers write it. Raises ValueError if they refuse it or may differ."""
     if host.startswith("["):
         address = IPv6Address(host[1:-1])
-        # Python writes this kind differently from version to version.
+        # Python's text form of IPv4-mapped addresses differs between versions.
         number = int(address.ipv4_mapped or 0)
         mapped = f"::ffff:{number >> 16:x}:{number & 0xFFFF:x}"
         return f"[{mapped if address.ipv4_mapped else address}]"
     name = host.encode("idna")
-    # Python knows the older rules of IDNA alone. Where they lose something, browsers differ.
+    # Python implements only IDNA 2003. Where that is lossy, browsers have another result.
     if not host.isascii() and name.decode("idna") != host:
         raise ValueError
     if not re.fullmatch(r"[a-z0-9_.-]+", ascii_name := name.decode().lower()):
         raise ValueError
-    if re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", ascii_name):  # which makes it an IPv4 address
+    if re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", ascii_name):  # browsers read an IPv4 address
         return str(IPv4Address(ascii_name))
     return ascii_name
 
 
 def _list(value: object) -> object:
-    """A JSON list, or items with commas between them."""
+    """Parse a JSON list or comma-separated items."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError("must be a JSON list, or have commas between its items") from None
+            raise ValueError("must be a JSON list, or items separated by commas") from None
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -134,7 +134,7 @@ def _root_path(value: str) -> str:
 
 
 def _is_address(value: str) -> bool:
-    """Whether it is something to listen on: an IP address or localhost."""
+    """Return whether the service can listen on it: an IP address or localhost."""
     try:
         return value == "localhost" or bool(ip_address(value))
     except ValueError:
@@ -158,9 +158,9 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class _Environment(EnvSettingsSource):
-    """The environment, without a `HOST` that is no address.
+    """The environment, without a `HOST` that is not an address.
 
-    Conda, tcsh and zsh put the machine's own name or kind there, in every process.
+    Conda, tcsh and zsh set it to the machine's name or type in every process.
     """
 
     def __call__(self) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Database:
             trace_statements(self._engine.sync_engine)
 
     async def ping(self) -> None:
-        """Raise Unavailable unless the database answers, with all columns and privileges."""
+        """Raise Unavailable unless the database responds and has all columns and privileges."""
         if missing := await self.run(missing_privileges(Base.metadata.tables)):
             privileges = ", ".join(str(row["missing"]) for row in missing)
             raise Unavailable(f"database: the role lacks {privileges}")
@@ -138,7 +138,7 @@ def faults() -> Iterator[None]:
         # asyncpg lets refused and timed-out connections through as OSError. A missing table is
         # ProgrammingError to one database and OperationalError to the other; migrating mends it.
         cause = error.orig if isinstance(error, DBAPIError) else error
-        # PostgreSQL names the privilege that a role lacks to connect in the detail alone.
+        # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
         said = (f"{type(cause).__name__}: {cause}", getattr(cause, "detail", None) or "")
         reason = " ".join(text.partition("\n")[0] for text in said).strip()
         raise Unavailable(f"database: {reason}") from error

@@ -1,4 +1,4 @@
-"""The form of `.env`: whatever reads the file has to find the same values in it."""
+"""Check `.env`: every program that reads it must find the same values."""
 
 import io
 import re
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-# Next.js expands `$` and drops backticks, Node keeps tabs, and each reader has its own escapes in
-# quotes and its own idea of where a comment begins. What is left is read alike by python-dotenv,
-# Next.js, Node and Docker Compose. The frontend holds its own file to the same rule.
+# Next.js expands `$` and drops backticks, Node keeps tabs, and programs differ in the escapes that
+# they know inside quotes and in where they let a comment begin. python-dotenv, Next.js, Node and
+# Docker Compose read everything else the same way. The frontend checks its own files the same way.
 NAME = re.compile(r"[ \n]*(?:export +)?[A-Za-z_]\w* *= *", re.ASCII)
 STATEMENT = re.compile(
     NAME.pattern
@@ -18,11 +18,11 @@ STATEMENT = re.compile(
 
 
 class EnvFileError(Exception):
-    """`.env` cannot be used. The text is one line that names the file, never a value."""
+    """`.env` cannot be used. The message is one line that names the file, never a value."""
 
 
 def check_env_file(path: Path) -> None:
-    """Raise EnvFileError unless every reader finds the same values in the file, if there is one."""
+    """Raise EnvFileError if programs could read the file differently. A missing file is fine."""
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
@@ -33,15 +33,15 @@ def check_env_file(path: Path) -> None:
         ) from None
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # UTF-16 has them, and parts of it are valid UTF-8
-        raise EnvFileError(f"{path.name} is not UTF-8 text: save it in that encoding.")
+    if "\0" in text:  # UTF-16 contains zero bytes, and can be valid UTF-8
+        raise EnvFileError(f"{path.name} is not UTF-8 text. Save it as UTF-8.")
     for statement in parse_stream(io.StringIO(text)):
         if fault := _fault(statement):
             raise EnvFileError(f"{path.name}: {fault}")
 
 
 def _fault(statement: Binding) -> str | None:
-    """What is wrong with a statement; None for a good one, a comment and blank lines."""
+    """Return what is wrong with a statement; None if it is valid, a comment or blank."""
     text, name = statement.original.string, statement.key or ""
     if not text.strip() or text.lstrip().startswith("#"):
         return None

@@ -47,11 +47,11 @@ class Service(FastAPI):
     stripped_prefix = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put back the prefix that a proxy has stripped, as ASGI wants it.
+        """Restore the prefix that a proxy has stripped, as ASGI requires.
 
-        Starlette removes `root_path` from a path that begins with it. Without the prefix it would
-        take `/api/v1/tasks` behind the prefix `/api` for `/v1/tasks`. A server that was told a root
-        path of its own has done all this.
+        Starlette removes `root_path` from every path that begins with it. If the prefix were not
+        restored, `/api/v1/tasks` behind the prefix `/api` would become `/v1/tasks`. A server with a
+        root path of its own has already restored it.
         """
         if self.stripped_prefix and "path" in scope and not scope.get("root_path"):
             prefix, path = self.stripped_prefix, scope["path"]

@@ -1,7 +1,7 @@
 import { type NextRequest, NextResponse } from "next/server";
 
 const dev = process.env.NODE_ENV === "development";
-// Without the path that the service may have behind a proxy: a policy would take it for one page.
+// Without the service's path prefix: in a policy, that path would match only this one exact URL.
 const api = new URL(process.env.NEXT_PUBLIC_API_URL ?? "").origin;
 
 /** A Content-Security-Policy with a fresh nonce for each page: Next puts it on its own scripts. */

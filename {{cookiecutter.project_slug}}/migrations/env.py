@@ -62,7 +62,9 @@ def migrate(connection: Connection) -> None:
 
 
 async def upgrade(engine: AsyncEngine) -> None:
-    """Raise Unavailable without a database to migrate; SystemExit if the role may not do it."""
+    """Migrate. Raises Unavailable if the database is unreachable or read-only, and SystemExit if
+    the role lacks a privilege.
+    """
     with faults():
         connection = await engine.connect()
     async with aclosing(connection):

@@ -2,12 +2,12 @@
 
 Usage: python -m scripts.postgres COMMAND…
 
-Runs the command beside the development database in .postgres/, which is started first and stopped
-afterwards, unless it is running already. Only runs the command if DATABASE_URL names another
-server: if it differs from the default in more than its port.
+Starts the development database in .postgres/, runs the command, and stops the database. If it is
+already running, it is used and left running. If DATABASE_URL names another server, that is, if it
+differs from the default in more than the port, this only runs the command.
 
-Only the programs of the wheel are used. Its Python layer, when root runs it, creates a user of the
-operating system and opens folders to everybody.
+Uses only the programs in the wheel. The wheel's Python layer, when root runs it, creates an
+operating system user and makes folders readable for everybody.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ INITDB = (
     # PostgreSQL's own C.UTF-8, which needs no locale of the operating system.
     *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
 )
-# Without LANG, LC_* and PG*, which may name a locale that is not installed, or another server.
+# Without LANG, LC_* and PG*: they may name a locale that is not installed, or another server.
 ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 START_TIMEOUT = 30  # seconds
 UNUSED = shutil.ignore_patterns("include", "pgxs", "*.a")
@@ -48,11 +48,11 @@ UNUSED = shutil.ignore_patterns("include", "pgxs", "*.a")
 
 @contextmanager
 def running_server(folder: Path, *options: str, port: int | None = None) -> Iterator[str]:
-    """Within the block a server runs on the data in `folder`. Yields the URL of its database.
+    """Run a server on the data in `folder` until the block ends; yield the URL of its database.
 
-    It listens on `port` of the loopback interface, or without one only on a Unix socket of this
-    user's. `options` are those of the program `postgres`. The data is created the first time. A
-    server that runs on this folder already is used, and left running.
+    It listens on `port` of the loopback interface, or without a port only on a Unix socket that
+    other users cannot open. `options` are passed to `postgres`. The first call creates the data. If
+    a server already runs on this folder, it is used and left running.
 
     Raises SystemExit, with one line, if the server cannot be started.
     """
@@ -62,8 +62,8 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
     with ExitStack() as stack:
         lock = stack.enter_context((folder / "lock").open("w"))
         try:
-            # The server's processes hold it too. So it tells whether one serves this folder, even
-            # if postmaster.pid was left by a crash or copied together with the folder.
+            # The server's processes inherit the lock, so it shows whether a server runs on this
+            # folder. postmaster.pid does not: a crash leaves it behind, and a copy contains it.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _wait_until_ready(data, log, lambda: True)
@@ -78,7 +78,7 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
             for path in (data, *data.rglob("*")):
                 os.chown(path, *_nobody())
         (data / "postmaster.pid").unlink(missing_ok=True)
-        # The socket is in the folder of the data, which is closed to other users.
+        # The socket is in the data folder, which other users cannot enter.
         listening = ["-h", HOST, "-p", str(port), "-k", ""] if port else ["-h", "", "-k", "."]
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -86,7 +86,7 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
                 cwd=data,
                 stderr=output,
                 pass_fds=[lock.fileno()],
-                # Ctrl-C is for the command. The server is stopped after it.
+                # Ctrl-C must reach only the command. The server is stopped after it.
                 start_new_session=True,
                 **_identity(data),
             )
@@ -97,16 +97,16 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
 
 @contextmanager
 def _programs() -> Iterator[Path]:
-    """The folder of PostgreSQL's programs.
+    """Yield the folder of PostgreSQL's programs.
 
-    PostgreSQL refuses to run as root, so for root it runs as `nobody`. Nobody may be unable to
-    reach this project, which may be in /root, and no permission of a folder above may change. So
-    nobody gets a copy of the programs, and reaches the data as the folder it is started in.
+    PostgreSQL refuses to run as root, so root runs it as the user `nobody`. That user may be unable
+    to reach this project, for example in /root, and the permissions of the folders above must not
+    change. So it gets a copy of the programs, and reaches the data as its working directory.
     """
     if os.geteuid() != 0:
         yield _installed() / "bin"
         return
-    # Not in TMPDIR, which may be closed to all but root.
+    # Not in TMPDIR, which only root may be able to enter.
     with TemporaryDirectory(prefix=f"postgres-{os.getpid()}-", dir="/tmp") as copy:
         Path(copy).chmod(0o755)
         package = _installed().parent
@@ -118,7 +118,7 @@ def _programs() -> Iterator[Path]:
 
 
 def _identity(data: Path) -> dict[str, Any]:
-    """Who runs a program, and what it knows of its surroundings."""
+    """Return the user and the environment that a program runs with, as arguments of Popen."""
     identity: dict[str, Any] = {"env": ENVIRONMENT, "stdin": subprocess.DEVNULL}
     if os.geteuid() == 0:
         owner = data.stat()
@@ -132,7 +132,7 @@ def _nobody() -> tuple[int, int]:
 
 
 def _create(data: Path, programs: Path, log: Path) -> None:
-    # Renamed when it is complete: an interrupted start must not leave half a database.
+    # Renamed when it is complete, so that an interrupted start leaves no incomplete database.
     new = data.with_name("new")
     shutil.rmtree(new, ignore_errors=True)
     # Data of other versions, which earlier packages left here, is neither used nor changed.
@@ -141,7 +141,7 @@ def _create(data: Path, programs: Path, log: Path) -> None:
             old = version.read_text(encoding="utf-8").strip()
             print(
                 f"PostgreSQL {data.name} starts with an empty database: it cannot read the data of "
-                f"PostgreSQL {old} in {version.parent}, which is left as it is.",
+                f"PostgreSQL {old} in {version.parent}, which stays unchanged.",
                 file=sys.stderr,
             )
     new.mkdir(mode=0o700)
@@ -162,8 +162,8 @@ def _create(data: Path, programs: Path, log: Path) -> None:
 
 
 def _reached(data: Path) -> str:
-    """The folder's name for a program that is started in it."""
-    # Only Linux has a name that works for a user who cannot reach the folders above.
+    """Return the path by which a program reaches the folder that is its working directory."""
+    # Only Linux has a path that works for users who cannot enter the folders above.
     return "/proc/self/cwd" if os.geteuid() == 0 and sys.platform == "linux" else str(data)
 
 
@@ -183,7 +183,7 @@ def _is_ready(data: Path) -> bool:
 
 
 def _reason(log: Path) -> str:
-    """What the log says last of what went wrong."""
+    """Return the last error in the log, and the path of the log."""
     text = log.read_text(encoding="utf-8").strip()
     reasons = re.findall(r"(?:error|FATAL): +(.*)", text) or text.splitlines()
     return f"{' '.join(reasons[-1:])} (see {log})"
@@ -198,9 +198,9 @@ def _check_is_free(port: int) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
             raise SystemExit(
-                f"Port {port} is already in use. Stop what listens there, or set another port in "
-                "DATABASE_URL, in .env and frontend/.env.local. For a server of your own on this "
-                "port, write localhost in place of 127.0.0.1."
+                f"Port {port} is already in use. Stop the process that uses it, or set another "
+                "port in DATABASE_URL, in .env and frontend/.env.local. To use a server of your "
+                "own on this port, write localhost instead of 127.0.0.1."
             )
 
 
@@ -224,7 +224,7 @@ def main() -> int:
         if own := DEVELOPMENT_URL.fullmatch(url):
             stack.enter_context(running_server(FOLDER, port=int(own[1])))
         command = subprocess.Popen(sys.argv[1:])
-        # Both signals are for the command. This one waits for it.
+        # Both signals must end the command. This process waits for it.
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
         signal.signal(signal.SIGINT, lambda *_: None)
         return command.wait()

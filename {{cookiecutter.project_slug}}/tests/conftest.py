@@ -44,7 +44,7 @@ def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Settings.model_config, "env_file", None)
         patch.setitem(DatabaseSettings.model_config, "env_file", None)
-        # A proxy would be asked for the services that the tests start.
+        # With proxy variables, requests to the tests' own services would go to a proxy.
         others = [name for name in os.environ if re.fullmatch("(?i)OTEL_.*|.*_PROXY", name)]
         for name in (*map(str.upper, Settings.model_fields), *others):
             patch.delenv(name, raising=False)

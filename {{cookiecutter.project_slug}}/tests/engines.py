@@ -1,4 +1,4 @@
-"""Connections of the tests' own, to the database of the service."""
+"""The tests' own connections to the service's database."""
 
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,5 +8,5 @@ from app.engine import for_migrations
 
 
 def engine_for(database_url: str) -> AsyncEngine:
-    """Return an engine for any URL that the service accepts, with parameters of a provider too."""
+    """Return an engine for any URL that the service accepts, including providers' parameters."""
     return for_migrations(DatabaseSettings(database_url=SecretStr(database_url)))

@@ -67,7 +67,7 @@ def test_an_origin_must_be_exact(issuer: Issuer, origin: str) -> None:
         ("http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]"),
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused_with_the_form_it_sends(
+def test_origin_in_another_form_is_refused_with_the_form_that_browsers_send(
     issuer: Issuer, given: str, sent: str
 ) -> None:
     assert rule(issuer, cors_origins=given).endswith(f"that browsers send: {sent}")
@@ -87,7 +87,7 @@ def test_an_origin_that_no_browser_sends_is_refused_with_the_form_it_sends(
         "https://xn--bcher-kva.example",
     ],
 )
-def test_an_origin_as_browsers_send_it_is_taken(issuer: Issuer, origin: str) -> None:
+def test_origin_as_browsers_send_it_is_accepted(issuer: Issuer, origin: str) -> None:
     assert load(issuer, cors_origins=origin).cors_origins == (origin,)
     assert load(issuer, better_auth_url=origin).better_auth_url == origin
     assert load(issuer, better_auth_url=f"{origin}/auth").better_auth_url == f"{origin}/auth"
@@ -112,20 +112,20 @@ def test_an_origin_as_browsers_send_it_is_taken(issuer: Issuer, origin: str) -> 
         "http://127.0.0.01",
         "http://[::1",
         "http://[::1%25eth0]",
-        "http://faß.example",  # one host by IDNA of 2003, another one by that of 2008
+        "http://faß.example",  # different hosts under IDNA 2003 and IDNA 2008
         "http://a b.example",
         "http://a\\b.example",
         "chrome-extension://a",
     ],
 )
-def test_what_is_no_origin_is_refused_without_a_guess(issuer: Issuer, origin: str) -> None:
+def test_invalid_origin_is_refused_without_a_suggestion(issuer: Issuer, origin: str) -> None:
     assert "must be origins, scheme://host[:port]" in rule(issuer, cors_origins=origin)
     assert "MARKER" not in rule(issuer, better_auth_url=origin)
 
 
 @pytest.mark.parametrize("origins", ["[x", '["http://a.example"', "[]]"])
-def test_a_list_that_is_not_json_is_refused(issuer: Issuer, origins: str) -> None:
-    assert "must be a JSON list, or have commas" in rule(issuer, cors_origins=origins)
+def test_malformed_json_list_of_origins_is_refused(issuer: Issuer, origins: str) -> None:
+    assert "must be a JSON list, or items" in rule(issuer, cors_origins=origins)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +137,16 @@ def test_a_list_that_is_not_json_is_refused(issuer: Issuer, origins: str) -> Non
         ("http://localhost:3000x/", None),
     ],
 )
-def test_an_issuer_begins_as_browsers_write_it(
+def test_issuer_in_another_form_is_refused_with_the_form_that_browsers_send(
     issuer: Issuer, url: str, origin: str | None
 ) -> None:
     said = rule(issuer, better_auth_url=url)
 
-    assert said.endswith(f"in the form that browsers use: {origin}" if origin else "'3000x'")
+    assert said.endswith(f"with the form that browsers send: {origin}" if origin else "'3000x'")
 
 
 @pytest.mark.parametrize("prefix", ["/x", "/a/b.c/~d-e_f"])
-def test_a_root_path_is_a_prefix(issuer: Issuer, prefix: str) -> None:
+def test_valid_root_path_is_accepted(issuer: Issuer, prefix: str) -> None:
     assert load(issuer, root_path=prefix).root_path == prefix
     assert load(issuer, root_path="").root_path == ""
 
@@ -155,22 +155,22 @@ def test_a_root_path_is_a_prefix(issuer: Issuer, prefix: str) -> None:
     "prefix",
     ["/", "x", "/x/", "//x", "/x//y", "/x y", "/..", "/.x", "/x?", "/x#", "/%41", "/ä", "/x\n"],
 )
-def test_a_root_path_of_another_form_is_refused(issuer: Issuer, prefix: str) -> None:
+def test_invalid_root_path_is_refused(issuer: Issuer, prefix: str) -> None:
     assert "must begin with a slash and not end with one" in rule(issuer, root_path=prefix)
 
 
 @pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "my-laptop", "127.1", "[::]"])
-def test_a_host_that_another_tool_has_set_is_ignored(
+def test_host_that_is_not_an_address_is_ignored_in_the_environment_only(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("HOST", host)
 
     assert load(issuer).host == "127.0.0.1"
-    assert "must be an IP address" in rule(issuer, host=host)  # as one in .env is
+    assert "must be an IP address" in rule(issuer, host=host)  # as in .env
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "localhost"])  # noqa: S104
-def test_a_host_to_listen_on_is_taken(
+def test_host_that_is_an_address_is_accepted(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("HOST", host)

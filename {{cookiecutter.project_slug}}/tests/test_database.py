@@ -113,7 +113,7 @@ async def test_it_writes_again_when_no_such_connection_is_left(settings: Setting
         assert not of_a_connection.is_alive(), "a connection is still open"
 
 
-async def test_ping_names_the_privileges_that_the_role_lacks(
+async def test_ping_names_the_missing_privileges(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lacking = select(literal("INSERT on tasks").label("missing"))

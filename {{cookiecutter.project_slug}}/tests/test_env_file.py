@@ -1,4 +1,4 @@
-"""`.env` is read as other programs read it, or refused by a line that names the file."""
+"""A `.env` that other programs would read differently is refused with one line."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Write = Callable[[str | bytes], Path]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """`write(content)` makes it the `.env` that settings are loaded from."""
+    """`write(content)` writes the `.env` from which settings are loaded."""
     path = tmp_path / ".env"
     monkeypatch.setattr("app.config.PROJECT", tmp_path)
     monkeypatch.setitem(DatabaseSettings.model_config, "env_file", path)
@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         "X= # nothing\nDATABASE_POOL_SIZE=7\n",
     ],
 )
-def test_a_file_that_all_programs_read_alike_is_read(write: Write, content: str) -> None:
+def test_file_that_all_programs_read_the_same_is_accepted(write: Write, content: str) -> None:
     write(content)
 
     assert DatabaseSettings.load().database_pool_size == 7
@@ -72,7 +72,7 @@ def test_a_file_that_all_programs_read_alike_is_read(write: Write, content: str)
         ("X='MARKER' 1\n", ".env: line 1 is not NAME=value."),
     ],
 )
-def test_a_line_that_programs_read_differently_is_refused_without_its_value(
+def test_line_that_programs_read_differently_is_refused_without_showing_its_value(
     write: Write, content: str, fault: str
 ) -> None:
     write(content)
@@ -86,14 +86,14 @@ def test_a_line_that_programs_read_differently_is_refused_without_its_value(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
-def test_a_file_in_another_encoding_is_refused(write: Write, encoding: str) -> None:
+def test_file_that_is_not_utf_8_is_refused(write: Write, encoding: str) -> None:
     write("X=MÄRKER\n".encode(encoding))
 
     with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text"):
         DatabaseSettings.load()
 
 
-def test_the_example_lists_every_setting_and_is_a_good_file() -> None:
+def test_env_example_is_valid_and_lists_every_setting() -> None:
     example = PROJECT / ".env.example"
 
     check_env_file(example)
@@ -101,10 +101,10 @@ def test_the_example_lists_every_setting_and_is_a_good_file() -> None:
     assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(EnvFileError, match=r"cannot be read: Is a directory\."):
         check_env_file(tmp_path)
 
 
-def test_there_need_not_be_a_file(tmp_path: Path) -> None:
+def test_missing_file_is_accepted(tmp_path: Path) -> None:
     check_env_file(tmp_path / ".env")

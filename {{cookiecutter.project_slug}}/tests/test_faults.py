@@ -70,7 +70,7 @@ def test_who_waits_too_long_for_a_connection_hears_of_it(
     with service_with(settings, issuer, **pool) as ann, ThreadPoolExecutor() as threads:
         with locked_database(database_url):
             calls = [threads.submit(ann.post, THINGS, json=THING) for _ in range(5)]
-            # Not a fixed time: a busy machine may begin with the last one long after the first.
+            # Not a fixed delay: on a busy machine the last call may start long after the first.
             while sum(call.done() for call in calls) < len(calls) - 1:
                 time.sleep(0.01)
         answers = [call.result() for call in calls]

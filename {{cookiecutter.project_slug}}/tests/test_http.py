@@ -159,7 +159,9 @@ def test_health_is_open(client: httpx2.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/nowhere", 404)])
-def test_head_is_get_without_the_body(client: httpx2.Client, path: str, status: int) -> None:
+def test_head_returns_the_same_as_get_without_the_body(
+    client: httpx2.Client, path: str, status: int
+) -> None:
     head, get = client.head(path), client.get(path)
 
     assert head.status_code == get.status_code == status
@@ -170,7 +172,7 @@ def test_head_is_get_without_the_body(client: httpx2.Client, path: str, status: 
         assert head.headers == get.headers
 
 
-def test_head_tells_whether_the_service_is_ready(client: httpx2.Client) -> None:
+def test_readiness_check_accepts_head(client: httpx2.Client) -> None:
     assert client.head("/health/ready").status_code == 200
     assert client.put("/health/ready").headers["Allow"] == "GET, HEAD"
 

@@ -45,7 +45,7 @@ class Process:
     """`python -m app` on a free port, and a client of it."""
 
     def __init__(self, settings: Settings) -> None:
-        """Settings with the default port get a free one."""
+        """Start it. The default port is replaced by a free one."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1] if settings.port == DEFAULT_PORT else settings.port
         self.client = httpx2.Client(
@@ -130,7 +130,7 @@ def test_processes_whose_database_is_away_are_alive_and_not_ready(settings: Sett
         assert "database not reached" in printed
 
 
-def test_a_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None:
+def test_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(settings, port=port) as process:
@@ -143,10 +143,10 @@ def test_a_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None
     )
 
 
-def test_a_host_of_another_tool_is_ignored_with_one_line(
+def test_host_that_is_not_an_address_is_ignored_with_one_warning(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # From another folder, too, and with another project's configuration of Alembic.
+    # Also started in another folder, with another project's Alembic configuration.
     monkeypatch.setenv("ALEMBIC_CONFIG", str(tmp_path / "alembic.ini"))
     monkeypatch.chdir(tmp_path)
     with running(settings, host="x86_64-conda-linux-gnu") as process:

@@ -81,7 +81,7 @@ def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issue
 
 @pytest.mark.usefixtures("service")
 @pytest.mark.parametrize("root_path", ["/x", "/api", "/api/v1"])
-def test_a_route_is_logged_without_the_prefix_that_a_proxy_strips(
+def test_logged_route_does_not_include_the_root_path(
     logged: Logged, issuer: Issuer, root_path: str
 ) -> None:
     [line] = logged(("GET", f"{THINGS}/{uuid4()}", bearer(token(issuer))), root_path=root_path)

@@ -46,7 +46,7 @@ def test_each_migration_goes_up_down_and_up_again(
     assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
 
 
-def test_any_message_makes_a_migration_that_is_valid_python(tmp_path: Path) -> None:
+def test_migration_message_with_quotes_and_backslashes_gives_valid_python(tmp_path: Path) -> None:
     config = alembic.config.Config(PROJECT / "alembic.ini")
     places = (str(PROJECT / "migrations/versions"), str(tmp_path))
     config.set_main_option("version_locations", os.pathsep.join(places))

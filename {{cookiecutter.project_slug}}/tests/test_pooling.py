@@ -33,7 +33,7 @@ async def test_nothing_is_prepared_behind_a_pooler(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("parameter", ["pgbouncer=true", "prepared_statement_cache_size=0"])
-async def test_nothing_is_prepared_if_the_url_names_a_pooler(
+async def test_nothing_is_prepared_if_the_url_asks_for_transaction_pooling(
     settings: Settings, parameter: str
 ) -> None:
     url = settings.database_url.get_secret_value()

@@ -1,4 +1,4 @@
-"""Behind a proxy that strips ROOT_PATH: links carry the prefix, and nothing opens by it."""
+"""Behind a proxy that strips ROOT_PATH, links include the prefix and authentication still holds."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ Served = Callable[[str], httpx2.Client]
 
 @pytest.fixture
 def behind(settings: Settings, issuer: Issuer) -> Iterator[Served]:
-    """`behind(prefix)`: Ann's client of a service behind that prefix, as the proxy sends it on."""
+    """`behind(prefix)` returns Ann's client, which sends requests as a stripping proxy does."""
     headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}"}
     with ExitStack() as stack:
 
@@ -42,7 +42,7 @@ def behind(settings: Settings, issuer: Issuer) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_a_stripped_prefix_is_in_every_link(behind: Served, prefix: str) -> None:
+def test_links_include_the_stripped_prefix(behind: Served, prefix: str) -> None:
     ann = behind(prefix)
 
     created = ann.post(THINGS, json={"title": "x"})
@@ -60,7 +60,7 @@ def test_a_stripped_prefix_is_in_every_link(behind: Served, prefix: str) -> None
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_no_prefix_opens_a_closed_operation(behind: Served, prefix: str) -> None:
+def test_operations_require_a_token_behind_every_prefix(behind: Served, prefix: str) -> None:
     ann = behind(prefix)
     document = ann.get("/openapi.json").json()
     del ann.headers["Authorization"]
@@ -75,7 +75,7 @@ def test_no_prefix_opens_a_closed_operation(behind: Served, prefix: str) -> None
         for method, path, address in calls
         if is_problem(ann.request(method, address, content=b"{"), 401)
     }
-    # Not stripped by the proxy, or stripped twice.
+    # With the prefix not stripped by the proxy, or stripped twice.
     elsewhere = {
         ann.request(method, address).status_code
         for method, _, path in calls
@@ -88,7 +88,7 @@ def test_no_prefix_opens_a_closed_operation(behind: Served, prefix: str) -> None
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_errors_behind_a_prefix_are_those_of_the_route(behind: Served, prefix: str) -> None:
+def test_errors_are_the_same_behind_a_prefix(behind: Served, prefix: str) -> None:
     ann = behind(prefix)
 
     assert ann.put(THINGS).headers["Allow"] == "GET, POST"
@@ -99,7 +99,7 @@ def test_errors_behind_a_prefix_are_those_of_the_route(behind: Served, prefix: s
         assert raw(str(ann.base_url), f"OPTIONS {target} HTTP/1.1").startswith(b"HTTP/1.1 404 ")
 
 
-def test_a_root_path_of_the_server_is_not_doubled(settings: Settings) -> None:
+def test_root_path_set_by_the_server_replaces_the_setting(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"root_path": "/x"}))
     client = TestClient(app, root_path="/api")
 

@@ -1,8 +1,8 @@
-"""DATABASE_URL in all the forms that libpq accepts, as arguments for asyncpg.
+"""Parse DATABASE_URL, in every form that libpq accepts, into arguments for asyncpg.
 
-Each parameter is honored, known to make no difference here, or refused by name. Nothing else
-decides: of libpq's own sources only PGPASSWORD, PGPASSFILE and the files in ~/.postgresql and
-~/.pgpass fill in what the URL leaves out. https://www.postgresql.org/docs/current/libpq-connect.html
+Each parameter is honored, ignored because it makes no difference here, or refused by name. Of
+libpq's other sources, only PGPASSWORD, PGPASSFILE, ~/.pgpass and the files in ~/.postgresql fill in
+what the URL leaves out. https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
 import getpass
@@ -35,7 +35,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prepared_statements": ("true", "false"),
     "statement_cache_size": ("0",),
     "prepared_statement_cache_size": ("0",),
-    # Of these the service can do some only.
+    # libpq has more values for these; the service supports only some.
     "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto"),
     "gssencmode": ("disable", "prefer"),
     "min_protocol_version": ("3.0",),
@@ -47,14 +47,14 @@ HONORED = {
     *("application_name", "fallback_application_name", "options"),
     *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
 }
-# Each statement has a deadline of its own, which notices a dead connection before keepalives do.
-# The others are labels, or what is the case anyway.
+# Each statement has its own deadline, which notices a dead connection before keepalives do. The
+# others are labels, or ask for what happens anyway.
 WITHOUT_EFFECT = {
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
     *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
 }
-# What other drivers call these modes.
+# Names that other drivers have for these modes.
 SSL_WORDS = {
     "true": "require",
     "1": "require",
@@ -62,7 +62,7 @@ SSL_WORDS = {
     "false": "disable",
     "0": "disable",
 }
-# How vendors and drivers write that prepared statements do not last.
+# How vendors and drivers say that a pooler does not keep prepared statements.
 TRANSACTION_POOLING = {
     "pgbouncer": "true",
     "prepared_statements": "false",
@@ -93,21 +93,21 @@ class Target:
     """Where and how to connect."""
 
     hosts: tuple[tuple[str, int], ...]
-    """Names, addresses or folders of sockets, with their ports, in the order to try them."""
+    """Names, addresses or socket folders, with their ports, in the order to try them."""
     in_random_order: bool
     session_attributes: str
     host_timeout: float | None
-    """Seconds for one host."""
+    """Seconds for each host."""
     tls: tuple[Tls, ...]
-    """The ways to try with each host, in this order."""
+    """What to try with each host, in this order: a TLS context, or False for no TLS."""
     arguments: Mapping[str, Any]
-    """For `asyncpg.connect`."""
+    """More arguments for `asyncpg.connect`."""
     password: str | None = field(repr=False)
     passwords: tuple[tuple[str, ...], ...] = field(repr=False)
     """The lines of `passfile`: host, port, database, user, password."""
 
     def password_for(self, host: str, port: int) -> str | None:
-        """Return the password of the URL, or the first one of `passfile` that fits."""
+        """Return the URL's password, or the first one in `passfile` that matches."""
         if self.password:
             return self.password
         where = "localhost" if host.startswith("/") else host
@@ -125,7 +125,10 @@ def normalized(url: str, folder: Path) -> str:
 
 
 def parse(url: str, folder: Path) -> Target:
-    """Raises ValueError, without the URL in its text. Relative files are relative to `folder`."""
+    """Return how to connect. Relative file names are relative to `folder`.
+
+    Raises ValueError if the URL cannot be honored; the message never contains the URL.
+    """
     given = _parameters(url)
     names = {name: given[name] for name in ("application_name", "options") if given.get(name)}
     if fallback := given.get("fallback_application_name"):
@@ -156,13 +159,13 @@ def parse(url: str, folder: Path) -> Target:
 
 
 def names_transaction_pooler(url: str) -> bool:
-    """Return whether the URL asks for DATABASE_TRANSACTION_POOLING by itself."""
+    """Return whether the URL says what DATABASE_TRANSACTION_POOLING=true does."""
     given = _parameters(url)
     return any(given.get(name) == value for name, value in TRANSACTION_POOLING.items())
 
 
 def _parameters(url: str) -> dict[str, str]:
-    """Return what the URL says by the names of libpq; what is said last counts."""
+    """Return the parts of the URL by libpq's parameter names; the last value of a name wins."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in SCHEMES:
         raise ValueError("must be a postgresql:// URL")
@@ -170,16 +173,16 @@ def _parameters(url: str) -> dict[str, str]:
     authority, _, database = address.partition("/")
     account, _, hosts = authority.rpartition("@")
     # One of these in a password splits the URL in the wrong place. This check comes first, because
-    # the messages below could show a part of that password.
+    # the messages below could show part of the password.
     if re.search(r"[\s#]", rest) or "@" in account + database + query:
-        raise ValueError("write blank, @, /, ? and # in names and passwords as %20 %40 %2F %3F %23")
+        raise ValueError("write space, @, /, ? and # in names and passwords as %20 %40 %2F %3F %23")
     user, _, password = account.partition(":")
     names, ports = _split(hosts)
     given = {"user": user, "password": password, "dbname": database, "host": names, "port": ports}
     given = {name: _decoded(value) for name, value in given.items() if value}
     for pair in filter(None, query.split("&")):
         name, _, value = (_decoded(part) for part in pair.partition("="))
-        if name in ("ssl", "sslmode"):  # the first is the word of JDBC and SQLAlchemy
+        if name in ("ssl", "sslmode"):  # JDBC and SQLAlchemy say `ssl`
             value = SSL_WORDS.get(value, value)
             _check("sslmode", value)
         else:
@@ -191,11 +194,11 @@ def _parameters(url: str) -> dict[str, str]:
 
 
 def _split(hosts: str) -> tuple[str, str]:
-    """Return the names and the ports of `name:port,[address]:port`, each with commas between."""
+    """Return the names and the ports of `name:port,[address]:port`, each comma-separated."""
     found = [re.fullmatch(r"(\[[^]]*]|[^]:[]*)(?::([0-9]*))?", host) for host in hosts.split(",")]
     pairs = [(match[1].strip("[]"), match[2] or "") for match in found if match]
     if len(pairs) < len(found):
-        raise ValueError("hosts must be name:port or [IPv6 address]:port, with commas between")
+        raise ValueError("hosts must be name:port or [IPv6 address]:port, separated by commas")
     names, ports = zip(*pairs, strict=True)
     return ",".join(names), ",".join(ports).strip(",") and ",".join(ports)
 
@@ -204,9 +207,9 @@ def _decoded(text: str) -> str:
     try:
         if re.search(r"%(?![0-9A-Fa-f]{2})|%00", text):
             raise ValueError
-        return unquote(text, errors="strict")  # a + stays one, as libpq has it
+        return unquote(text, errors="strict")  # a + stays a +, as in libpq
     except ValueError:
-        raise ValueError("a % must begin a byte of UTF-8, such as %40; write %25 for %") from None
+        raise ValueError("a % must start a UTF-8 byte such as %40; write %25 for a %") from None
 
 
 def _check(name: str, value: str) -> None:
@@ -225,7 +228,9 @@ def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     if len(ports) == 1:
         ports *= len(names)
     if len(ports) != len(names):
-        raise ValueError(f"has {len(ports)} ports for {len(names)} hosts")
+        raise ValueError(
+            f"has {len(ports)} ports for {len(names)} hosts: give one, or one for each"
+        )
     for name, port in zip(names, ports, strict=True):
         if not re.fullmatch(r"[0-9]{0,5}", port) or int(port or 1) not in range(1, 65_536):
             raise ValueError("a port must be a number from 1 to 65535")
@@ -237,7 +242,7 @@ def _system_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise ValueError("must name a user: the system does not know the process's own") from None
+        raise ValueError("must name a user: the system user of this process has no name") from None
 
 
 def _timeout(seconds: str) -> float | None:
@@ -247,14 +252,14 @@ def _timeout(seconds: str) -> float | None:
 
 
 def _ssl_mode(given: Mapping[str, str]) -> str:
-    """Return what `sslmode` amounts to."""
+    """Return the effective `sslmode`."""
     system = given.get("sslrootcert") == "system"
     mode = given.get("sslmode", "verify-full" if system else "prefer")
     if system and mode != "verify-full":
         raise ValueError("with sslrootcert=system the parameter sslmode must be verify-full")
     if given.get("channel_binding") == "require":
-        # asyncpg cannot bind SCRAM to the TLS channel. A certificate that is verified in full
-        # keeps the promise: nobody between the service and the server.
+        # asyncpg does not support channel binding. Verifying the certificate in full gives the
+        # same guarantee: no man in the middle.
         if mode == "disable":
             raise ValueError("channel_binding=require needs TLS: remove sslmode=disable")
         return "verify-full"
@@ -285,7 +290,7 @@ def _ssl_context(given: Mapping[str, str], mode: str, folder: Path) -> ssl.SSLCo
 
 
 def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder: Path) -> None:
-    """Have the certificate verified as far as the mode asks, or a root certificate allows."""
+    """Verify the server's certificate as the mode asks, or whenever there is a root certificate."""
     context.check_hostname = mode == "verify-full"
     system = given.get("sslrootcert") == "system"
     if not system and (root := _file(given, "sslrootcert", folder)):
@@ -304,7 +309,7 @@ def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder
 
 
 def _passwords(path: Path | None) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of the file. asyncpg reads it too, but leaves backslashes as they are."""
+    """Yield the fields of each line. asyncpg could read the file, but would keep backslashes."""
     for line in path.read_text(encoding="utf-8").splitlines() if path else ():
         fields = re.fullmatch(r"((?:\\.|[^\\:])*):" * 4 + "(.*)", line)
         if fields and not line.startswith("#"):
@@ -320,12 +325,12 @@ DEFAULT_FILES = {
 
 
 def _file(given: Mapping[str, str], parameter: str, folder: Path) -> Path | None:
-    """Return the file of a parameter, or libpq's default if there is one that can be read."""
+    """Return the path of a parameter's file, or of libpq's default file if it can be read."""
     if name := given.get(parameter):
         with _naming(parameter, path := folder / name), path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
         if parameter == "passfile" and os.name == "posix" and mode & 0o077:
-            raise ValueError(f"others may read the file of passfile: chmod 600 {path}")
+            raise ValueError(f"other users can read the file of passfile: run chmod 600 {path}")
         return path
     if default := DEFAULT_FILES.get(parameter):
         try:
@@ -333,12 +338,12 @@ def _file(given: Mapping[str, str], parameter: str, folder: Path) -> Path | None
         except RuntimeError:  # the user has no home
             return None
         return path if os.access(path, os.R_OK) else None
-    return None  # asyncpg knows the one for passwords
+    return None  # asyncpg finds the default password file by itself
 
 
 @contextmanager
 def _naming(parameter: str, path: Path) -> Iterator[None]:
-    """Raises ValueError for an OSError, those of TLS among them."""
+    """Turn an OSError, TLS errors included, into a ValueError that names parameter and file."""
     try:
         yield
     except OSError as error:

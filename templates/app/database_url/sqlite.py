@@ -1,4 +1,4 @@
-"""DATABASE_URL of SQLite: `sqlite:///` and the path of a file, relative to the project or full."""
+"""Parse DATABASE_URL for SQLite: `sqlite:///` and a path, absolute or relative to the project."""
 
 import re
 import stat
@@ -14,7 +14,7 @@ def normalized(url: str, folder: Path) -> str:
 
 
 def database_file(url: str, folder: Path) -> Path:
-    """Return the path of the database, which need not exist yet, though its folder has to.
+    """Return the path of the database file. It may be missing, but its folder must exist.
 
     Relative paths are relative to `folder`. Raises ValueError, with the rule, for any other URL.
     """
@@ -25,19 +25,19 @@ def database_file(url: str, folder: Path) -> Path:
     if query:
         name = query.partition("=")[0]
         named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
-        raise ValueError(f"{named} is not supported: remove everything from the question mark on")
+        raise ValueError(f"{named} is not supported: remove the ? and everything after it")
     if not path.startswith("/"):
-        raise ValueError("must have three slashes before a relative path, four before a full one")
+        raise ValueError("must have three slashes before a relative path, four if it is absolute")
     name = _decoded(path.removeprefix("/"))
     if name in ("", ":memory:"):
-        raise ValueError("must name a file: connections do not share a database in memory")
+        raise ValueError("must name a file: connections do not share an in-memory database")
     file = folder / name
     try:
         if not stat.S_ISDIR(file.parent.stat().st_mode):
             raise NotADirectoryError
         is_folder = file.is_dir()
     except PermissionError:
-        is_folder = False  # as for any database out of reach: the service starts, and is not ready
+        is_folder = False  # as with any unreachable database, the service starts but is not ready
     except OSError:
         raise ValueError(f"the folder {file.parent} does not exist: create it") from None
     if is_folder or name.endswith("/"):
@@ -51,4 +51,4 @@ def _decoded(path: str) -> str:
             raise ValueError
         return unquote(path, errors="strict")
     except ValueError:
-        raise ValueError("a % must begin a byte of UTF-8, such as %20; write %25 for %") from None
+        raise ValueError("a % must start a UTF-8 byte such as %20; write %25 for a %") from None

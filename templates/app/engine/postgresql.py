@@ -23,8 +23,8 @@ UNPREPARED: dict[str, Any] = {
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": str,
 }
-# After these the next host of the URL is tried, as libpq does. Refused credentials are not among
-# them.
+# After these errors the next host of the URL is tried, as in libpq. Refused credentials are not
+# retried elsewhere.
 TRY_NEXT_HOST = (
     OSError,
     asyncpg.CannotConnectNowError,
@@ -40,8 +40,8 @@ UtcDateTime = DateTime(timezone=True)
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """An engine for single statements; in AUTOCOMMIT each is a transaction of its own.
 
-    Behind a pooler that lends a server for one transaction each has BEGIN and COMMIT around it:
-    it takes several messages, which must not go to several servers.
+    Behind a pooler in transaction mode, each statement gets a BEGIN and COMMIT of its own: it takes
+    several messages, which must all reach the same server.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -94,7 +94,7 @@ def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def missing_privileges(tables: Iterable[str]) -> Executable:
-    """A statement that returns as `missing` what the role may not do, "INSERT on tasks" for one."""
+    """Return a statement that selects `missing` privileges of the role, like "INSERT on tasks"."""
     return text(
         "SELECT 'USAGE on a schema of search_path' AS missing WHERE current_schema() IS NULL "
         "UNION ALL SELECT format('%s on %s', privilege, name) "
@@ -107,8 +107,9 @@ def missing_privileges(tables: Iterable[str]) -> Executable:
 async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Connection:
     """Return a connection to the first host with the session attributes that the URL asks for.
 
-    Each host has its share of what is left of `seconds`, so that one that hangs does not keep the
-    next one from being tried. Raises what went wrong, of each host if there are several.
+    Each attempt gets an equal share of the remaining `seconds`, so that a host that hangs leaves
+    time for the next one. Raises the driver's error, or a ConnectionError that lists all errors if
+    there were several.
     """
     hosts = list(target.hosts)
     if target.in_random_order:
@@ -137,15 +138,15 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
             failed.append(error)
     if len(failed) == 1:
         raise failed[0]
-    told = [
+    reasons = [
         f"{host}:{port}: {type(error).__name__}: {error}"
         for ((host, port), _), error in zip(tries, failed, strict=True)
     ]
-    raise ConnectionError("; ".join(told))
+    raise ConnectionError("; ".join(reasons))
 
 
 async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
-    """Connect with TLS or without, or with one after the other, as `sslmode` has it."""
+    """Connect with TLS or without, or try both, in the order that `sslmode` asks for."""
     first, *others = target.tls
     try:
         return await asyncpg.connect(ssl=first, **arguments)
@@ -155,7 +156,7 @@ async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
         try:
             return await asyncpg.connect(ssl=others[0], **arguments)
         except asyncpg.InvalidAuthorizationSpecificationError as second:
-            # A wrong password says more than that there is no access without TLS.
+            # "Wrong password" is more useful than "no access without TLS".
             raise error if isinstance(error, asyncpg.InvalidPasswordError) else second from None
 
 
@@ -167,7 +168,7 @@ def _is_behind_pooler(settings: DatabaseSettings) -> bool:
 def _connect_args(settings: DatabaseSettings) -> dict[str, Any]:
     target = parse(settings.database_url.get_secret_value(), PROJECT)
     creator = partial(connect, target, settings.database_pool_timeout_seconds)
-    # By this name SQLAlchemy's dialect takes another way to connect. It passes on the arguments
-    # that it does not use itself.
+    # SQLAlchemy's dialect calls this function to connect, with the arguments that it does not use
+    # itself.
     arguments: dict[str, Any] = {"async_creator_fn": creator}
     return arguments | UNPREPARED if _is_behind_pooler(settings) else arguments

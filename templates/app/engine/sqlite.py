@@ -113,7 +113,7 @@ def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def missing_privileges(_: Iterable[str]) -> Executable:
-    """A statement without rows: SQLite has no roles."""
+    """Return a statement that selects nothing: SQLite has no roles."""
     return select(literal("missing").label("missing")).where(false())
 
 

@@ -25,10 +25,10 @@ MAKE_READ_ONLY = "SET default_transaction_read_only = on"
 
 @contextmanager
 def temporary_database() -> Iterator[str]:
-    """The URL of an empty database, whose server is gone afterwards."""
-    # The path of a socket has at most 107 characters, 104 on macOS.
+    """Yield the URL of an empty database; stop its server and delete it afterwards."""
+    # A socket's path may have at most 107 characters, 104 on macOS.
     parent = "/tmp" if len(gettempdir()) > 60 else None  # noqa: S108 - a folder of its own in it
-    # Without fsync: nothing is to be kept over a crash of the machine.
+    # -F turns fsync off: test data need not survive a crash of the machine.
     with TemporaryDirectory(dir=parent) as directory, running_server(Path(directory), "-F") as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""DATABASE_URL means what libpq says, or stops the start with one line."""
+"""DATABASE_URL means the same as in libpq; an unsupported URL stops the start with one line."""
 
 import asyncio
 import getpass
@@ -28,7 +28,7 @@ def read(url: str) -> Target:
 
 
 def rule(url: str) -> str:
-    """Return the rule that the URL breaks."""
+    """Return the message with which the URL is refused."""
     with pytest.raises(ValidationError) as caught:
         DatabaseSettings(database_url=SecretStr(url))
     [error] = caught.value.errors()
@@ -37,7 +37,7 @@ def rule(url: str) -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without files, in place of the developer's own."""
+    """An empty home folder instead of the developer's own."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     return tmp_path
@@ -62,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("?host=", [(host, 5432) for host in DEFAULT_HOSTS]),
     ],
 )
-def test_hosts_and_ports_are_read_as_libpq_does(address: str, hosts: list[tuple[str, int]]) -> None:
+def test_hosts_and_ports_are_parsed_as_in_libpq(address: str, hosts: list[tuple[str, int]]) -> None:
     assert list(read(f"postgres://ann@{address}").hosts) == hosts
 
 
@@ -79,7 +79,7 @@ def test_hosts_and_ports_are_read_as_libpq_does(address: str, hosts: list[tuple[
         ("postgresql://", (getpass.getuser(), None, getpass.getuser())),
     ],
 )
-def test_account_and_database_are_read_as_libpq_does(
+def test_user_password_and_database_are_parsed_as_in_libpq(
     url: str, account: tuple[str, str | None, str]
 ) -> None:
     target = read(url)
@@ -89,13 +89,13 @@ def test_account_and_database_are_read_as_libpq_does(
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_url_with_or_without_a_driver_is_the_same(scheme: str) -> None:
+def test_all_accepted_schemes_are_normalized_to_postgresql(scheme: str) -> None:
     settings = DatabaseSettings(database_url=SecretStr(f"{scheme}://ann:p@h:1/d?sslmode=require"))
 
     assert settings.database_url.get_secret_value() == "postgresql://ann:p@h:1/d?sslmode=require"
 
 
-def test_settings_for_the_server_are_passed_on() -> None:
+def test_server_settings_in_the_url_are_passed_on() -> None:
     url = f"{LOCAL}?application_name=a%20b&options=-c%20search_path%3Dx"
     fallback = f"{LOCAL}?fallback_application_name=f"
 
@@ -117,7 +117,7 @@ def test_settings_for_the_server_are_passed_on() -> None:
         *("krbsrvname=postgres", "prepared_statements=true", "statement_cache_size=0"),
     ],
 )
-def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None:
+def test_parameters_without_effect_are_accepted(parameter: str) -> None:
     plain, given = (read(f"{LOCAL}{query}") for query in ("", f"?{parameter}"))
 
     assert replace(given, tls=plain.tls) == plain
@@ -142,32 +142,32 @@ def test_parameters_that_make_no_difference_are_accepted(parameter: str) -> None
         ("port=x", "a port must be a number from 1 to 65535"),
         ("port=65536", "a port must be a number from 1 to 65535"),
         ("port=0", "a port must be a number from 1 to 65535"),
-        ("application_name=%zz", "a % must begin a byte of UTF-8"),
-        ("application_name=%ff", "a % must begin a byte of UTF-8"),
-        ("application_name=%00", "a % must begin a byte of UTF-8"),
+        ("application_name=%zz", "a % must start a UTF-8 byte"),
+        ("application_name=%ff", "a % must start a UTF-8 byte"),
+        ("application_name=%00", "a % must start a UTF-8 byte"),
         ("MARK%20ER=1", "a parameter is not supported"),
     ],
 )
-def test_parameters_that_cannot_be_honored_are_refused_by_name(query: str, expected: str) -> None:
+def test_unsupported_parameters_are_refused_by_name(query: str, expected: str) -> None:
     refused = rule(f"{LOCAL}?{query}")
 
     assert re.match(expected, refused), refused
 
 
 @pytest.mark.parametrize("password", ["MARK@ER", "MARK/ER", "MARK?ER", "MARK#ER", "MARK ER"])
-def test_password_that_splits_the_url_is_refused_and_not_shown(password: str) -> None:
+def test_password_that_is_not_percent_encoded_is_refused_and_not_shown(password: str) -> None:
     refused = rule(f"postgresql://ann:{password}@localhost/tasks")
 
-    assert refused.startswith("write blank, @, /, ? and # in names and passwords as %20 ")
+    assert refused.startswith("write space, @, /, ? and # in names and passwords as %20 ")
     assert "MARK" not in refused
 
 
 @pytest.mark.parametrize("hosts", ["::1", "a:b", "[::1", "a,[::1]x"])
-def test_hosts_of_another_form_are_refused(hosts: str) -> None:
+def test_malformed_hosts_are_refused(hosts: str) -> None:
     assert rule(f"postgresql://{hosts}").startswith("hosts must be name:port or [IPv6 address]")
 
 
-def test_url_without_user_is_refused_where_the_system_knows_none(
+def test_url_without_user_is_refused_if_the_system_user_has_no_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> str:
@@ -178,7 +178,7 @@ def test_url_without_user_is_refused_where_the_system_knows_none(
     assert rule("postgresql://h/d").startswith("must name a user")
 
 
-def test_password_is_not_part_of_the_representation() -> None:
+def test_repr_does_not_show_the_password() -> None:
     url = "postgresql://ann:MARKER@h/d"  # pragma: allowlist secret
     assert "MARKER" not in repr(read(url))
 
@@ -187,7 +187,7 @@ def test_password_is_not_part_of_the_representation() -> None:
 
 
 class Loaded:
-    """What contexts are told to load."""
+    """Records what TLS contexts load."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files: list[tuple[Any, ...]] = []
@@ -205,7 +205,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
 
 @pytest.fixture
 def pem(tmp_path: Path) -> Path:
-    """A file that can be read."""
+    """An empty file."""
     path = tmp_path / "file.pem"
     path.touch()
     return path
@@ -215,7 +215,7 @@ NONE, CHAIN, FULL = "none", "chain", "full"
 
 
 def verification(tls: ssl.SSLContext | bool) -> str:
-    """How far the certificate of the server is verified; "off" without TLS."""
+    """Return how far the server's certificate is verified; "off" without TLS."""
     if not isinstance(tls, ssl.SSLContext):
         return "off"
     if tls.verify_mode is ssl.CERT_NONE:
@@ -246,7 +246,7 @@ def verification(tls: ssl.SSLContext | bool) -> str:
     ],
 )
 @pytest.mark.usefixtures("loaded")
-def test_each_ssl_mode_verifies_what_libpq_says(pem: Path, query: str, ways: list[str]) -> None:
+def test_each_ssl_mode_verifies_as_much_as_in_libpq(pem: Path, query: str, ways: list[str]) -> None:
     target = read(f"{LOCAL}?{query.format(pem=pem)}")
 
     assert [verification(tls) for tls in target.tls] == ways
@@ -269,7 +269,9 @@ def test_each_ssl_mode_verifies_what_libpq_says(pem: Path, query: str, ways: lis
         ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_"),
     ],
 )
-def test_tls_that_cannot_be_had_is_refused(pem: Path, query: str, expected: str) -> None:
+def test_contradictory_tls_parameters_and_unusable_files_are_refused(
+    pem: Path, query: str, expected: str
+) -> None:
     refused = rule(f"{LOCAL}?{query.format(pem=pem)}")
 
     assert re.match(expected, refused), refused
@@ -288,7 +290,9 @@ def test_files_named_in_the_url_are_loaded(loaded: Loaded, pem: Path) -> None:
     ]
 
 
-def test_files_of_the_home_are_loaded_as_libpq_does(loaded: Loaded, home: Path) -> None:
+def test_default_files_in_the_home_folder_are_loaded_as_in_libpq(
+    loaded: Loaded, home: Path
+) -> None:
     folder = home / ".postgresql"
     folder.mkdir()
     for name in ("root.crt", "postgresql.crt", "postgresql.key"):
@@ -302,13 +306,15 @@ def test_files_of_the_home_are_loaded_as_libpq_does(loaded: Loaded, home: Path) 
     ]
 
 
-def test_client_certificate_is_not_sent_where_the_url_says_so(loaded: Loaded, pem: Path) -> None:
+def test_sslcertmode_disable_does_not_load_the_client_certificate(
+    loaded: Loaded, pem: Path
+) -> None:
     read(f"{LOCAL}?sslcert={pem}&sslcertmode=disable")
 
     assert loaded.files == []
 
 
-def test_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_home_folder_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> Path:
         raise RuntimeError
 
@@ -317,7 +323,7 @@ def test_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None
     assert verification(read(LOCAL).tls[0]) == NONE
 
 
-def test_versions_of_tls_are_bounded() -> None:
+def test_minimum_tls_version_and_direct_negotiation_are_honored() -> None:
     [tls] = read(f"{LOCAL}?sslmode=require&ssl_min_protocol_version=TLSv1.3").tls
 
     assert isinstance(tls, ssl.SSLContext)
@@ -326,12 +332,12 @@ def test_versions_of_tls_are_bounded() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no modes")
-def test_password_file_that_others_may_read_is_refused(pem: Path) -> None:
+def test_password_file_readable_by_other_users_is_refused(pem: Path) -> None:
     pem.chmod(0o644)
     refused = rule(f"{LOCAL}?passfile={pem}")
     pem.chmod(0o600)
 
-    assert refused == f"others may read the file of passfile: chmod 600 {pem}"
+    assert refused == f"other users can read the file of passfile: run chmod 600 {pem}"
     read(f"{LOCAL}?passfile={pem}")
 
 
@@ -345,7 +351,7 @@ def test_password_file_that_others_may_read_is_refused(pem: Path) -> None:
         ("b", 5432, None),
     ],
 )
-def test_password_comes_from_the_first_line_that_fits(
+def test_password_comes_from_the_first_matching_line(
     pem: Path, host: str, port: int, password: str | None
 ) -> None:
     lines = (
@@ -369,7 +375,7 @@ def test_password_comes_from_the_first_line_that_fits(
 
 
 class Driver:
-    """A driver whose servers do as they are told: by host, what each try raises."""
+    """A fake driver. `raises` has for each host the errors of its attempts; None is a success."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **raises: list[Exception | None]) -> None:
         self.tried: list[str] = []
@@ -391,7 +397,7 @@ def target(hosts: str, query: str) -> Target:
     return read(f"postgresql://ann@{hosts}/tasks?{query}")
 
 
-async def test_hosts_that_are_away_or_of_another_kind_are_passed_over(
+async def test_unreachable_and_unsuitable_hosts_are_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     driver = Driver(
@@ -403,14 +409,14 @@ async def test_hosts_that_are_away_or_of_another_kind_are_passed_over(
     )
     several = target("a,b,c,d,silent,e", "sslmode=disable&target_session_attrs=read-write")
 
-    async with asyncio.timeout(0.9):  # the silent one and the last one share what is left of it
+    async with asyncio.timeout(0.9):  # the silent host and the last one share the time left
         connected = await connect(several, 1)
 
     assert connected == "e"
     assert driver.tried == [f"{host} read-write" for host in ("a", "b", "c", "d", "silent", "e")]
 
 
-async def test_host_that_hangs_has_the_time_that_the_url_gives_it(
+async def test_connect_timeout_limits_the_wait_for_a_host_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Driver(monkeypatch)
@@ -421,7 +427,7 @@ async def test_host_that_hangs_has_the_time_that_the_url_gives_it(
     assert connected == "e"
 
 
-async def test_error_says_what_went_wrong_with_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_names_each_host_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     Driver(monkeypatch, a=[OSError("first")], b=[OSError("last")])
 
     with pytest.raises(ConnectionError, match="a:5432: OSError: first; b:5432: OSError: last"):
@@ -430,7 +436,7 @@ async def test_error_says_what_went_wrong_with_each_host(monkeypatch: pytest.Mon
         await connect(target("silent", "sslmode=prefer&connect_timeout=1"), 0.05)
 
 
-async def test_refused_password_is_not_tried_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_password_is_not_sent_to_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver(monkeypatch, a=[asyncpg.InvalidPasswordError("no")])
 
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -442,7 +448,7 @@ async def test_refused_password_is_not_tried_elsewhere(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("mode", "tried"), [("prefer", ["a tls any", "a any"]), ("allow", ["a any", "a tls any"])]
 )
-async def test_tls_that_may_or_may_not_be_is_tried_both_ways(
+async def test_optional_tls_is_tried_with_and_without_in_order(
     monkeypatch: pytest.MonkeyPatch, mode: str, tried: list[str]
 ) -> None:
     driver = Driver(monkeypatch, a=[asyncpg.InvalidAuthorizationSpecificationError("no entry")])
@@ -455,7 +461,7 @@ async def test_tls_that_may_or_may_not_be_is_tried_both_ways(
     ("first", "shown"),
     [(asyncpg.InvalidPasswordError("password"), "password"), (OSError("no TLS"), "no entry")],
 )
-async def test_wrong_password_is_shown_rather_than_that_tls_is_needed(
+async def test_wrong_password_is_reported_rather_than_missing_access_without_tls(
     monkeypatch: pytest.MonkeyPatch, first: Exception, shown: str
 ) -> None:
     Driver(monkeypatch, a=[first, asyncpg.InvalidAuthorizationSpecificationError("no entry")])
@@ -464,7 +470,7 @@ async def test_wrong_password_is_shown_rather_than_that_tls_is_needed(
         await connect(target("a", ""), 1)
 
 
-async def test_standby_is_preferred_to_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefer_standby_falls_back_to_any_host(monkeypatch: pytest.MonkeyPatch) -> None:
     primaries = [asyncpg.TargetServerAttributeNotMatched("primary")]
     driver = Driver(monkeypatch, a=[*primaries], b=[*primaries])
 
@@ -473,7 +479,7 @@ async def test_standby_is_preferred_to_any_other(monkeypatch: pytest.MonkeyPatch
     assert driver.tried == ["a standby", "b standby", "a any"]
 
 
-async def test_hosts_are_tried_in_random_order_where_the_url_says_so(
+async def test_load_balance_hosts_random_tries_hosts_in_random_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     driver = Driver(monkeypatch)
@@ -489,7 +495,7 @@ async def test_hosts_are_tried_in_random_order_where_the_url_says_so(
 
 
 @pytest.mark.usefixtures("service")
-async def test_privileges_that_a_role_lacks_are_named(settings: Settings) -> None:
+async def test_missing_table_privileges_are_named(settings: Settings) -> None:
     database = Database(settings)
     try:
         async with database.transaction() as connection:
@@ -505,7 +511,7 @@ async def test_privileges_that_a_role_lacks_are_named(settings: Settings) -> Non
 
 
 @pytest.mark.usefixtures("service")
-async def test_schema_that_a_role_may_not_use_is_named(settings: Settings) -> None:
+async def test_missing_usage_on_every_schema_is_named(settings: Settings) -> None:
     database = Database(settings)
     try:
         async with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""DATABASE_URL names a file, relative to the project, or stops the start with one line."""
+"""DATABASE_URL names a file, relative to the project; an invalid URL stops the start."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from app.database_url import database_file, normalized
 
 
 def rule(url: str) -> str:
-    """Return the rule that the URL breaks."""
+    """Return the message with which the URL is refused."""
     with pytest.raises(ValidationError) as caught:
         DatabaseSettings(database_url=SecretStr(url))
     [error] = caught.value.errors()
@@ -42,7 +42,7 @@ def test_relative_path_is_relative_to_the_project(
     assert database_file(normalized(relative, tmp_path), PROJECT) == tmp_path / file
 
 
-def test_absolute_path_stays(tmp_path: Path) -> None:
+def test_absolute_path_is_kept(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'tasks.db'}"
 
     assert database_file(url, PROJECT) == tmp_path / "tasks.db"
@@ -62,18 +62,18 @@ def test_absolute_path_stays(tmp_path: Path) -> None:
         ("sqlite:///tasks.db?mode=ro", "the parameter mode is not supported"),
         ("sqlite:///file:tasks.db?uri=true", "the parameter uri is not supported"),
         ("sqlite:///tasks.db?%20", "a parameter is not supported"),
-        ("sqlite:///100%.db", "a % must begin a byte of UTF-8"),
-        ("sqlite:///%ff.db", "a % must begin a byte of UTF-8"),
-        ("sqlite:///%00.db", "a % must begin a byte of UTF-8"),
+        ("sqlite:///100%.db", "a % must start a UTF-8 byte"),
+        ("sqlite:///%ff.db", "a % must start a UTF-8 byte"),
+        ("sqlite:///%00.db", "a % must start a UTF-8 byte"),
     ],
 )
-def test_url_that_cannot_be_honored_is_refused(url: str, expected: str) -> None:
+def test_unsupported_url_is_refused_with_the_reason(url: str, expected: str) -> None:
     refused = rule(url)
 
     assert re.match(expected, refused), refused
 
 
-def test_folder_that_may_not_be_entered_does_not_stop_the_start(
+def test_folder_without_access_permission_does_not_stop_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> bool:
@@ -85,7 +85,7 @@ def test_folder_that_may_not_be_entered_does_not_stop_the_start(
 
 
 @pytest.mark.slow
-def test_commands_in_any_folder_use_the_same_file(tmp_path: Path) -> None:
+def test_command_started_in_another_folder_uses_the_same_file(tmp_path: Path) -> None:
     file = Path("tests") / f"{tmp_path.name}.db"
     environment = os.environ | {"DATABASE_URL": f"sqlite:///{file}", "PYTHONPATH": str(PROJECT)}
     alembic = [

@@ -7,7 +7,7 @@ from app.errors import Unavailable, problems
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-# HEAD stays out of the OpenAPI document, where it would need operations and names of its own.
+# HEAD is left out of the OpenAPI document, where it would need operations with their own names.
 @router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def live() -> dict[str, str]:

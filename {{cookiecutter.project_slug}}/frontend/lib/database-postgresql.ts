@@ -5,21 +5,22 @@ import { building, variable } from "./env";
 import { connect, pool, reason } from "./postgresql/pool";
 
 const isIdentifier = (value: string) => /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/.test(value);
-const identifier = "must be a name of lower-case letters, digits and underscores, not pg_…";
+const identifier =
+  "must be lower-case letters, digits and underscores, and not begin with a digit or pg_";
 const schemaName = building ? "auth" : variable("AUTH_SCHEMA", isIdentifier, identifier, "auth");
 
-/** Better Auth's tables, in a schema of their own: one database can hold the service's too. */
+/** Better Auth's tables, in a schema of their own: the database can be the service's, too. */
 export const database = {
   db: new Kysely({ dialect: new PostgresDialect({ pool: { connect, end: () => pool.end() } }) }),
   type: "postgres" as const,
-  // In each statement. Poolers share connections, so a search_path would not last.
+  // Named in each statement. A search_path would not last, because poolers share connections.
   schemaName,
   transaction: true,
 };
 
 type Plan = Awaited<ReturnType<typeof getMigrations>>;
 
-/** What this role may do with the schema. */
+/** The role's privileges on the schema. */
 interface Access {
   role: string;
   database: string;
@@ -29,14 +30,14 @@ interface Access {
   mayCreate: boolean;
 }
 
-const LOCK = 0x61757468; // Any number that all who migrate agree on.
+const LOCK = 0x61757468; // An arbitrary number. All processes that migrate must use the same one.
 
 /**
- * Makes or changes the tables that these options need, all of them or none; returns how many.
- * Where nothing is missing, the right to read and write rows is enough.
+ * Creates or changes the tables that these options need, all or none of them; returns how many.
+ * If nothing is missing, privileges to read and write rows are enough.
  */
 export async function migrate(options: BetterAuthOptions) {
-  // Not at the top, which the app loads too.
+  // Not at the top of the file: the app loads it too and does not need these.
   const { getAuthTables } = await import("better-auth/db");
   const { getMigrations } = await import("better-auth/db/migration");
   const tables = Object.values(getAuthTables(options)).map(({ modelName }) => modelName);
@@ -45,7 +46,7 @@ export async function migrate(options: BetterAuthOptions) {
       await sql`SELECT pg_advisory_xact_lock(${LOCK})`.execute(db);
       const access = await readAccess(db);
       await prepareSchema(access, db);
-      // Its warnings are of use once it is clear that the tables are Better Auth's.
+      // Its warnings are useful only if the tables turn out to be Better Auth's.
       const warnings: string[] = [];
       const logger = { log: (_level: string, message: string) => warnings.push(message) };
       const plan = await getMigrations({ ...options, logger, database: { ...database, db } });
@@ -55,7 +56,7 @@ export async function migrate(options: BetterAuthOptions) {
       return { made: plan.toBeCreated.length, changed: plan.toBeAdded.length };
     });
   } catch (error) {
-    // `severity` is on errors that the server reports.
+    // Only errors that the server reports have `severity`.
     if (!(error instanceof Error && "severity" in error)) throw error;
     throw new Error(`DATABASE_URL cannot be used: ${reason(error)}`);
   }
@@ -81,7 +82,7 @@ async function prepareSchema(access: Access, db: Kysely<unknown>): Promise<void>
         access.role,
         "CREATE",
         `database ${access.database}`,
-        `, have the schema ${schemaName} made`,
+        `, create the schema ${schemaName}`,
       );
     }
     await db.schema.createSchema(schemaName).execute();
@@ -93,18 +94,18 @@ async function run(
   access: Access,
   db: Kysely<unknown>,
 ): Promise<void> {
-  // Each table of Better Auth has this column from the beginning.
-  const stranger = toBeAdded.find(({ fields }) => "createdAt" in fields);
-  if (stranger) {
-    const table = `${schemaName}.${stranger.table}`;
+  // Every table of Better Auth is created with this column.
+  const foreign = toBeAdded.find(({ fields }) => "createdAt" in fields);
+  if (foreign) {
+    const table = `${schemaName}.${foreign.table}`;
     throw new Error(`AUTH_SCHEMA must be another schema: the table ${table} is not Better Auth's`);
   }
   if (access.schemaIsThere && !access.mayCreate && toBeCreated.length + toBeAddedIndexes.length) {
     throw lacking(access.role, "CREATE", `schema ${schemaName}`);
   }
   if (toBeCreated.length + toBeAdded.length + toBeAddedIndexes.length === 0) return;
-  // Not Better Auth's runMigrations: it always creates the schema, which takes a right to do so
-  // even where the schema exists.
+  // Better Auth's runMigrations is not used: it always runs CREATE SCHEMA, which needs the
+  // privilege to do so even if the schema exists.
   const statements = await compileMigrations();
   await sql.raw(statements.replace(/^create schema [^;]*;/, "")).execute(db);
 }

@@ -3,15 +3,15 @@ import type { BetterAuthOptions } from "better-auth";
 
 const FILE = "auth.db";
 
-/** Better Auth's tables, in a file of the folder that `scripts/settings.mjs` goes to: this app's. */
+/** Better Auth's tables, in a file in this app's folder. `scripts/settings.mjs` changes to it. */
 export const database = {
   dialect: new LibsqlDialect({ url: `file:./${FILE}` }),
   type: "sqlite" as const,
 };
 
-/** Makes or changes the tables that these options need; returns how many. */
+/** Creates or changes the tables that these options need; returns how many. */
 export async function migrate(options: BetterAuthOptions) {
-  // Not at the top, which the app loads too.
+  // Not at the top of the file: the app loads it too and does not need this.
   const { getMigrations } = await import("better-auth/db/migration");
   try {
     const { runMigrations, toBeAdded, toBeCreated } = await getMigrations(options);

@@ -1,7 +1,7 @@
-/** A build loads these files too, and needs no settings; every server that starts does. */
+/** A build loads these files too, but needs no settings. A server needs them when it starts. */
 export const building = process.env.NEXT_PHASE === "phase-production-build";
 
-/** One setting. Raises an error, in one line that names it but not its value, if its rule is broken. */
+/** Returns a setting. If it breaks its rule, throws a one-line Error with its name, not its value. */
 export function variable(
   name: string,
   holds: (value: string) => boolean,
@@ -16,12 +16,12 @@ export function variable(
   return value;
 }
 
-// Only the form that browsers send is its own origin: lower case, punycode, no default port.
+// Only the form that browsers send equals its own `origin`: lower case, punycode, no default port.
 const isOrigin = (value: string) =>
   /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value;
 const origin =
   "must be an origin as browsers send it, like http://localhost:3000: in lower case, without a default port, a path or a slash at the end";
-// The path is the service's ROOT_PATH, where a proxy strips one.
+// It may have a path: the service's ROOT_PATH, if a proxy strips that prefix.
 const isApiUrl = (value: string) =>
   URL.canParse(value) &&
   isOrigin(new URL(value).origin) &&

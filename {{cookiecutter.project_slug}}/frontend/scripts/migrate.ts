@@ -1,4 +1,4 @@
-/** Makes or updates Better Auth's tables. Run again, it changes nothing. */
+/** Creates or updates Better Auth's tables. If they are up to date, it changes nothing. */
 import { loadSettings } from "./settings.mjs";
 
 try {

@@ -2,16 +2,17 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import nextEnv from "@next/env";
 
-// What python-dotenv, Next.js, Node and Docker Compose read alike: the rule of the service's .env.
+// Lines that python-dotenv, Next.js, Node and Docker Compose read the same way. The service checks
+// its .env by the same rule.
 const NAME = /^ *(?:export +)?([A-Za-z_]\w*) *=/;
 const LINE = /^[^=]*= *("[^"\\]*"|'[^'\\]*'|[^\s"'#][^#\t\r]*)?(?: +#.*)? *$/;
 
 /**
- * Goes to this app's folder, sets NODE_ENV, and refuses a .env file that its readers would read
- * differently: Next, the service, the template's hooks and Docker Compose. Throws an Error, in one
- * line that names file and variable, never a value.
+ * Changes to this app's folder, sets NODE_ENV, and refuses a .env file that programs would read
+ * differently: Next, the service, the template's hooks and Docker Compose. Throws a one-line Error
+ * that names file and variable, never a value.
  *
- * @param {"development" | "production"} mode NODE_ENV, whatever another tool has set it to
+ * @param {"development" | "production"} mode NODE_ENV; replaces the value that another tool has set
  */
 export function checkSettings(mode) {
   process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -23,7 +24,7 @@ export function checkSettings(mode) {
 }
 
 /**
- * The same, and then reads the files as Next does.
+ * Does what `checkSettings` does, then loads the files as Next does.
  *
  * @param {"development" | "production"} mode
  */
@@ -42,11 +43,11 @@ function read(file) {
     throw new Error(`${file} cannot be read: ${error.code}`);
   }
   try {
-    // It drops a byte order mark, as Next does. UTF-16 is not UTF-8, or full of zeros.
+    // This drops a byte order mark, as Next does. UTF-16 fails to decode or contains zero bytes.
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     if (!text.includes("\0")) return text;
   } catch {}
-  throw new Error(`${file} is not UTF-8 text: save it in that encoding.`);
+  throw new Error(`${file} is not UTF-8 text. Save it as UTF-8.`);
 }
 
 /**
@@ -72,7 +73,7 @@ function checkLine(line, file, number) {
   if (/\p{C}|(?! )\p{Z}/u.test(value)) {
     throw new Error(`${file}: ${name} contains an invisible character: type the value again.`);
   }
-  // Next expands it there too, although the environment wins over the file.
+  // If a file sets the variable, Next also expands its value in the environment, which wins.
   if (process.env[name]?.includes("$")) {
     throw new Error(
       `${name} contains $ in the environment, which Next.js would expand: remove its line from ${file}.`,

@@ -5,14 +5,14 @@ import { join, resolve } from "node:path";
 const URL_PARTS =
   /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/i;
 const HOST_AND_PORT = /^(\[[^\]]+\]|[^:[\]]*)(?::(\d*))?$/;
-// Parameters that change nothing here: of Kerberos, which is never used, details of keepalives that
+// Parameters without effect here: those of Kerberos, which is never used, keepalive details that
 // Node cannot set, and what vendors append for other drivers and poolers.
 const IGNORED = new Set(
   `gssdelegation gsslib krbsrvname sslcompression keepalives_interval keepalives_count
    tcp_user_timeout pgbouncer uselibpqcompat supa statement_cache_size
    prepared_statement_cache_size prepared_statements`.split(/\s+/),
 );
-// Parameters with only some values that mean what happens here anyway.
+// Parameters of which only these values are accepted: they ask for what happens here anyway.
 const FIXED: Record<string, RegExp> = {
   client_encoding: /^(auto|utf-?8|unicode)$/i,
   gssencmode: /^(disable|prefer)$/,
@@ -21,7 +21,7 @@ const FIXED: Record<string, RegExp> = {
   sslsni: /^1$/,
 };
 
-/** The reason why a URL is refused, in one line without the URL. */
+/** Returns the error for a refused URL: one line, without the URL. */
 export function refusal(rule: string): Error {
   return new Error(`DATABASE_URL ${rule}`);
 }
@@ -30,17 +30,17 @@ export function refuse(rule: string): never {
   throw refusal(rule);
 }
 
-/** Splits a URL like libpq does, which takes several hosts. Raises an Error if it is none. */
+/** Splits a URL as libpq does, with several hosts. Throws an Error if it is malformed. */
 export function readParameters(url: string): Parameters {
-  // Before any message that could show a part of a password that was not encoded.
+  // First, because the messages below could show part of a password that is not percent-encoded.
   if (/[\s#]|@.*@|:\/\/.*[/?].*@/.test(url)) {
-    refuse("needs blanks, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
+    refuse("must have space, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
   }
   const [, user, password, hosts = "", database, query] =
     URL_PARTS.exec(url) ?? refuse("must be a postgresql:// URL");
   const parts = hosts
     .split(",")
-    .map((part) => HOST_AND_PORT.exec(part) ?? refuse("has a bad host"));
+    .map((part) => HOST_AND_PORT.exec(part) ?? refuse("has an invalid host"));
   const given = new Map<string, string>();
   const set = (name: string, value: string | undefined) => value && given.set(name, decoded(value));
   set("user", user);
@@ -61,10 +61,10 @@ function decoded(text: string): string {
   try {
     if (!text.includes("%00")) return decodeURIComponent(text);
   } catch {}
-  throw refusal("has a % that does not begin a character like %40: write %25");
+  throw refusal("has a % that does not start a character such as %40: write %25 for a %");
 }
 
-/** The parameters of a URL. Each one has to be taken, else the URL is refused. */
+/** The parameters of a URL. After all known ones are taken, `refuseTheRest` refuses the others. */
 export class Parameters {
   constructor(private readonly given: Map<string, string>) {}
 
@@ -78,7 +78,7 @@ export class Parameters {
     const value = this.take(name) ?? usual;
     return (
       choices.find((choice) => choice === value) ??
-      refuse(`needs ${name} to be ${choices.filter(Boolean).join(", ")}`)
+      refuse(`needs ${name} to be one of ${choices.filter(Boolean).join(", ")}`)
     );
   }
 
@@ -92,7 +92,7 @@ export class Parameters {
     return this.given.get(name) === value && this.given.delete(name);
   }
 
-  /** The content of a file. Without the parameter, that of libpq's own file if it may be read. */
+  /** Returns the content of a parameter's file, or else of libpq's default file if readable. */
   file(name: string, usual: string): Buffer | undefined {
     const path = this.path(name) ?? existing(".postgresql", usual);
     if (!path) return undefined;
@@ -103,7 +103,7 @@ export class Parameters {
     }
   }
 
-  /** Relative to the project, as for the service: the folder above this app. */
+  /** Returns a path, relative to the project as in the service: the folder above this app. */
   path(name: string): string | undefined {
     const path = this.take(name);
     return path && resolve(/* turbopackIgnore: true */ process.cwd(), "..", path);
@@ -113,19 +113,19 @@ export class Parameters {
     for (const [name, value] of this.given) {
       if (IGNORED.has(name)) continue;
       if (name in FIXED) {
-        if (!FIXED[name]?.test(value)) refuse(`has a value of ${name} that cannot be honored here`);
+        if (!FIXED[name]?.test(value)) refuse(`has a value of ${name} that is not supported`);
       } else refuse(`has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported`);
     }
   }
 }
 
-/** The path of a file in this user's home, if it may be read. */
+/** Returns the path of a file in this user's home if it is readable. */
 export function existing(...path: string[]): string | undefined {
   try {
     const file = join(homedir(), ...path);
     accessSync(file, constants.R_OK);
     return file;
   } catch {
-    return undefined; // There is none, or this user has no home.
+    return undefined; // It is missing or not readable, or this user has no home.
   }
 }

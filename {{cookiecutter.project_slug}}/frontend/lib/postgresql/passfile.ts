@@ -4,12 +4,12 @@ import { existing } from "./parameters";
 const PASSFILE_LINE =
   /^((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):(.*)$/;
 
-/** The password for this host, port, database and user in libpq's password file. */
+/** Returns the password for `key` (host, port, database, user) from libpq's password file. */
 export function storedPassword(passfile: string | undefined, key: string[]): string | undefined {
   const path = passfile ?? process.env.PGPASSFILE ?? existing(".pgpass");
-  // libpq ignores a file that others may read, too.
+  // Like libpq, ignore a file that other users can read.
   const mayUse = path && existsSync(path) && (statSync(path).mode & 0o077) === 0;
-  if (!mayUse && passfile) throw new Error("passfile must exist, and only its owner may read it");
+  if (!mayUse && passfile) throw new Error("passfile must exist and be readable only by its owner");
   if (!mayUse) return undefined;
   for (const line of readFileSync(/* turbopackIgnore: true */ path, "utf8").split(/\r?\n/)) {
     const [, ...fields] = PASSFILE_LINE.exec(line) ?? [];

@@ -8,18 +8,18 @@ const { routes, shuffled, requiresChannelBinding, passfile, ...settings } = pars
   building ? "postgresql://unused" : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
 );
 
-/** A connection that follows DATABASE_URL alone, and insists on channel binding if that does. */
+/** A connection configured by DATABASE_URL alone. Enforces channel binding if that requires it. */
 class Connection extends Client {
   constructor(config: ClientConfig = {}) {
     let offered = false;
     let verified = false;
     super({
       ...config,
-      // Without `require` it would promise nothing, and fail where a proxy ends TLS.
+      // Only with `require`: otherwise it guarantees nothing, and fails if a proxy terminates TLS.
       enableChannelBinding: requiresChannelBinding,
       password: () => {
         if (requiresChannelBinding && !offered)
-          throw new Error("the server has no channel binding");
+          throw new Error("the server does not support channel binding");
         const host = this.host.startsWith("/") ? "localhost" : this.host;
         const key = [host, `${this.port}`, settings.database, settings.user];
         const password = settings.password ?? storedPassword(passfile, key);
@@ -31,7 +31,7 @@ class Connection extends Client {
       connectionParameters: { options?: string };
       _queryable: boolean;
     };
-    // Without `options` in the URL, pg takes PGOPTIONS. Poolers refuse it.
+    // If the URL has no `options`, pg would use PGOPTIONS, which poolers refuse.
     internals.connectionParameters.options = settings.options;
     this.connection.on("authenticationSASL", ({ mechanisms }: { mechanisms: string[] }) => {
       offered = mechanisms.includes("SCRAM-SHA-256-PLUS");
@@ -45,7 +45,8 @@ class Connection extends Client {
       }
     });
     this.connection.on("errorMessage", ({ code }: { code: string }) => {
-      // Read-only: after a failover this may be a replica now. The pool then drops the connection.
+      // Read-only: the server may have become a replica in a failover. Have the pool drop the
+      // connection.
       if (code === "25006") internals._queryable = false;
     });
   }
@@ -60,17 +61,17 @@ const POOL_EXHAUSTED = "timeout exceeded when trying to connect";
 const known = new WeakSet<PoolClient>();
 let current = 0; // The route that worked last.
 
-/** A connection to the first server that can be reached and has the role that the URL asks for. */
+/** Returns a connection to the first reachable server with the role that the URL asks for. */
 export async function connect(): Promise<PoolClient> {
   const failures: Error[] = [];
-  const away = new Set<string>();
+  const unreachable = new Set<string>();
   const order = shuffled
     ? inRandomOrder()
     : [...routes.slice(current), ...routes.slice(0, current)];
   for (const chosen of order) {
     const { role, ...route } = chosen;
     const server = `${route.host}:${route.port}`;
-    if (away.has(server)) continue; // Without TLS it would not answer either.
+    if (unreachable.has(server)) continue; // It would not respond without TLS either.
     try {
       Object.assign(pool.options, route);
       const client = await pool.connect();
@@ -81,20 +82,20 @@ export async function connect(): Promise<PoolClient> {
     } catch (error) {
       if ((error as Error).message === POOL_EXHAUSTED) throw error;
       failures.push(error as Error);
-      if (isAway(error as NodeJS.ErrnoException)) away.add(server);
+      if (isUnreachable(error as NodeJS.ErrnoException)) unreachable.add(server);
     }
   }
   throw new Unreachable(failures);
 }
 
-/** Hosts in random order. The roles to look for keep theirs, and the ways to reach a host. */
+/** Returns the routes with the hosts in random order. Roles and each host's routes keep theirs. */
 function inRandomOrder(): Route[] {
   const ranks = new Map(routes.map(({ host }) => [host, Math.random()]));
   const rank = ({ role, host }: Route) => (role === "any" ? 1 : 0) + (ranks.get(host) ?? 0);
   return routes.toSorted((one, other) => rank(one) - rank(other));
 }
 
-/** Raises an Error, and closes the connection, if the server has another role. */
+/** Closes the connection and throws an Error if the server has another role. */
 async function checkRole(client: PoolClient, role: string): Promise<void> {
   if (role === "any") return;
   try {
@@ -110,7 +111,7 @@ async function checkRole(client: PoolClient, role: string): Promise<void> {
   }
 }
 
-function isAway({ code = "", message }: NodeJS.ErrnoException): boolean {
+function isUnreachable({ code = "", message }: NodeJS.ErrnoException): boolean {
   return (
     /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)$/.test(code) ||
     /timeout/.test(message)
@@ -119,24 +120,24 @@ function isAway({ code = "", message }: NodeJS.ErrnoException): boolean {
 
 const UNKNOWN_AUTHORITY = /^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/;
 
-/** The error's message, in one line. */
+/** Returns the error's message in one line. */
 export function reason(error: Error): string {
-  // Node tries each address of a name.
+  // An AggregateError has one error for each address of the host name.
   const { message, code } = error instanceof AggregateError ? error.errors[0] : error;
-  const remedy = UNKNOWN_AUTHORITY.test(code) ? " (sslrootcert names the authority to trust)" : "";
+  const remedy = UNKNOWN_AUTHORITY.test(code) ? " (set sslrootcert to the authority to trust)" : "";
   return message.replace(/\s+/g, " ") + remedy;
 }
 
-/** No server could be reached. The message has the reason of each in one line, without the URL. */
+/** No server could be reached. The message lists the reasons in one line, without the URL. */
 class Unreachable extends Error {
   constructor(failures: Error[]) {
     const refused = failures.every((error) => "code" in error && error.code === "ECONNREFUSED");
-    // A server without TLS is no failure where sslmode allows to do without it.
+    // If sslmode allows a connection without TLS, a server without TLS is not the reason.
     const reasons = new Set(failures.map(reason));
     if (reasons.size > 1) reasons.delete("The server does not support SSL connections");
     super(
       refused
-        ? "nothing answers at DATABASE_URL: `make run` in the folder above starts a server for development"
+        ? "no server responds at DATABASE_URL. `make run` in the folder above starts one for development."
         : `DATABASE_URL cannot be used: ${[...reasons].join("; ")}`,
     );
   }

@@ -4,7 +4,7 @@ import { type Parameters, refuse, refusal } from "./parameters";
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const TLS_VERSIONS: SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** With TLS, without it, or both in the order to try. */
+/** Returns what to try, in order: TLS options, or false for no TLS. */
 export function readTls(parameters: Parameters) {
   const system = parameters.is("sslrootcert", "system");
   const mode = readMode(parameters, system);
@@ -20,7 +20,7 @@ export function readTls(parameters: Parameters) {
   }
   const ssl: ConnectionOptions = {
     secureContext: readSecureContext(parameters, authorities),
-    // libpq checks against authorities wherever it has them, and the name for verify-full alone.
+    // Like libpq, verify the certificate if there are authorities, the name only with verify-full.
     rejectUnauthorized: system || authorities !== undefined,
     ...(!checksName && { checkServerIdentity: () => undefined }),
   };
@@ -36,7 +36,7 @@ export function readTls(parameters: Parameters) {
 }
 
 function readMode(parameters: Parameters, system: boolean): string {
-  // `ssl` is JDBC's name, which libpq takes too, and SQLAlchemy's.
+  // JDBC and SQLAlchemy call it `ssl`. libpq accepts that name, too.
   const asked = parameters.choice("ssl", ["", "true", "1", "false", "0", ...SSL_MODES], "");
   const short: Record<string, string> = {
     true: "require",
@@ -45,11 +45,11 @@ function readMode(parameters: Parameters, system: boolean): string {
     0: "disable",
   };
   const usual = asked ? (short[asked] ?? asked) : system ? "verify-full" : "prefer";
-  // libpq has no `no-verify`. It is node-postgres's name for what libpq calls `require`.
+  // libpq has no `no-verify`: it is node-postgres's name for libpq's `require`.
   return parameters.choice("sslmode", [...SSL_MODES, "no-verify"], usual);
 }
 
-/** Node's own list, with that of this machine where Node can read it (22.15 and later). */
+/** Returns Node's own authorities and, from Node 22.15 on, those of the system. */
 function publicAuthorities(): string[] | undefined {
   const { getCACertificates: read } = tls as { getCACertificates?: (of: string) => string[] };
   return read && [...read("default"), ...read("system")];
@@ -63,7 +63,9 @@ function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undef
   };
   const minVersion = parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2");
   const maxVersion = parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3");
-  if (minVersion > maxVersion) refuse("needs ssl_min_protocol_version below the max");
+  if (minVersion > maxVersion) {
+    refuse("needs ssl_min_protocol_version not above ssl_max_protocol_version");
+  }
   const options = {
     ca,
     crl: parameters.file("sslcrl", "root.crl"),
@@ -74,6 +76,6 @@ function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undef
   try {
     return tls.createSecureContext(options);
   } catch (error) {
-    throw refusal(`has certificates or keys that do not fit: ${(error as Error).message}`);
+    throw refusal(`has certificates or keys that cannot be used: ${(error as Error).message}`);
   }
 }

@@ -12,11 +12,11 @@ export interface Route {
   role: string;
 }
 
-/** What a URL says, in the terms of node-postgres. */
+/** The content of a URL, as settings for node-postgres. */
 export interface Target {
   /** In the order to try them. */
   routes: Route[];
-  /** Begin with any of them. */
+  /** Try the hosts in random order instead. */
   shuffled: boolean;
   user: string;
   password: string | undefined;
@@ -35,11 +35,11 @@ export interface Target {
 const ROLES = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
 
 /**
- * Reads a PostgreSQL URL as libpq does. Raises an Error, in one line without the URL, for what it
- * does not understand or cannot do.
+ * Parses a PostgreSQL URL as libpq does. Throws an Error, in one line without the URL, for anything
+ * that it does not support.
  *
- * Not pg-connection-string: it knows one host, gives `sslmode` another meaning than libpq and drops
- * `channel_binding`, `connect_timeout` and `target_session_attrs`.
+ * pg-connection-string would not do: it supports one host, gives `sslmode` another meaning than
+ * libpq and ignores `channel_binding`, `connect_timeout` and `target_session_attrs`.
  */
 export function parsePostgresUrl(url: string): Target {
   const parameters = readParameters(url);
@@ -62,7 +62,7 @@ function readTarget(parameters: Parameters): Target {
     database: parameters.take("dbname") ?? user,
     requiresChannelBinding: binding === "require",
     shuffled: balance === "random",
-    // libpq waits for ever unless told otherwise. People who sign in do not.
+    // By default libpq waits forever. People who sign in would not.
     connectionTimeoutMillis: timeout === undefined ? 5_000 : Math.max(timeout, 0) * 1_000,
     keepAlive: parameters.integer("keepalives") !== 0,
     keepAliveInitialDelayMillis: (parameters.integer("keepalives_idle") ?? 0) * 1_000,
@@ -77,7 +77,7 @@ function systemUser(): string {
   try {
     return userInfo().username;
   } catch {
-    throw refusal("must name a user");
+    throw refusal("must name a user: the system user of this process has no name");
   }
 }
 
@@ -86,7 +86,9 @@ function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
   const addresses = parameters.take("hostaddr")?.split(",");
   const names = parameters.take("host")?.split(",") ?? addresses?.map(() => "") ?? [""];
   const ports = parameters.take("port")?.split(",") ?? [""];
-  if (addresses && addresses.length !== names.length) refuse("needs as many hostaddr as hosts");
+  if (addresses && addresses.length !== names.length) {
+    refuse("needs as many hostaddr values as hosts");
+  }
   if (ports.length > 1 && ports.length !== names.length) refuse("needs as many ports as hosts");
 
   const roles = role === "prefer-standby" ? ["standby", "any"] : [role];
@@ -97,7 +99,7 @@ function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
       const address = addresses?.[index];
       const host = address || name || usualHost(port);
       if (host.startsWith("/")) return encrypted ? [] : [{ host, port, role, ssl: false }];
-      // Verified is the name, whatever address it is reached at.
+      // The certificate must have the host's name, even if the URL gives its address.
       const named = address && name ? { host: name, servername: name } : {};
       return ways
         .filter((way) => way || !encrypted)
@@ -108,7 +110,7 @@ function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
   return { routes, sslnegotiation };
 }
 
-/** Like libpq: the socket of a server on this machine, if there is one. */
+/** Returns the socket folder of a local server if there is one, else localhost, as libpq does. */
 function usualHost(port: number): string {
   const folders = ["/var/run/postgresql", "/tmp"];
   return folders.find((folder) => existsSync(`${folder}/.s.PGSQL.${port}`)) ?? "localhost";
