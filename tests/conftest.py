@@ -20,6 +20,11 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 TEMPLATE = ("cookiecutter.json", "hooks", "templates", PROJECT.name)
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter")
 SECRET_FILES = (Path(".env"), Path("frontend/.env.local"))
+# Its environments are built once, and not in the home of the user.
+PRE_COMMIT_ENVIRONMENT = {
+    "PRE_COMMIT_HOME": str(ROOT / ".tools/pre-commit"),
+    "VIRTUALENV_OVERRIDE_APP_DATA": str(ROOT / ".tools/virtualenv"),
+}
 
 # Whatever the shell that runs the tests has set would otherwise reach the hooks, the rendered
 # service and its tests.

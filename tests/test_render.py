@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, ROOT, SECRET_FILES, Machine, RenderedProject, cannot_run, hook
+from conftest import (
+    PRE_COMMIT_ENVIRONMENT,
+    PROJECT,
+    ROOT,
+    SECRET_FILES,
+    Machine,
+    RenderedProject,
+    cannot_run,
+    hook,
+)
 
 VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
 QUESTIONS = {name: answer for name, answer in VARIABLES.items() if not name.startswith("_")}
@@ -229,6 +239,7 @@ def test_the_hooks_of_commits_are_content_with_the_template() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pre_commit", "run", "--all-files"],
         cwd=ROOT,
+        env=os.environ | PRE_COMMIT_ENVIRONMENT,
         capture_output=True,
         text=True,
     )

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from conftest import PROJECT, ROOT, Machine, RenderedProject, hook
+from conftest import PRE_COMMIT_ENVIRONMENT, PROJECT, ROOT, Machine, RenderedProject, hook
 from servers import Server, answers, free_ports
 
 
@@ -204,12 +204,13 @@ def test_commits_pass_the_hooks_unless_there_is_a_secret_in_them(
     for command in ("init --quiet", "add --all"):
         machine.run("git", *command.split(), cwd=project.path)
 
-    fresh = machine.run(*pre_commit, "--all-files", cwd=project.path)
+    fresh = machine.run(*pre_commit, "--all-files", cwd=project.path, env=PRE_COMMIT_ENVIRONMENT)
     refused = []
     for file, leak in leaks.items():
         (project.path / file).write_text(leak)
         machine.run("git", "add", "--force", file, cwd=project.path)
-        refused.append(machine.run(*pre_commit, "secrets", "--files", file, cwd=project.path))
+        secrets = (*pre_commit, "secrets", "--files", file)
+        refused.append(machine.run(*secrets, cwd=project.path, env=PRE_COMMIT_ENVIRONMENT))
 
     assert fresh.returncode == 0, fresh.stdout + fresh.stderr
     assert fresh.stdout.count("Passed") == 4

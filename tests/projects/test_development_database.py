@@ -31,6 +31,9 @@ async def main():
 asyncio.run(main())
 """
 
+# Together on one process: one of these tests kills what another one counts.
+pytestmark = pytest.mark.xdist_group("machine")
+
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[RenderedProject]:
@@ -81,9 +84,9 @@ def running(project: RenderedProject) -> Iterator[Server]:
         ready.unlink()
 
 
-def refusal(project: RenderedProject) -> str:
+def refusal(project: RenderedProject, prefix: str = "") -> str:
     done = subprocess.run(
-        f"{BESIDE} {COUNT}".split(),
+        f"{prefix} {BESIDE} {COUNT}".split(),
         cwd=project.path,
         env=clean_environment(),
         capture_output=True,
@@ -175,15 +178,36 @@ def test_failed_start_prints_the_reason_in_one_line(project: RenderedProject) ->
     assert "postgresql.conf" in line or "shared_buffers" in line
 
 
-def test_server_whose_parent_was_killed_is_reused(project: RenderedProject) -> None:
+def test_server_whose_parent_was_killed_is_reused_and_then_stopped(
+    project: RenderedProject,
+) -> None:
     with running(project) as server:
         project.run(f"{BESIDE} {COUNT}")
         os.kill(server.pid, signal.SIGKILL)
 
         assert project.run(f"{BESIDE} {COUNT}") == "2\n"
-        pid_file = project.path / ".postgres/18/postmaster.pid"
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
-        wait_until(lambda: not pid_file.exists(), 30, server.printed)
+        assert not (project.path / ".postgres/18/postmaster.pid").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_signal_stops_the_command_and_the_server(
+    project: RenderedProject, number: signal.Signals
+) -> None:
+    with running(project) as server:
+        os.kill(server.pid, number)
+        wait_until(
+            lambda: not (project.path / ".postgres/18/postmaster.pid").exists(), 30, server.printed
+        )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")
+def test_data_of_another_user_is_refused_in_one_line(project: RenderedProject) -> None:
+    project.run(f"{BESIDE} {COUNT}")
+
+    # Root, but bound by the modes of files as others are.
+    [line] = refusal(project, "setpriv --bounding-set=-dac_override,-dac_read_search").splitlines()
+
+    assert line.startswith(f"You may not write to {project.path / '.postgres/18'}.")
 
 
 def test_database_locale_does_not_depend_on_the_environment(project: RenderedProject) -> None:

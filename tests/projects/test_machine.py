@@ -29,6 +29,9 @@ SURROUNDINGS = {
 # Root can run the commands as either user.
 USERS = ("root", "nobody") if os.geteuid() == 0 else (None,)
 
+# Together on one process: one of these tests kills what another one counts.
+pytestmark = pytest.mark.xdist_group("machine")
+
 
 @dataclass(frozen=True)
 class Newcomer:

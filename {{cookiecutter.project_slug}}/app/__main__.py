@@ -1,5 +1,6 @@
 """`python -m app`: bring the tables to the newest revision, then serve until told to stop."""
 
+import errno
 import os
 import signal
 import socket
@@ -17,6 +18,12 @@ from app.logging import configure_logging
 
 # With --config, because ALEMBIC_CONFIG may name another project's file.
 ALEMBIC = [sys.executable, "-m", "alembic", "--config", str(PROJECT / "alembic.ini")]
+
+ADVICE = {
+    errno.EADDRINUSE: "Stop the process that uses the port, or set another PORT.",
+    errno.EACCES: "Set a PORT that needs no privileges: 1024 or above.",
+    errno.EADDRNOTAVAIL: "Set HOST to an address of this machine, or 0.0.0.0 for all of them.",
+}
 
 
 def main() -> None:
@@ -59,9 +66,10 @@ def check_port(settings: Settings) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
+        advice = ADVICE.get(error.errno or 0, "Set another PORT or HOST.")
         raise SystemExit(
-            f"PORT: cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}. "
-            "Stop the process that uses the port, or set another PORT or HOST."
+            f"PORT and HOST: cannot listen on port {port} of {host}: "
+            f"{os.strerror(error.errno or 0)}. {advice}"
         ) from None
 
 

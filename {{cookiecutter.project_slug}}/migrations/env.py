@@ -5,6 +5,7 @@ Where the database is away it ends with status 75, or with `-x wait` waits for i
 """
 
 import asyncio
+import signal
 import sqlite3
 import sys
 from contextlib import aclosing
@@ -108,4 +109,7 @@ async def main() -> None:
 
 
 configure_logging()
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    sys.exit(128 + signal.SIGINT)  # without a traceback

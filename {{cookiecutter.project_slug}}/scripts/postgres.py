@@ -21,11 +21,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 from app.config import PROJECT, ConfigurationError, DatabaseSettings
@@ -52,21 +52,27 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
 
     It listens on `port` of the loopback interface, or without a port only on a Unix socket that
     other users cannot open. `options` are passed to `postgres`. The first call creates the data. If
-    a server already runs on this folder, it is used and left running.
+    a server already runs on this folder, it is used, and left running for the process that started
+    it. If that process is gone, this one stops the server.
 
     Raises SystemExit, with one line, if the server cannot be started.
     """
     data, log = folder / _major_version(), folder / "log"
     where = f"{HOST}:{port}/postgres" if port else f"/postgres?host={quote(str(data))}"
+    _check_access(folder.parent if not folder.exists() else data if data.exists() else folder)
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        lock = stack.enter_context((folder / "lock").open("w"))
+        lock, owner = (stack.enter_context((folder / name).open("w")) for name in ("lock", "owner"))
         try:
             # The server's processes inherit the lock, so it shows whether a server runs on this
             # folder. postmaster.pid does not: a crash leaves it behind, and a copy contains it.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(owner, fcntl.LOCK_EX)  # only this process holds it
         except BlockingIOError:
             _wait_until_ready(data, log, lambda: True)
+            with suppress(BlockingIOError):
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.callback(_stop_abandoned, data, lock)
             yield f"postgresql://postgres@{where}"
             return
         if port:
@@ -194,6 +200,20 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _stop_abandoned(data: Path, lock: TextIO) -> None:
+    pid = (data / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    os.kill(int(pid), signal.SIGINT)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # free when the last of its processes has ended
+
+
+def _check_access(folder: Path) -> None:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SystemExit(
+            f"You may not write to {folder}. Run this as the owner of that folder, or set "
+            "DATABASE_URL to another server."
+        )
+
+
 def _check_is_free(port: int) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((HOST, port)) == 0:
@@ -215,7 +235,9 @@ def _major_version() -> str:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # SIGHUP comes when the terminal is closed.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         url = DatabaseSettings.load().database_url.get_secret_value()
     except ConfigurationError as error:
@@ -224,9 +246,10 @@ def main() -> int:
         if own := DEVELOPMENT_URL.fullmatch(url):
             stack.enter_context(running_server(FOLDER, port=int(own[1])))
         command = subprocess.Popen(sys.argv[1:])
-        # Both signals must end the command. This process waits for it.
-        signal.signal(signal.SIGTERM, lambda *_: command.terminate())
-        signal.signal(signal.SIGINT, lambda *_: None)
+        # These signals must end the command. This process waits for it.
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, lambda *_: command.terminate())
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C has reached the command, too
         return command.wait()
 
 

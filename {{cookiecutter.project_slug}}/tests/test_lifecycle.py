@@ -138,8 +138,8 @@ def test_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None:
 
     assert code == 1
     assert printed == (
-        f"PORT: cannot listen on port {port} of 127.0.0.1: Address already in use. "
-        "Stop the process that uses the port, or set another PORT or HOST.\n"
+        f"PORT and HOST: cannot listen on port {port} of 127.0.0.1: Address already in use. "
+        "Stop the process that uses the port, or set another PORT.\n"
     )
 
 

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -220,7 +221,9 @@ def _check(name: str, value: str) -> None:
             raise ValueError(f"the parameter {name} must be {' or '.join(CHOICES[name])}")
     elif name not in HONORED | WITHOUT_EFFECT:
         named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
-        raise ValueError(f"{named} is not supported: remove it")
+        similar = get_close_matches(name, sorted({*CHOICES, *HONORED, *WITHOUT_EFFECT}), n=1)
+        advice = f"did you mean {similar[0]}?" if similar else "remove it"
+        raise ValueError(f"{named} is not supported: {advice}")
 
 
 def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:

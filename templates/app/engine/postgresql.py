@@ -108,8 +108,8 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
     """Return a connection to the first host with the session attributes that the URL asks for.
 
     Each attempt gets an equal share of the remaining `seconds`, so that a host that hangs leaves
-    time for the next one. Raises the driver's error, or a ConnectionError that lists all errors if
-    there were several.
+    time for the next one. Raises a ConnectionError that names each host and its error, or at once
+    the driver's error if another host cannot help, as for a wrong password.
     """
     hosts = list(target.hosts)
     if target.in_random_order:
@@ -136,8 +136,6 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
                 )
         except TRY_NEXT_HOST as error:
             failed.append(error)
-    if len(failed) == 1:
-        raise failed[0]
     reasons = [
         f"{host}:{port}: {type(error).__name__}: {error}"
         for ((host, port), _), error in zip(tries, failed, strict=True)

@@ -19,6 +19,7 @@ from app.config import PROJECT, DatabaseSettings, Settings
 from app.database import Database
 from app.database_url import DEFAULT_HOSTS, Target, parse
 from app.engine import connect, missing_privileges
+from app.models import Base
 
 LOCAL = "postgresql://ann@localhost/tasks"
 
@@ -130,6 +131,7 @@ def test_parameters_without_effect_are_accepted(parameter: str) -> None:
         ("ssl=on", "the parameter sslmode must be "),
         ("gssencmode=require", "the parameter gssencmode must be disable or prefer"),
         ("require_auth=scram-sha-256", "the parameter require_auth is not supported: remove it"),
+        ("sslmod=require", "the parameter sslmod is not supported: did you mean sslmode?"),
         ("search_path=x", "the parameter search_path is not supported: write options="),
         ("schema=x", "the parameter schema is not supported: write options="),
         ("connection_limit=1", "the parameter connection_limit .*: set DATABASE_POOL_SIZE"),
@@ -432,7 +434,7 @@ async def test_error_names_each_host_and_its_failure(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(ConnectionError, match="a:5432: OSError: first; b:5432: OSError: last"):
         await connect(target("a,b", "sslmode=disable"), 1)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ConnectionError, match="silent:5432: TimeoutError"):
         await connect(target("silent", "sslmode=prefer&connect_timeout=1"), 0.05)
 
 
@@ -493,6 +495,8 @@ async def test_load_balance_hosts_random_tries_hosts_in_random_order(
 
 # The real database
 
+TABLE = Base.metadata.sorted_tables[0].name
+
 
 @pytest.mark.usefixtures("service")
 async def test_missing_table_privileges_are_named(settings: Settings) -> None:
@@ -500,14 +504,14 @@ async def test_missing_table_privileges_are_named(settings: Settings) -> None:
     try:
         async with database.transaction() as connection:
             await connection.execute(text("CREATE ROLE without_privileges"))
-            await connection.execute(text("GRANT SELECT, DELETE ON tasks TO without_privileges"))
+            await connection.execute(text(f"GRANT SELECT, DELETE ON {TABLE} TO without_privileges"))
             await connection.execute(text("SET LOCAL ROLE without_privileges"))
-            missing = await connection.scalars(missing_privileges(["tasks"]))
+            missing = await connection.scalars(missing_privileges([TABLE]))
             await connection.rollback()
     finally:
         await database.close()
 
-    assert missing.all() == ["INSERT on tasks", "UPDATE on tasks"]
+    assert missing.all() == [f"INSERT on {TABLE}", f"UPDATE on {TABLE}"]
 
 
 @pytest.mark.usefixtures("service")
@@ -516,7 +520,7 @@ async def test_missing_usage_on_every_schema_is_named(settings: Settings) -> Non
     try:
         async with database.transaction() as connection:
             await connection.execute(text("SET LOCAL search_path = nowhere"))
-            missing = await connection.scalars(missing_privileges(["tasks"]))
+            missing = await connection.scalars(missing_privileges([TABLE]))
     finally:
         await database.close()
 

@@ -114,7 +114,7 @@ export class Parameters {
       if (IGNORED.has(name)) continue;
       if (name in FIXED) {
         if (!FIXED[name]?.test(value)) refuse(`has a value of ${name} that is not supported`);
-      } else refuse(`has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported`);
+      } else refuse(`has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported: check its spelling or remove it`);
     }
   }
 }
