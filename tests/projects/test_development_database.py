@@ -143,7 +143,9 @@ def test_port_in_use_stops_the_start_and_says_what_to_do(
     with running(project):
         [line] = refusal(other).splitlines()
 
-    assert line.startswith(f"Port {port_of(project)} is already in use. Stop the process")
+    assert line.startswith(
+        f"Port {port_of(project)} cannot be used: Address already in use. Stop the process"
+    )
 
 
 def test_interrupted_first_start_is_repeated_from_scratch(project: RenderedProject) -> None:
@@ -151,6 +153,67 @@ def test_interrupted_first_start_is_repeated_from_scratch(project: RenderedProje
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
 
+    assert project.run(f"{BESIDE} {COUNT}") == "1\n"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_data_that_an_earlier_project_has_in_the_folder_itself_is_used(
+    project: RenderedProject, moved: bool
+) -> None:
+    project.run(f"{BESIDE} {COUNT}")
+    folder, aside = project.path / ".postgres", project.path / ".postgres-18"
+    (folder / "18").rename(aside)
+    if not moved:  # else the move was interrupted half-way
+        shutil.rmtree(folder)
+        aside.rename(folder)
+
+    assert project.run(f"{BESIDE} {COUNT}") == "2\n"
+    assert not aside.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (f"{BESIDE} no-such-program", "Cannot run this beside the development database: "),
+        (BESIDE, "Usage: "),
+    ],
+)
+def test_command_that_cannot_run_is_one_line(
+    project: RenderedProject, command: str, reason: str
+) -> None:
+    done = subprocess.run(
+        command.split(),
+        cwd=project.path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    [line] = done.stderr.splitlines()
+    assert line.startswith(reason)
+    assert done.returncode == 1
+
+
+def test_umask_of_root_does_not_matter(project: RenderedProject) -> None:
+    assert project.run(f"umask 077; {BESIDE} {COUNT}") == "1\n"
+
+
+def test_ctrl_c_during_the_first_start_is_silent_and_leaves_nothing(
+    project: RenderedProject,
+) -> None:
+    process = subprocess.Popen(
+        f"{BESIDE} {COUNT}".split(),
+        cwd=project.path,
+        env=clean_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until((project.path / ".postgres/new/base").exists, 30, lambda: "initdb does not start")
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+
+    assert (process.returncode, printed) == (128 + signal.SIGINT, "")
     assert project.run(f"{BESIDE} {COUNT}") == "1\n"
 
 
@@ -189,7 +252,7 @@ def test_server_whose_parent_was_killed_is_reused_and_then_stopped(
         assert not (project.path / ".postgres/18/postmaster.pid").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
 def test_signal_stops_the_command_and_the_server(
     project: RenderedProject, number: signal.Signals
 ) -> None:

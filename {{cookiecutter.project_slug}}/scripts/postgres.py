@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -59,8 +60,11 @@ def running_server(folder: Path, *options: str, port: int | None = None) -> Iter
     """
     data, log = folder / _major_version(), folder / "log"
     where = f"{HOST}:{port}/postgres" if port else f"/postgres?host={quote(str(data))}"
-    _check_access(folder.parent if not folder.exists() else data if data.exists() else folder)
+    _check_access(folder if folder.exists() else folder.parent)
+    _move_data_of_earlier_projects(folder, data)
     folder.mkdir(exist_ok=True)
+    if data.exists():
+        _check_access(data)
     with ExitStack() as stack:
         lock, owner = (stack.enter_context((folder / name).open("w")) for name in ("lock", "owner"))
         try:
@@ -114,12 +118,14 @@ def _programs() -> Iterator[Path]:
         return
     # Not in TMPDIR, which only root may be able to enter.
     with TemporaryDirectory(prefix=f"postgres-{os.getpid()}-", dir="/tmp") as copy:
-        Path(copy).chmod(0o755)
         package = _installed().parent
         shutil.copytree(package / "pginstall", Path(copy, package.name, "pginstall"), ignore=UNUSED)
         # Shared libraries, which the programs look for beside the package.
         for libraries in package.parent.glob(f"{package.name}.libs"):
             shutil.copytree(libraries, Path(copy, libraries.name))
+        for path in (Path(copy), *Path(copy).rglob("*")):  # whatever the umask
+            is_program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if is_program else 0o644)
         yield Path(copy, package.name, "pginstall", "bin")
 
 
@@ -141,7 +147,7 @@ def _create(data: Path, programs: Path, log: Path) -> None:
     # Renamed when it is complete, so that an interrupted start leaves no incomplete database.
     new = data.with_name("new")
     shutil.rmtree(new, ignore_errors=True)
-    # Data of other versions, which earlier packages left here, is neither used nor changed.
+    # Data of other versions is neither used nor changed.
     for version in (data.with_name("PG_VERSION"), *data.parent.glob("*/PG_VERSION")):
         if version.exists():
             old = version.read_text(encoding="utf-8").strip()
@@ -214,14 +220,26 @@ def _check_access(folder: Path) -> None:
         )
 
 
+def _move_data_of_earlier_projects(folder: Path, data: Path) -> None:
+    # Their data was in the folder itself. Two renames, so that an interruption loses nothing.
+    aside = folder.with_name(f"{folder.name}-{data.name}")
+    version = folder / "PG_VERSION"
+    if version.exists() and version.read_text(encoding="utf-8").strip() == data.name:
+        folder.rename(aside)
+    if aside.exists():
+        folder.mkdir(exist_ok=True)
+        aside.rename(data)
+
+
 def _check_is_free(port: int) -> None:
-    with socket.socket() as probe:
-        if probe.connect_ex((HOST, port)) == 0:
-            raise SystemExit(
-                f"Port {port} is already in use. Stop the process that uses it, or set another "
-                "port in DATABASE_URL, in .env and frontend/.env.local. To use a server of your "
-                "own on this port, write localhost instead of 127.0.0.1."
-            )
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        raise SystemExit(
+            f"Port {port} cannot be used: {os.strerror(error.errno or 0)}. Stop the process that "
+            "uses it, or set another port in DATABASE_URL, in .env and frontend/.env.local. To use "
+            "a server of your own on this port, write localhost instead of 127.0.0.1."
+        ) from None
 
 
 def _installed() -> Path:
@@ -235,22 +253,27 @@ def _major_version() -> str:
 
 
 def main() -> int:
-    # SIGHUP comes when the terminal is closed.
-    for number in (signal.SIGHUP, signal.SIGTERM):
+    if not sys.argv[1:]:
+        raise SystemExit("Usage: python -m scripts.postgres COMMAND…")
+    # SIGHUP comes when the terminal is closed. Until the command runs, each ends this process.
+    signals = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    for number in signals:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         url = DatabaseSettings.load().database_url.get_secret_value()
+        with ExitStack() as stack:
+            if own := DEVELOPMENT_URL.fullmatch(url):
+                stack.enter_context(running_server(FOLDER, port=int(own[1])))
+            command = subprocess.Popen(sys.argv[1:])
+            # From here on they must end the command, for which this process waits.
+            for number in signals:
+                signal.signal(number, lambda *_: command.terminate())
+            signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C has reached the command, too
+            return command.wait()
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
-    with ExitStack() as stack:
-        if own := DEVELOPMENT_URL.fullmatch(url):
-            stack.enter_context(running_server(FOLDER, port=int(own[1])))
-        command = subprocess.Popen(sys.argv[1:])
-        # These signals must end the command. This process waits for it.
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            signal.signal(number, lambda *_: command.terminate())
-        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C has reached the command, too
-        return command.wait()
+    except OSError as error:
+        raise SystemExit(f"Cannot run this beside the development database: {error}") from None
 
 
 if __name__ == "__main__":
