@@ -41,7 +41,7 @@ class Terminal:
             pass
         self._process.stdin.close()
         self._process.stdout.close()
-        return self._process.wait(timeout=10)
+        return self._process.wait(timeout=60)
 
     def _read(self, deadline: float) -> bool:
         output = self._process.stdout
