@@ -186,7 +186,7 @@ def _parameters(url: str) -> dict[str, str]:
     account, _, hosts = authority.rpartition("@")
     # One of these in a password splits the URL in the wrong place. This check comes first, because
     # the messages below could show part of the password.
-    if re.search(r"[\s#]", rest) or "@" in account + database + query:
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f\ufeff#]", rest) or "@" in account + database + query:
         raise ValueError("write space, @, /, ? and # in names and passwords as %20 %40 %2F %3F %23")
     user, _, password = account.partition(":")
     names, ports = _split(hosts)
@@ -388,4 +388,5 @@ def _naming(parameter: str, path: Path) -> Iterator[None]:
     except (OSError, UnicodeDecodeError) as error:
         strerror = "not UTF-8" if isinstance(error, UnicodeError) else error.strerror
         reason = strerror or type(error).__name__
-        raise ValueError(f"the file of {parameter} cannot be used: {path}: {reason}") from None
+        shown = " ".join(str(path).splitlines())
+        raise ValueError(f"the file of {parameter} cannot be used: {shown}: {reason}") from None

@@ -34,7 +34,7 @@ const ADVICE = new Map([
 
 /** Returns the error for a refused URL: one line, without the URL. */
 export function refusal(rule: string): Error {
-  return new Error(`DATABASE_URL ${rule}`);
+  return new Error(`DATABASE_URL ${rule.replace(/\s+/g, " ")}`);
 }
 
 export function refuse(rule: string): never {
@@ -44,7 +44,7 @@ export function refuse(rule: string): never {
 /** Splits a URL as libpq does, with several hosts. Throws an Error if it is malformed. */
 export function readParameters(url: string): Parameters {
   // First, because the messages below could show part of a password that is not percent-encoded.
-  if (/[\s#]|@.*@|:\/\/.*[/?].*@/.test(url)) {
+  if (/[\s\p{Cc}#]|@.*@|:\/\/.*[/?].*@/u.test(url)) {
     refuse("must have space, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
   }
   const [, user, password, hosts = "", database, query] =
