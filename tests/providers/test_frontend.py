@@ -90,10 +90,10 @@ class Frontend:
             timeout=120,
         )
 
-    def script(self, name: str, text: str, argument: object) -> list[str]:
+    def script(self, name: str, text: str, argument: object, **environment: str) -> list[str]:
         """Run a script in the frontend's folder; its argument and its output are JSON."""
         (self.path / name).write_text(text)
-        done = self.run("node_modules/.bin/jiti", name, json.dumps(argument))
+        done = self.run("node_modules/.bin/jiti", name, json.dumps(argument), **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -227,8 +227,6 @@ def test_every_supported_form_of_database_url_connects(
             for host, user, parameters in [
                 ("localhost", "encrypted", {"sslmode": "require"}),
                 ("localhost", USER, {"sslmode": "verify-full", "sslrootcert": root}),
-                ("localhost", USER, {"sslmode": "verify-full", "sslrootcert": root,
-                                     "hostaddr": "127.0.0.1"}),
                 ("127.0.0.1", USER, {"sslmode": "verify-ca", "sslrootcert": root}),
                 ("127.0.0.1", USER, {"sslmode": "require", "sslrootcert": root}),
                 ("localhost", USER, {"sslmode": "require", "channel_binding": "require"}),
@@ -240,7 +238,7 @@ def test_every_supported_form_of_database_url_connects(
                 ("localhost", USER, {"options": "-c search_path=public"}),
                 ("localhost", USER, {"application_name": "pages", "connect_timeout": 9,
                                      "keepalives": 1, "keepalives_idle": 30, "pgbouncer": "true",
-                                     "connection_limit": 1, "target_session_attrs": "read-write"}),
+                                     "target_session_attrs": "read-write"}),
             ]
         ),
     ]  # fmt: skip
@@ -268,7 +266,6 @@ def test_failed_connection_is_explained_in_one_line(
     certified, revoked = client_files / "certified.crt", client_files / "revoked.crl"
     authority.write_revocations(revoked, tls_server.folder / "server.crt")
     Authority("Another").write(client_files / "other.crt")
-    (client_files / "garbage.crt").write_text("no certificate")
     with hanging() as silent:
         cases = {
             tls_server.url("auth_failures", {"sslrootcert": "system"}): "set sslrootcert to the",
@@ -278,10 +275,6 @@ def test_failed_connection_is_explained_in_one_line(
             tls_server.url(
                 "auth_failures", {"sslmode": "verify-full", "sslrootcert": root}, host="127.0.0.1"
             ): "does not match certificate's altnames",
-            tls_server.url(
-                "auth_failures",
-                {"sslmode": "require", "sslrootcert": client_files / "garbage.crt"},
-            ): "certificate",
             tls_server.url(
                 "auth_failures",
                 {"sslmode": "verify-ca", "sslrootcert": root, "sslcrl": revoked},
@@ -332,7 +325,10 @@ def test_unsupported_url_is_refused_naming_the_part(frontend: Frontend) -> None:
         "postgresql://host:0/db": "needs ports from 1",
         "postgresql://host:70000/db": "needs ports from 1",
         "postgresql://a,b,c/db?port=1,2": "needs as many ports",
-        "postgresql://a,b/db?hostaddr=127.0.0.1": "needs as many hostaddr",
+        f"{after}hostaddr=127.0.0.1": "has the parameter hostaddr, which is not supported: write",
+        f"{after}connection_limit=5": "has the parameter connection_limit, which is not",
+        f"{after}passfile=/missing": "names a file in passfile",
+        f"{after}sslkey=/missing": "needs sslcert for sslkey",
         f"{after}sslmode=verify_full": "needs sslmode to be one of disable, allow",
         f"{after}sslmode=verify-full": "needs sslrootcert for sslmode=verify-full",
         f"{after}sslmode=verify-ca": "needs sslrootcert for sslmode=verify-ca",
@@ -345,8 +341,8 @@ def test_unsupported_url_is_refused_naming_the_part(frontend: Frontend) -> None:
         f"{after}channel_binding=always": "needs channel_binding to be one of",
         f"{after}target_session_attrs=master": "needs target_session_attrs to be one of any, ",
         f"{after}connect_timeout=5s": "needs connect_timeout to be a whole number",
-        f"{after}client_encoding=latin1": "has a value of client_encoding",
-        f"{after}gssencmode=require": "has a value of gssencmode",
+        f"{after}client_encoding=latin1": "needs client_encoding to be one of auto, utf8",
+        f"{after}gssencmode=require": "needs gssencmode to be one of disable, prefer",
         f"{after}sslcertmode=require": "needs sslcertmode to be one of",
         f"{after}service=mine": "has the parameter service, which",
         f"{after}require_auth=scram-sha-256": "has the parameter require_auth",

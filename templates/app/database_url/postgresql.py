@@ -21,9 +21,12 @@ SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 # Where libpq's builds look for the server if the URL names no host.
 DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108
 
-TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "")
+# As in libpq, an empty value is the default only where a choice lists it.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslmode": (*SSL_MODES, "no-verify"),
+    "ssl": (*SSL_MODES, "true", "1", "false", "0"),  # JDBC's and SQLAlchemy's name
     "sslnegotiation": ("postgres", "direct"),
     "ssl_min_protocol_version": TLS_VERSIONS,
     "ssl_max_protocol_version": TLS_VERSIONS,
@@ -37,22 +40,26 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "statement_cache_size": ("0",),
     "prepared_statement_cache_size": ("0",),
     # libpq has more values for these; the service supports only some.
-    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto"),
+    "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto", ""),
     "gssencmode": ("disable", "prefer"),
     "min_protocol_version": ("3.0",),
+    "max_protocol_version": ("3.0", "3.2", "latest"),
     "sslcertmode": ("disable", "allow"),
     "sslsni": ("1",),
 }
+NUMBERS = {
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"),
+    *("keepalives_count", "tcp_user_timeout"),
+}
 HONORED = {
-    *("host", "port", "dbname", "user", "password", "passfile", "connect_timeout"),
+    *("host", "port", "dbname", "user", "password", "passfile"),
     *("application_name", "fallback_application_name", "options"),
     *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
 }
-# Each statement has its own deadline, which notices a dead connection before keepalives do. The
-# others are labels, or ask for what happens anyway.
+# These are labels, or ask for what happens anyway. Nor do the NUMBERS of keepalives have an effect:
+# each statement has its own deadline, which notices a dead connection before they do.
 WITHOUT_EFFECT = {
-    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
-    *("tcp_user_timeout", "sslcompression", "max_protocol_version", "supa", "uselibpqcompat"),
+    *("sslcompression", "supa", "uselibpqcompat"),
     *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
 }
 # Names that other drivers have for these modes.
@@ -105,10 +112,10 @@ class Target:
     """More arguments for `asyncpg.connect`."""
     password: str | None = field(repr=False)
     passwords: tuple[tuple[str, ...], ...] = field(repr=False)
-    """The lines of `passfile`: host, port, database, user, password."""
+    """The lines of the password file: host, port, database, user, password."""
 
     def password_for(self, host: str, port: int) -> str | None:
-        """Return the URL's password, or the first one in `passfile` that matches."""
+        """Return the password that was given, or the first one in the file that matches."""
         if self.password:
             return self.password
         where = "localhost" if host.startswith("/") else host
@@ -142,20 +149,24 @@ def parse(url: str, folder: Path) -> Target:
         "prefer": (context, False),
     }
     user = given.get("user") or _system_user()
+    password = given.get("password") or os.environ.get("PGPASSWORD")
     return Target(
         hosts=tuple(_hosts(given)),
         in_random_order=given.get("load_balance_hosts") == "random",
         session_attributes=given.get("target_session_attrs", "any"),
-        host_timeout=_timeout(given.get("connect_timeout") or "0"),
+        host_timeout=max(int(given.get("connect_timeout", 0)), 0) or None,
         tls=ways.get(mode, (context,)),
         arguments={
             "user": user,
             "database": given.get("dbname") or user,
             "direct_tls": given.get("sslnegotiation") == "direct",
             "server_settings": names,
+            # Otherwise asyncpg would read PGKRBSRVNAME and PGGSSLIB.
+            "krbsrvname": "postgres",
+            "gsslib": "gssapi",
         },
-        password=given.get("password"),
-        passwords=tuple(_passwords(_file(given, "passfile", folder))),
+        password=password,
+        passwords=tuple(_passwords(given, folder, needed=not password)),
     )
 
 
@@ -175,28 +186,27 @@ def _parameters(url: str) -> dict[str, str]:
     account, _, hosts = authority.rpartition("@")
     # One of these in a password splits the URL in the wrong place. This check comes first, because
     # the messages below could show part of the password.
-    if re.search(r"[\s#]", rest) or "@" in account + database + query:
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f\ufeff#]", rest) or "@" in account + database + query:
         raise ValueError("write space, @, /, ? and # in names and passwords as %20 %40 %2F %3F %23")
     user, _, password = account.partition(":")
     names, ports = _split(hosts)
     given = {"user": user, "password": password, "dbname": database, "host": names, "port": ports}
     given = {name: _decoded(value) for name, value in given.items() if value}
     for pair in filter(None, query.split("&")):
-        name, _, value = (_decoded(part) for part in pair.partition("="))
-        if name in ("ssl", "sslmode"):  # JDBC and SQLAlchemy say `ssl`
-            value = SSL_WORDS.get(value, value)
-            _check("sslmode", value)
-        else:
-            _check(name, value)
+        name, separator, value = (_decoded(part) for part in pair.partition("="))
+        if not separator:
+            raise ValueError("parameters must be name=value")
         given[name] = value
-    if mode := given.pop("ssl", ""):
-        given.setdefault("sslmode", mode)
+    for name, value in given.items():
+        _check(name, value)
+    if mode := given.get("sslmode") or given.pop("ssl", ""):
+        given["sslmode"] = SSL_WORDS.get(mode, mode)
     return given
 
 
 def _split(hosts: str) -> tuple[str, str]:
     """Return the names and the ports of `name:port,[address]:port`, each comma-separated."""
-    found = [re.fullmatch(r"(\[[^]]*]|[^]:[]*)(?::([0-9]*))?", host) for host in hosts.split(",")]
+    found = [re.fullmatch(r"(\[[^]]+]|[^]:[]*)(?::([0-9]*))?", host) for host in hosts.split(",")]
     pairs = [(match[1].strip("[]"), match[2] or "") for match in found if match]
     if len(pairs) < len(found):
         raise ValueError("hosts must be name:port or [IPv6 address]:port, separated by commas")
@@ -218,10 +228,15 @@ def _check(name: str, value: str) -> None:
         raise ValueError(f"the parameter {name} is not supported: {INSTEAD[name]}")
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise ValueError(f"the parameter {name} must be {' or '.join(CHOICES[name])}")
+            choices = " or ".join(filter(None, CHOICES[name]))
+            raise ValueError(f"the parameter {name} must be {choices}")
+    elif name in NUMBERS:
+        if not re.fullmatch(r"-?[0-9]{1,9}", value):
+            raise ValueError(f"the parameter {name} must be a whole number")
     elif name not in HONORED | WITHOUT_EFFECT:
         named = f"the parameter {name}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
-        similar = get_close_matches(name, sorted({*CHOICES, *HONORED, *WITHOUT_EFFECT}), n=1)
+        known = CHOICES.keys() | NUMBERS | HONORED | WITHOUT_EFFECT
+        similar = get_close_matches(name, sorted(known), n=1)
         advice = f"did you mean {similar[0]}?" if similar else "remove it"
         raise ValueError(f"{named} is not supported: {advice}")
 
@@ -234,11 +249,15 @@ def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:
         raise ValueError(
             f"has {len(ports)} ports for {len(names)} hosts: give one, or one for each"
         )
+    needs_tls = given.get("channel_binding") == "require"
+    if needs_tls and all(name.startswith("/") for name in names):
+        raise ValueError("channel_binding=require needs TLS, which a Unix socket does not have")
     for name, port in zip(names, ports, strict=True):
         if not re.fullmatch(r"[0-9]{0,5}", port) or int(port or 1) not in range(1, 65_536):
             raise ValueError("a port must be a number from 1 to 65535")
         for host in (name,) if name else DEFAULT_HOSTS:
-            yield host, int(port or 5432)
+            if not (needs_tls and host.startswith("/")):
+                yield host, int(port or 5432)
 
 
 def _system_user() -> str:
@@ -248,26 +267,20 @@ def _system_user() -> str:
         raise ValueError("must name a user: the system user of this process has no name") from None
 
 
-def _timeout(seconds: str) -> float | None:
-    if not re.fullmatch(r"-?[0-9]{1,9}", seconds):
-        raise ValueError("the parameter connect_timeout must be a number of seconds")
-    return int(seconds) if int(seconds) > 0 else None
-
-
 def _ssl_mode(given: Mapping[str, str]) -> str:
     """Return the effective `sslmode`."""
     system = given.get("sslrootcert") == "system"
     mode = given.get("sslmode", "verify-full" if system else "prefer")
     if system and mode != "verify-full":
         raise ValueError("with sslrootcert=system the parameter sslmode must be verify-full")
+    if given.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
+        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
     if given.get("channel_binding") == "require":
         # asyncpg does not support channel binding. Verifying the certificate in full gives the
         # same guarantee: no man in the middle.
         if mode == "disable":
             raise ValueError("channel_binding=require needs TLS: remove sslmode=disable")
         return "verify-full"
-    if given.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
-        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
     return mode
 
 
@@ -275,7 +288,7 @@ def _ssl_context(given: Mapping[str, str], mode: str, folder: Path) -> ssl.SSLCo
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["postgresql"])
     oldest, newest = (
-        given.get(f"ssl_{end}_protocol_version", version)
+        given.get(f"ssl_{end}_protocol_version") or version
         for end, version in (("min", "TLSv1.2"), ("max", "TLSv1.3"))
     )
     if oldest > newest:
@@ -283,11 +296,11 @@ def _ssl_context(given: Mapping[str, str], mode: str, folder: Path) -> ssl.SSLCo
     context.minimum_version = ssl.TLSVersion[oldest.replace(".", "_")]
     context.maximum_version = ssl.TLSVersion[newest.replace(".", "_")]
     _verify(context, given, mode, folder)
-    if (certificate := _file(given, "sslcert", folder)) and given.get("sslcertmode") != "disable":
-        key = _file(given, "sslkey", folder)
+    certificate, key = (_file(given, name, folder) for name in ("sslcert", "sslkey"))
+    if certificate and given.get("sslcertmode") != "disable":
         with _naming("sslcert or sslkey", key or certificate):
             context.load_cert_chain(certificate, key, given.get("sslpassword", ""))
-    elif "sslkey" in given and not certificate:
+    elif given.get("sslkey") and not certificate:
         raise ValueError("the parameter sslkey needs sslcert")
     return context
 
@@ -299,10 +312,10 @@ def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder
     if not system and (root := _file(given, "sslrootcert", folder)):
         with _naming("sslrootcert", root):
             context.load_verify_locations(root)
+    elif (asked := given.get("sslmode", "")).startswith("verify") and not system:
+        raise ValueError(f"sslmode={asked} needs sslrootcert: the name of a file, or system")
     elif system or given.get("channel_binding") == "require":
         context.load_default_certs()
-    elif mode in ("verify-ca", "verify-full"):
-        raise ValueError(f"sslmode={mode} needs sslrootcert: the name of a file, or system")
     else:
         context.verify_mode = ssl.CERT_NONE
     if revoked := _file(given, "sslcrl", folder):
@@ -311,19 +324,31 @@ def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
 
 
-def _passwords(path: Path | None) -> Iterator[tuple[str, ...]]:
+def _passwords(
+    given: Mapping[str, str], folder: Path, *, needed: bool
+) -> Iterator[tuple[str, ...]]:
     """Yield the fields of each line. asyncpg could read the file, but would keep backslashes."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path else ():
+    source, path = "passfile", _file(given, "passfile", folder)
+    if needed and not path:
+        source = "PGPASSFILE" if os.environ.get("PGPASSFILE") else "~/.pgpass"
+        path = _default_file(os.environ.get("PGPASSFILE") or "~/.pgpass")
+        if path and (not path.is_file() or _is_open(path.stat().st_mode)):
+            path = None  # like libpq, which warns
+    if not path:
+        return
+    with _naming(source, path):
+        text = path.read_text(encoding="utf-8")
+    for line in text.split("\n"):
         fields = re.fullmatch(r"((?:\\.|[^\\:])*):" * 4 + "(.*)", line)
         if fields and not line.startswith("#"):
             yield tuple(re.sub(r"\\(.)", r"\1", each) for each in fields.groups())
 
 
 DEFAULT_FILES = {
-    "sslrootcert": "root.crt",
-    "sslcrl": "root.crl",
-    "sslcert": "postgresql.crt",
-    "sslkey": "postgresql.key",
+    "sslrootcert": "~/.postgresql/root.crt",
+    "sslcrl": "~/.postgresql/root.crl",
+    "sslcert": "~/.postgresql/postgresql.crt",
+    "sslkey": "~/.postgresql/postgresql.key",
 }
 
 
@@ -332,23 +357,36 @@ def _file(given: Mapping[str, str], parameter: str, folder: Path) -> Path | None
     if name := given.get(parameter):
         with _naming(parameter, path := folder / name), path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-        if parameter == "passfile" and os.name == "posix" and mode & 0o077:
+        if parameter == "passfile" and _is_open(mode):
             raise ValueError(f"other users can read the file of passfile: run chmod 600 {path}")
         return path
-    if default := DEFAULT_FILES.get(parameter):
-        try:
-            path = Path("~/.postgresql", default).expanduser()
-        except RuntimeError:  # the user has no home
-            return None
-        return path if os.access(path, os.R_OK) else None
-    return None  # asyncpg finds the default password file by itself
+    return _default_file(DEFAULT_FILES[parameter]) if parameter in DEFAULT_FILES else None
+
+
+def _default_file(name: str) -> Path | None:
+    """Return its path if it can be read."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # the user has no home
+        return None
+    return path if os.access(path, os.R_OK) else None
+
+
+def _is_open(mode: int) -> bool:
+    """Return whether other users may use a file of this mode."""
+    return os.name == "posix" and bool(mode & 0o077)
 
 
 @contextmanager
 def _naming(parameter: str, path: Path) -> Iterator[None]:
-    """Turn an OSError, TLS errors included, into a ValueError that names parameter and file."""
+    """Turn an OSError, TLS errors included, and bytes that are not UTF-8 into a ValueError.
+
+    It names the parameter and the file.
+    """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ValueError(f"the file of {parameter} cannot be used: {path}: {reason}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        strerror = "not UTF-8" if isinstance(error, UnicodeError) else error.strerror
+        reason = strerror or type(error).__name__
+        shown = " ".join(str(path).splitlines())
+        raise ValueError(f"the file of {parameter} cannot be used: {shown}: {reason}") from None

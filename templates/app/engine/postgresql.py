@@ -27,6 +27,7 @@ UNPREPARED: dict[str, Any] = {
 # retried elsewhere.
 TRY_NEXT_HOST = (
     OSError,
+    UnicodeError,  # a name that DNS cannot have, such as a..b
     asyncpg.CannotConnectNowError,
     asyncpg.TargetServerAttributeNotMatched,
 )
@@ -130,7 +131,8 @@ async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Con
                     port=port,
                     target_session_attrs=wanted,
                     timeout=None,
-                    password=target.password_for(host, port),
+                    # Not None: then asyncpg would look for a password itself.
+                    password=target.password_for(host, port) or "",
                     **target.arguments,
                     **options,
                 )

@@ -41,6 +41,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder instead of the developer's own."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -128,7 +130,10 @@ def test_parameters_without_effect_are_accepted(parameter: str) -> None:
     ("query", "expected"),
     [
         ("sslmode=yes", "the parameter sslmode must be disable or allow or "),
-        ("ssl=on", "the parameter sslmode must be "),
+        ("ssl=on", "the parameter ssl must be "),
+        ("sslmode=", "the parameter sslmode must be "),
+        ("application_name", "parameters must be name=value"),
+        ("keepalives=abc", "the parameter keepalives must be a whole number"),
         ("gssencmode=require", "the parameter gssencmode must be disable or prefer"),
         ("require_auth=scram-sha-256", "the parameter require_auth is not supported: remove it"),
         ("sslmod=require", "the parameter sslmod is not supported: did you mean sslmode?"),
@@ -139,7 +144,7 @@ def test_parameters_without_effect_are_accepted(parameter: str) -> None:
         ("statement_timeout=5", ".*: set DATABASE_STATEMENT_TIMEOUT_SECONDS"),
         ("service=x", ".* write its settings into the URL"),
         ("hostaddr=1.2.3.4", ".* write the address as the host"),
-        ("connect_timeout=soon", "the parameter connect_timeout must be a number"),
+        ("connect_timeout=soon", "the parameter connect_timeout must be a whole number"),
         ("host=a,b&port=1,2,3", "has 3 ports for 2 hosts"),
         ("port=x", "a port must be a number from 1 to 65535"),
         ("port=65536", "a port must be a number from 1 to 65535"),
@@ -164,7 +169,7 @@ def test_password_that_is_not_percent_encoded_is_refused_and_not_shown(password:
     assert "MARK" not in refused
 
 
-@pytest.mark.parametrize("hosts", ["::1", "a:b", "[::1", "a,[::1]x"])
+@pytest.mark.parametrize("hosts", ["::1", "a:b", "[]", "[::1", "a,[::1]x"])
 def test_malformed_hosts_are_refused(hosts: str) -> None:
     assert rule(f"postgresql://{hosts}").startswith("hosts must be name:port or [IPv6 address]")
 
@@ -261,6 +266,9 @@ def test_each_ssl_mode_verifies_as_much_as_in_libpq(pem: Path, query: str, ways:
         ("sslmode=verify-full", "sslmode=verify-full needs sslrootcert"),
         ("sslmode=require&sslrootcert=system", "with sslrootcert=system the parameter sslmode"),
         ("sslmode=disable&channel_binding=require", "channel_binding=require needs TLS"),
+        ("sslmode=verify-ca&channel_binding=require", "sslmode=verify-ca needs sslrootcert"),
+        ("host=/run/pg&channel_binding=require", "channel_binding=require needs TLS, which a Unix"),
+        ("sslnegotiation=direct&channel_binding=require", "sslnegotiation=direct needs sslmode="),
         ("sslnegotiation=direct", "sslnegotiation=direct needs sslmode=require"),
         ("sslkey={pem}", "the parameter sslkey needs sslcert"),
         ("sslcert={pem}", "the file of sslcert or sslkey cannot be used: .*file.pem: "),
@@ -308,6 +316,13 @@ def test_default_files_in_the_home_folder_are_loaded_as_in_libpq(
     ]
 
 
+def test_channel_binding_never_uses_a_socket() -> None:
+    query = "channel_binding=require"
+
+    assert read(f"postgresql://ann@/d?{query}").hosts == (("localhost", 5432),)
+    assert read(f"postgresql://ann@%2Frun%2Fpg,h/d?{query}").hosts == (("h", 5432),)
+
+
 def test_sslcertmode_disable_does_not_load_the_client_certificate(
     loaded: Loaded, pem: Path
 ) -> None:
@@ -322,6 +337,7 @@ def test_user_without_home_folder_is_accepted(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Path, "expanduser", fail)
 
+    assert read(LOCAL).password_for("localhost", 5432) is None
     assert verification(read(LOCAL).tls[0]) == NONE
 
 
@@ -373,7 +389,71 @@ def test_password_comes_from_the_first_matching_line(
     assert read(f"{LOCAL}?passfile={pem}&password=own").password_for(host, port) == "own"
 
 
+@pytest.mark.parametrize("variable", ["PGPASSFILE", ""])
+def test_default_password_file_is_read_if_the_url_has_no_password(
+    monkeypatch: pytest.MonkeyPatch, home: Path, variable: str
+) -> None:
+    path = home / (variable or ".pgpass")
+    path.write_text(r"h:*:*:ann:p\:q\\r")
+    path.chmod(0o600)
+    if variable:
+        monkeypatch.setenv(variable, str(path))
+
+    assert read("postgresql://ann@h/d").password_for("h", 5432) == r"p:q\r"
+    assert read("postgresql://ann:own@h/d").passwords == ()
+    monkeypatch.setenv("PGPASSWORD", "more")
+    assert read("postgresql://ann@h/d").password_for("h", 5432) == "more"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes")
+@pytest.mark.parametrize("state", ["missing", "a folder", "open to others"])
+def test_default_password_file_that_cannot_be_used_is_ignored(home: Path, state: str) -> None:
+    path = home / ".pgpass"
+    if state == "a folder":
+        path.mkdir(mode=0o700)
+    elif state == "open to others":
+        path.write_text("*:*:*:*:x")
+        path.chmod(0o644)
+
+    assert read(LOCAL).passwords == ()
+
+
+def test_password_file_that_is_not_utf8_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, pem: Path
+) -> None:
+    pem.write_bytes(b"*:*:*:*:\xe9")
+    pem.chmod(0o600)
+
+    assert rule(f"{LOCAL}?passfile={pem}").startswith("the file of passfile cannot be used: ")
+    monkeypatch.setenv("PGPASSFILE", str(pem))
+    assert rule(LOCAL) == f"the file of PGPASSFILE cannot be used: {pem}: not UTF-8"
+
+
 # Connecting
+
+
+async def test_environment_has_no_effect_on_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    consulted = []
+    getenv = os.environ.get
+
+    def note(name: str, default: str | None = None) -> str | None:
+        consulted.append(name)
+        return getenv(name, default)
+
+    accepted = read("postgresql://ann@127.0.0.1:1/d?sslmode=disable")
+    monkeypatch.setattr(os.environ, "get", note)
+
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: "):
+        await connect(accepted, 5)
+
+    # asyncpg reads PGSERVICE, but uses it only with a DSN.
+    assert {name for name in consulted if name.startswith("PG")} <= {"PGSERVICE"}
+
+
+@pytest.mark.parametrize("name", ["a..b", ".", "a" * 64])
+async def test_host_with_an_impossible_name_is_unreachable(name: str) -> None:
+    with pytest.raises(ConnectionError, match="UnicodeError"):
+        await connect(target(name, "sslmode=disable"), 5)
 
 
 class Driver:

@@ -5,25 +5,36 @@ import { join, resolve } from "node:path";
 const URL_PARTS =
   /^postgres(?:ql)?(?:\+asyncpg)?:\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/i;
 const HOST_AND_PORT = /^(\[[^\]]+\]|[^:[\]]*)(?::(\d*))?$/;
-// Parameters without effect here: those of Kerberos, which is never used, keepalive details that
-// Node cannot set, and what vendors append for other drivers and poolers.
-const IGNORED = new Set(
-  `gssdelegation gsslib krbsrvname sslcompression keepalives_interval keepalives_count
-   tcp_user_timeout pgbouncer uselibpqcompat supa statement_cache_size
-   prepared_statement_cache_size prepared_statements`.split(/\s+/),
-);
+// The service accepts the same parameters and values: see app/database_url.py. These are without
+// effect here: Kerberos is never used, and vendors append others for other drivers and poolers.
+const IGNORED = "gssdelegation gsslib krbsrvname sslcompression supa uselibpqcompat".split(" ");
+// Node cannot set these details of keepalives.
+const IGNORED_NUMBERS = ["keepalives_interval", "keepalives_count", "tcp_user_timeout"];
 // Parameters of which only these values are accepted: they ask for what happens here anyway.
-const FIXED: Record<string, RegExp> = {
-  client_encoding: /^(auto|utf-?8|unicode)$/i,
-  gssencmode: /^(disable|prefer)$/,
-  max_protocol_version: /^(3\.[0-9]|latest)$/,
-  min_protocol_version: /^3\.0$/,
-  sslsni: /^1$/,
+const FIXED = {
+  client_encoding: ["", "auto", "utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE"],
+  gssencmode: ["disable", "prefer"],
+  max_protocol_version: ["3.0", "3.2", "latest"],
+  min_protocol_version: ["3.0"],
+  sslsni: ["1"],
+  pgbouncer: ["true", "false"],
+  prepared_statements: ["true", "false"],
+  statement_cache_size: ["0"],
+  prepared_statement_cache_size: ["0"],
 };
+const ADVICE = new Map([
+  ["schema", "set AUTH_SCHEMA"],
+  ["search_path", "set AUTH_SCHEMA"],
+  ["hostaddr", "write the address as the host"],
+  ["service", "write its settings into the URL"],
+  ["servicefile", "write its settings into the URL"],
+  ["sslaccept", "use sslmode and sslrootcert"],
+  ["sslcrldir", "use sslcrl"],
+]);
 
 /** Returns the error for a refused URL: one line, without the URL. */
 export function refusal(rule: string): Error {
-  return new Error(`DATABASE_URL ${rule}`);
+  return new Error(`DATABASE_URL ${rule.replace(/\s+/g, " ")}`);
 }
 
 export function refuse(rule: string): never {
@@ -33,7 +44,7 @@ export function refuse(rule: string): never {
 /** Splits a URL as libpq does, with several hosts. Throws an Error if it is malformed. */
 export function readParameters(url: string): Parameters {
   // First, because the messages below could show part of a password that is not percent-encoded.
-  if (/[\s#]|@.*@|:\/\/.*[/?].*@/.test(url)) {
+  if (/[\s\p{Cc}#]|@.*@|:\/\/.*[/?].*@/u.test(url)) {
     refuse("must have space, @, /, ? and # in names and passwords as %20, %40, %2F, %3F and %23");
   }
   const [, user, password, hosts = "", database, query] =
@@ -68,14 +79,20 @@ function decoded(text: string): string {
 export class Parameters {
   constructor(private readonly given: Map<string, string>) {}
 
+  /** Returns a value for which empty means the default. */
   take(name: string): string | undefined {
+    return this.takeGiven(name) || undefined;
+  }
+
+  private takeGiven(name: string): string | undefined {
     const value = this.given.get(name);
     this.given.delete(name);
-    return value || undefined;
+    return value;
   }
 
   choice<Choice extends string>(name: string, choices: Choice[], usual: Choice): Choice {
-    const value = this.take(name) ?? usual;
+    // As in libpq, an empty value is the default only where a choice lists it.
+    const value = this.takeGiven(name) ?? usual;
     return (
       choices.find((choice) => choice === value) ??
       refuse(`needs ${name} to be one of ${choices.filter(Boolean).join(", ")}`)
@@ -83,9 +100,13 @@ export class Parameters {
   }
 
   integer(name: string): number | undefined {
-    const value = this.take(name);
+    const value = this.takeGiven(name);
     if (value === undefined) return undefined;
     return /^-?\d{1,9}$/.test(value) ? Number(value) : refuse(`needs ${name} to be a whole number`);
+  }
+
+  has(name: string): boolean {
+    return !!this.given.get(name);
   }
 
   is(name: string, value: string): boolean {
@@ -110,11 +131,16 @@ export class Parameters {
   }
 
   refuseTheRest(): void {
-    for (const [name, value] of this.given) {
-      if (IGNORED.has(name)) continue;
-      if (name in FIXED) {
-        if (!FIXED[name]?.test(value)) refuse(`has a value of ${name} that is not supported`);
-      } else refuse(`has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported: check its spelling or remove it`);
+    for (const name of IGNORED) this.take(name);
+    for (const name of IGNORED_NUMBERS) this.integer(name);
+    for (const [name, [usual = "", ...others]] of Object.entries(FIXED)) {
+      this.choice(name, [usual, ...others], usual);
+    }
+    for (const name of this.given.keys()) {
+      const advice = ADVICE.get(name) ?? "check its spelling or remove it";
+      refuse(
+        `has the parameter ${name.replace(/[^\w.-]/g, "?")}, which is not supported: ${advice}`,
+      );
     }
   }
 }

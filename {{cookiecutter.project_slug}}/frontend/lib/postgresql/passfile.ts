@@ -1,25 +1,42 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { existing } from "./parameters";
+import { readFileSync, statSync } from "node:fs";
+import { existing, type Parameters, refusal, refuse } from "./parameters";
 
 const PASSFILE_LINE =
   /^((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):(.*)$/;
 
-/** Returns the password for `key` (host, port, database, user) from libpq's password file. */
-export function storedPassword(passfile: string | undefined, key: string[]): string | undefined {
-  const path = passfile ?? process.env.PGPASSFILE ?? existing(".pgpass");
-  // Like libpq, ignore a file that other users can read.
-  const mayUse = path && existsSync(path) && (statSync(path).mode & 0o077) === 0;
-  if (!mayUse && passfile) throw new Error("passfile must exist and be readable only by its owner");
-  if (!mayUse) return undefined;
-  for (const line of readFileSync(/* turbopackIgnore: true */ path, "utf8").split(/\r?\n/)) {
-    const [, ...fields] = PASSFILE_LINE.exec(line) ?? [];
-    const [host, port, database, user, password] = fields.map((field) =>
-      field.replace(/\\(.)/g, "$1"),
-    );
-    const matches = [host, port, database, user].every(
-      (field, index) => field === "*" || field === key[index],
-    );
-    if (matches) return password;
+/** The lines of a password file: host, port, database, user, password. */
+export type Passwords = string[][];
+
+/** Reads libpq's password file: `passfile`, or else PGPASSFILE or ~/.pgpass if `needed`. */
+export function readPasswords(parameters: Parameters, needed: boolean): Passwords {
+  const named = parameters.path("passfile");
+  const { PGPASSFILE } = process.env;
+  const path = named ?? (needed ? PGPASSFILE || existing(".pgpass") : undefined);
+  if (!path) return [];
+  const name = named ? "passfile" : PGPASSFILE ? "PGPASSFILE" : "~/.pgpass";
+  let bytes: Buffer;
+  try {
+    const { mode } = statSync(path);
+    bytes = readFileSync(/* turbopackIgnore: true */ path);
+    if (mode & 0o077) throw new Error(`other users can read it: run chmod 600 ${path}`);
+  } catch (error) {
+    // Like libpq, ignore a default file that is missing, or that other users can read.
+    if (!named) return [];
+    throw refusal(`names a file in passfile that cannot be used: ${(error as Error).message}`);
   }
-  return undefined;
+  const text = bytes.toString();
+  if (!bytes.equals(Buffer.from(text))) {
+    refuse(`cannot be used: the file of ${name} is not UTF-8 text: ${path}`);
+  }
+  return text.split(/\r?\n/).flatMap((line) => {
+    const [, ...fields] = (!line.startsWith("#") && PASSFILE_LINE.exec(line)) || [];
+    return fields.length ? [fields.map((field) => field.replace(/\\(.)/g, "$1"))] : [];
+  });
+}
+
+/** Returns the password for `key`: host, port, database, user. */
+export function storedPassword(passwords: Passwords, key: string[]): string | undefined {
+  const matches = (line: string[]) =>
+    key.every((wanted, index) => line[index] === "*" || line[index] === wanted);
+  return passwords.find(matches)?.[4];
 }

@@ -4,7 +4,7 @@ import { storedPassword } from "./passfile";
 import { parsePostgresUrl, type Route } from "./url";
 
 const isSet = (value: string) => value !== "";
-const { routes, shuffled, requiresChannelBinding, passfile, ...settings } = parsePostgresUrl(
+const { routes, shuffled, requiresChannelBinding, passwords, ...settings } = parsePostgresUrl(
   building ? "postgresql://unused" : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
 );
 
@@ -22,7 +22,7 @@ class Connection extends Client {
           throw new Error("the server does not support channel binding");
         const host = this.host.startsWith("/") ? "localhost" : this.host;
         const key = [host, `${this.port}`, settings.database, settings.user];
-        const password = settings.password ?? storedPassword(passfile, key);
+        const password = settings.password ?? storedPassword(passwords, key);
         if (!password) throw new Error("the server asks for a password");
         return password;
       },

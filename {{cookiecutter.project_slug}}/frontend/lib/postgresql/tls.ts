@@ -1,8 +1,9 @@
+import { X509Certificate } from "node:crypto";
 import tls, { type ConnectionOptions, type SecureVersion } from "node:tls";
 import { type Parameters, refuse, refusal } from "./parameters";
 
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-const TLS_VERSIONS: SecureVersion[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+const TLS_VERSIONS: (SecureVersion | "")[] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", ""];
 
 /** Returns what to try, in order: TLS options, or false for no TLS. */
 export function readTls(parameters: Parameters) {
@@ -37,16 +38,16 @@ export function readTls(parameters: Parameters) {
 
 function readMode(parameters: Parameters, system: boolean): string {
   // JDBC and SQLAlchemy call it `ssl`. libpq accepts that name, too.
-  const asked = parameters.choice("ssl", ["", "true", "1", "false", "0", ...SSL_MODES], "");
+  const unset = system ? "verify-full" : "prefer";
+  const asked = parameters.choice("ssl", ["true", "1", "false", "0", ...SSL_MODES], unset);
   const short: Record<string, string> = {
     true: "require",
     1: "require",
     false: "disable",
     0: "disable",
   };
-  const usual = asked ? (short[asked] ?? asked) : system ? "verify-full" : "prefer";
   // libpq has no `no-verify`: it is node-postgres's name for libpq's `require`.
-  return parameters.choice("sslmode", [...SSL_MODES, "no-verify"], usual);
+  return parameters.choice("sslmode", [...SSL_MODES, "no-verify"], short[asked] ?? asked);
 }
 
 /** Returns Node's own authorities and, from Node 22.15 on, those of the system. */
@@ -56,13 +57,17 @@ function publicAuthorities(): string[] | undefined {
 }
 
 function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undefined) {
+  const hasKey = parameters.has("sslkey");
+  const cert = parameters.file("sslcert", "postgresql.crt");
+  if (hasKey && !cert) refuse("needs sslcert for sslkey");
   const certificate = {
-    cert: parameters.file("sslcert", "postgresql.crt"),
-    key: parameters.file("sslkey", "postgresql.key"),
+    cert,
+    // One file may have both.
+    key: parameters.file("sslkey", "postgresql.key") ?? cert,
     passphrase: parameters.take("sslpassword"),
   };
-  const minVersion = parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "TLSv1.2");
-  const maxVersion = parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "TLSv1.3");
+  const minVersion = parameters.choice("ssl_min_protocol_version", TLS_VERSIONS, "") || "TLSv1.2";
+  const maxVersion = parameters.choice("ssl_max_protocol_version", TLS_VERSIONS, "") || "TLSv1.3";
   if (minVersion > maxVersion) {
     refuse("needs ssl_min_protocol_version not above ssl_max_protocol_version");
   }
@@ -74,6 +79,7 @@ function readSecureContext(parameters: Parameters, ca: Buffer | string[] | undef
     ...(parameters.choice("sslcertmode", ["allow", "disable"], "allow") === "allow" && certificate),
   };
   try {
+    if (Buffer.isBuffer(ca)) new X509Certificate(ca); // Node would ignore a file without any.
     return tls.createSecureContext(options);
   } catch (error) {
     throw refusal(`has certificates or keys that cannot be used: ${(error as Error).message}`);

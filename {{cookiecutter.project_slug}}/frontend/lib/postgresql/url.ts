@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import type { ConnectionOptions } from "node:tls";
+import { type Passwords, readPasswords } from "./passfile";
 import { type Parameters, refuse, readParameters, refusal } from "./parameters";
 import { readTls } from "./tls";
 
@@ -20,9 +21,8 @@ export interface Target {
   shuffled: boolean;
   user: string;
   password: string | undefined;
-  passfile: string | undefined;
+  passwords: Passwords;
   database: string;
-  max: number;
   requiresChannelBinding: boolean;
   sslnegotiation: "postgres" | "direct";
   connectionTimeoutMillis: number;
@@ -53,22 +53,23 @@ function readTarget(parameters: Parameters): Target {
   const binding = parameters.choice("channel_binding", ["disable", "prefer", "require"], "prefer");
   const role = parameters.choice("target_session_attrs", ROLES, "any");
   const balance = parameters.choice("load_balance_hosts", ["disable", "random"], "disable");
-  const timeout = parameters.integer("connect_timeout");
+  const timeout = parameters.integer("connect_timeout") ?? 0;
+  const password = parameters.take("password") || process.env.PGPASSWORD || undefined;
   const fallbackName = parameters.take("fallback_application_name");
   return {
     user,
-    password: parameters.take("password") ?? process.env.PGPASSWORD,
-    passfile: parameters.path("passfile"),
+    password,
+    passwords: readPasswords(parameters, !password),
     database: parameters.take("dbname") ?? user,
     requiresChannelBinding: binding === "require",
     shuffled: balance === "random",
-    // By default libpq waits forever. People who sign in would not.
-    connectionTimeoutMillis: timeout === undefined ? 5_000 : Math.max(timeout, 0) * 1_000,
+    // By default, and with 0, libpq waits forever. People who sign in would not. Node's timers
+    // count to 2 ** 31 - 1.
+    connectionTimeoutMillis: timeout > 0 ? Math.min(timeout * 1_000, 2 ** 31 - 1) : 5_000,
     keepAlive: parameters.integer("keepalives") !== 0,
     keepAliveInitialDelayMillis: (parameters.integer("keepalives_idle") ?? 0) * 1_000,
     application_name: parameters.take("application_name") ?? fallbackName,
     options: parameters.take("options"),
-    max: parameters.integer("connection_limit") ?? 10,
     ...readRoutes(parameters, role, binding === "require"),
   };
 }
@@ -83,27 +84,19 @@ function systemUser(): string {
 
 function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
   const { ways, sslnegotiation } = readTls(parameters);
-  const addresses = parameters.take("hostaddr")?.split(",");
-  const names = parameters.take("host")?.split(",") ?? addresses?.map(() => "") ?? [""];
+  const names = parameters.take("host")?.split(",") ?? [""];
   const ports = parameters.take("port")?.split(",") ?? [""];
-  if (addresses && addresses.length !== names.length) {
-    refuse("needs as many hostaddr values as hosts");
-  }
   if (ports.length > 1 && ports.length !== names.length) refuse("needs as many ports as hosts");
 
   const roles = role === "prefer-standby" ? ["standby", "any"] : [role];
   const routes = roles.flatMap((role) =>
     names.flatMap((name, index): Route[] => {
-      const port = Number(ports[ports.length > 1 ? index : 0] || 5432);
-      if (!(port >= 1 && port <= 65535)) refuse("needs ports from 1 to 65535");
-      const address = addresses?.[index];
-      const host = address || name || usualHost(port);
+      const given = ports[ports.length > 1 ? index : 0] || "5432";
+      const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
+      if (port < 1 || port > 65535) refuse("needs ports from 1 to 65535");
+      const host = name || (encrypted ? "localhost" : usualHost(port));
       if (host.startsWith("/")) return encrypted ? [] : [{ host, port, role, ssl: false }];
-      // The certificate must have the host's name, even if the URL gives its address.
-      const named = address && name ? { host: name, servername: name } : {};
-      return ways
-        .filter((way) => way || !encrypted)
-        .map((way) => ({ host, port, role, ssl: way && { ...way, ...named } }));
+      return ways.filter((ssl) => ssl || !encrypted).map((ssl) => ({ host, port, role, ssl }));
     }),
   );
   if (!routes.length) refuse("needs TLS for channel_binding=require");
