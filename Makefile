@@ -3,10 +3,12 @@
 # Other tools set these variables, and they would break the commands below. Variables for package
 # indexes, proxies and certificates are kept.
 unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_PREFIX PIP_PYTHON \
-	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE \
-	PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONWARNINGS UV_ENV_FILE UV_ISOLATED UV_MANAGED_PYTHON \
-	UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON \
-	UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY VIRTUAL_ENV
+	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHASHSEED PYTHONHOME PYTHONINSPECT \
+	PYTHONINTMAXSTRDIGITS PYTHONIOENCODING PYTHONMALLOC PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR \
+	PYTHONSAFEPATH PYTHONTRACEMALLOC PYTHONUTF8 PYTHONWARNINGS PYTHON_GIL UV_ENV_FILE UV_ISOLATED \
+	UV_MANAGED_PYTHON UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT \
+	UV_PROJECT_ENVIRONMENT UV_PYTHON UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR \
+	UV_WORKING_DIRECTORY VIRTUAL_ENV
 # Without a usable HOME, as in many containers, caches go beside the tools.
 ifeq ($(shell test -d "$$HOME" -a -r "$$HOME" -a -w "$$HOME" && echo usable),)
 export HOME := $(CURDIR)/.tools/home
@@ -50,7 +52,7 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 	@echo 'TOKEN=$$(make -s -C $(DEMO) token)'
 	@echo 'curl http://127.0.0.1:$(PORT)/api/v1/tasks -H "Authorization: Bearer $$TOKEN" -H "Content-Type: application/json" -d '"'"'{"title": "Try the demo"}'"'"
 	@echo
-	@$(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
+	@exec $(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
 
 bench: .venv/ready ## Measure it against what is possible (5 minutes; needs wrk)
 	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
@@ -75,7 +77,7 @@ clean: ## Remove what these commands made, the demo and its tasks too
 .tools/bin/uv: | python
 	@$(SAY) "Installing uv into .tools"
 	@"$(PYTHON)" -m venv --clear .tools || { $(SAY) "Python's venv module does not work. Install it (on Debian: apt-get install python3-venv)."; exit 1; }
-	@.tools/bin/pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed. $(OFFLINE)"; exit 1; }
+	@.tools/bin/python -m pip install -qq --disable-pip-version-check uv || { $(SAY) "uv could not be installed. $(OFFLINE)"; exit 1; }
 
 python:
 	@{ test "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null || \

@@ -1,6 +1,8 @@
 """The template's own commands, in a fresh copy of it, and what projects' share with them."""
 
+import os
 import re
+import select
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,7 @@ def make(clone: Path, *arguments: str, **environment: str) -> subprocess.Complet
 OLD = "exit 1"
 WITHOUT_VENV = """case "$*" in *venv*) exit 1 ;; esac"""
 WITHOUT_NETWORK = (
-    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/pip ;; esac"""
+    """case "$*" in *venv*) mkdir -p .tools/bin; ln -sf /bin/false .tools/bin/python ;; esac"""
 )
 INSTALLING = "Installing uv into .tools"
 TOO_OLD = "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"
@@ -124,7 +126,7 @@ def showing(machine: Machine, tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 FOREIGN = """
-    ALEMBIC_CONFIG PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME
+    ALEMBIC_CONFIG PYTEST_DISABLE_PLUGIN_AUTOLOAD PIP_TARGET PIP_USER PYTHONHOME PYTHON_GIL
     PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS UV_NO_DEV UV_PROJECT UV_PYTHON
     UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON UV_WORKING_DIRECTORY VIRTUAL_ENV
 """
@@ -178,6 +180,42 @@ def test_unusable_python_from_the_environment_is_ignored(machine: Machine) -> No
 
     assert make(project, "python", PYTHON="/dev/null").returncode == 0
     assert make(project, "python", "PYTHON=/dev/null").returncode != 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PYTHONHASHSEED",
+        "PYTHONINTMAXSTRDIGITS",
+        "PYTHONIOENCODING",
+        "PYTHONMALLOC",
+        "PYTHONTRACEMALLOC",
+        "PYTHONUTF8",
+    ],
+)
+def test_variable_with_which_python_does_not_start_is_not_inherited(house: Path, name: str) -> None:
+    done = make(house, "python", **{name: "garbage"})
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ending_make_ends_the_command_that_it_runs(machine: Machine, tmp_path: Path) -> None:
+    project = machine.render().path
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    # Within it, `started` stays open as long as the command runs.
+    uv = pretend(
+        tmp_path, "UV", f"if [ $1 = sync ]; then mkdir -p .venv; else exec sleep 60 >{started}; fi"
+    )
+    running = subprocess.Popen(
+        ["make", "run", uv], cwd=project, env=clean_environment(), stderr=subprocess.DEVNULL
+    )
+    with started.open() as command:
+        running.terminate()
+        running.wait()
+        ended, _, _ = select.select([command], [], [], 5)
+
+    assert ended
 
 
 def test_failed_installation_names_variables_that_may_be_the_reason(

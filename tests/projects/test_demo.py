@@ -51,7 +51,7 @@ def serving(clone: Path, url: str, *arguments: str) -> Iterator[Path]:
 
 
 def test_demo_serves_and_its_printed_commands_create_a_task(tmp_path: Path) -> None:
-    clone = tmp_path / "with spaces"
+    clone = tmp_path / "100%c with spaces, # and '"
     clone.mkdir()
     copy_template(clone, "Makefile", "pyproject.toml")
     [port] = free_ports(1)

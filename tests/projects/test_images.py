@@ -49,6 +49,6 @@ def test_service_runs_with_only_the_files_copied_into_its_image(
     assert image.files() == copied  # It can be run on a read-only file system.
     assert (image.root / "data/tasks.db").exists() is (database == "sqlite")
     in_app = {path.split("/")[1] for path in copied}
-    assert in_app == {".venv", "alembic.ini", "app", "migrations", "pyproject.toml"}
+    assert in_app == {".venv", "app", "migrations", "pyproject.toml"}
     assert "app/app/__pycache__/old.pyc" not in copied
     assert not [path for path in copied if "/site-packages/pytest/" in path]

@@ -16,8 +16,7 @@ from app.config import PROJECT, ConfigurationError, Settings
 from app.errors import EXIT_UNAVAILABLE
 from app.logging import configure_logging
 
-# With --config, because ALEMBIC_CONFIG may name another project's file.
-ALEMBIC = [sys.executable, "-m", "alembic", "--config", str(PROJECT / "alembic.ini")]
+ALEMBIC = [sys.executable, "-m", "alembic"]
 
 ADVICE = {
     errno.EADDRINUSE: "Stop the process that uses the port, or set another PORT.",
@@ -32,6 +31,7 @@ def main() -> None:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
+    os.environ.pop("ALEMBIC_CONFIG", None)  # it may name another project's file
     if (os.environ.get("HOST") or settings.host) != settings.host:
         structlog.get_logger().warning(
             "HOST is ignored: it is not an IP address, so it was probably set by another tool",

@@ -110,7 +110,7 @@ def _list(value: object) -> object:
     if value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("must be a JSON list, or items separated by commas") from None
     return [item.strip() for item in value.split(",") if item.strip()]
 

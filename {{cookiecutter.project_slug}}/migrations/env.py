@@ -9,12 +9,15 @@ import signal
 import sqlite3
 import sys
 from contextlib import aclosing
+from textwrap import shorten
 from typing import Any, Literal
 
 import structlog
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationInfo
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from sqlalchemy import Connection, TypeDecorator
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -63,25 +66,34 @@ def migrate(connection: Connection) -> None:
 
 
 async def upgrade(engine: AsyncEngine) -> None:
-    """Migrate. Raises Unavailable if the database is unreachable or read-only, and SystemExit if
-    the role lacks a privilege.
+    """Migrate. Raises Unavailable if the database is unreachable or read-only, and SystemExit with
+    one line if it refuses a statement or has an unknown revision.
     """
     with faults():
         connection = await engine.connect()
     async with aclosing(connection):
         try:
             await connection.run_sync(migrate)
+        except CommandError as error:
+            unknown = isinstance(error.__cause__, ResolutionError)
+            advice = ". Use the version of the service that has this revision." if unknown else ""
+            raise SystemExit(f"Cannot migrate: {' '.join(str(error).split())}{advice}") from None
         except DBAPIError as error:
             code = getattr(error.orig, "sqlstate", None)
+            reason = str(error.orig).partition("\n")[0]
             if code in (PRIVILEGE, NO_SCHEMA):
                 privilege = str(error.statement).split()[0] if code == PRIVILEGE else "USAGE"
                 raise SystemExit(
-                    f"Cannot migrate: the role lacks {privilege}: {error.orig}. "
+                    f"Cannot migrate: the role lacks {privilege}: {reason}. "
                     "Grant it, or migrate with another role."
                 ) from None
             if code == READ_ONLY or _is_read_only(error):
-                raise Unavailable(f"database: {error.orig}") from error
-            raise
+                raise Unavailable(f"database: {reason}") from error
+            statement = shorten(error.statement or "COMMIT", 80, placeholder="…")
+            raise SystemExit(
+                f"Cannot migrate: {reason} (statement: {statement}). "
+                "Correct the database or the migration, then migrate again."
+            ) from None
 
 
 def _is_read_only(error: DBAPIError) -> bool:

@@ -81,7 +81,7 @@ def settings(database_url: str, issuer: Issuer) -> Settings:
 def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database_url)
-        yield alembic.config.Config(PROJECT / "alembic.ini")
+        yield alembic.config.Config(toml_file=PROJECT / "pyproject.toml")
 
 
 @contextmanager

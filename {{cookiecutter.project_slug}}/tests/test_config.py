@@ -123,7 +123,10 @@ def test_invalid_origin_is_refused_without_a_suggestion(issuer: Issuer, origin: 
     assert "MARKER" not in rule(issuer, better_auth_url=origin)
 
 
-@pytest.mark.parametrize("origins", ["[x", '["http://a.example"', "[]]"])
+@pytest.mark.parametrize(
+    "origins",
+    ["[x", '["http://a.example"', "[]]", pytest.param("[" * 100_000, id="too deeply nested")],
+)
 def test_malformed_json_list_of_origins_is_refused(issuer: Issuer, origins: str) -> None:
     assert "must be a JSON list, or items" in rule(issuer, cors_origins=origins)
 

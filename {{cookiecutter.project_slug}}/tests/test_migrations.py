@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import alembic.config
 import alembic.op
 import pytest
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 import app.models
 from app.config import PROJECT
@@ -47,9 +48,10 @@ def test_each_migration_goes_up_down_and_up_again(
 
 
 def test_migration_message_with_quotes_and_backslashes_gives_valid_python(tmp_path: Path) -> None:
-    config = alembic.config.Config(PROJECT / "alembic.ini")
+    config = alembic.config.Config(toml_file=PROJECT / "pyproject.toml")
     places = (str(PROJECT / "migrations/versions"), str(tmp_path))
-    config.set_main_option("version_locations", os.pathsep.join(places))
+    config.set_main_option("version_locations", "\n".join(places).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
 
     message = 'Ann\'s """Größe""" \\d "'
     made = alembic.command.revision(config, message, version_path=places[1])
@@ -84,6 +86,47 @@ def test_a_migration_that_was_interrupted_has_not_happened(
     assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
 
 
+TABLE = next(iter(Base.metadata.tables))
+EXISTS = rf".*{TABLE}.* already exists \(statement: CREATE TABLE {TABLE} \(.*\)\. Correct the .*"
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(
+    ("change", "undo", "reason"),
+    [
+        (f"CREATE TABLE {TABLE} (other INTEGER)", f"DROP TABLE {TABLE}", EXISTS),
+        (f"CREATE VIEW {TABLE} AS SELECT 1 AS other", f"DROP VIEW {TABLE}", EXISTS),
+        (
+            "ALTER TABLE alembic_version RENAME COLUMN version_num TO other",
+            "ALTER TABLE alembic_version RENAME COLUMN other TO version_num",
+            r".*column.*alembic_version.* \(statement: SELECT .*\)\. Correct the .*",
+        ),
+        (
+            "INSERT INTO alembic_version VALUES ('later')",
+            "DELETE FROM alembic_version",
+            r"Can't locate revision .*'later'\. Use the version .*",
+        ),
+    ],
+    ids=["other table", "view", "other columns", "unknown revision"],
+)
+def test_migration_that_the_database_refuses_ends_with_one_line_and_changes_nothing(
+    alembic_config: alembic.config.Config, database_url: str, change: str, undo: str, reason: str
+) -> None:
+    alembic.command.downgrade(alembic_config, "base")
+    asyncio.run(_execute(database_url, change))
+    before = asyncio.run(_tables(database_url))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            alembic.command.upgrade(alembic_config, "head")
+        after = asyncio.run(_tables(database_url))
+    finally:
+        asyncio.run(_execute(database_url, undo))
+        alembic.command.upgrade(alembic_config, "head")
+
+    assert re.fullmatch(f"Cannot migrate: {reason}", str(ended.value))
+    assert after == before
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_several_that_migrate_at_once_do_it_once(
@@ -105,6 +148,13 @@ def test_several_that_migrate_at_once_do_it_once(
     revisions = list(ScriptDirectory.from_config(alembic_config).walk_revisions())
     assert "".join(printed).count("migrated to") == len(revisions)
     assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+
+
+async def _execute(database_url: str, statement: str) -> None:
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
 
 
 async def _tables(database_url: str) -> set[str]:

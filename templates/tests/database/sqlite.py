@@ -3,15 +3,15 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 from app.config import PROJECT
 from app.database_url import database_file
 from tests.engines import engine_for
 
-AWAY = f"sqlite:///{__file__}"
+AWAY = f"sqlite:///{quote(__file__)}"
 """The URL of a database that nobody can use: a file that is none."""
 DURABLE = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
@@ -29,7 +29,7 @@ MAKE_READ_ONLY = "PRAGMA query_only = ON"
 def temporary_database() -> Iterator[str]:
     """The URL of an empty database, whose file is gone afterwards."""
     with TemporaryDirectory() as directory:
-        yield f"sqlite:///{Path(directory, 'test.db')}"
+        yield f"sqlite:///{quote(directory)}/test.db"
 
 
 BY_PRIMARY_KEY = "USING PRIMARY KEY"

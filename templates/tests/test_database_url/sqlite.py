@@ -93,7 +93,7 @@ def test_command_started_in_another_folder_uses_the_same_file(tmp_path: Path) ->
         "-m",
         "alembic",
         "-c",
-        str(PROJECT / "alembic.ini"),
+        str(PROJECT / "pyproject.toml"),
         "upgrade",
         "head",
     ]
