@@ -7,15 +7,17 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote
 
 import pytest
 from conftest import RenderedProject, cannot_run, clean_environment
 from e2e.workshop import NPM_INSTALL, Workshop
-from servers import free_ports
+from faults.processes import children, frozen
+from servers import free_ports, wait_until
 
 from providers.conftest import NewFolder
 from providers.servers import (
@@ -32,9 +34,11 @@ from providers.servers import (
 TABLES = ["account", "jwks", "session", "user", "verification"]
 UNREACHABLE = "no server responds at DATABASE_URL. `make run` in the folder above starts one"
 
-# Signs users up in one process, as the app does. Reads an email a line, prints an outcome a line.
+# Signs users up in one process, as the app does. Reads emails, those of one line concurrently, and
+# prints the different outcomes of a line in a line.
 SIGNING_UP = """
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { loadSettings } from "./scripts/settings.mjs";
 loadSettings("production");
 const { betterAuth } = await import("better-auth");
@@ -42,10 +46,15 @@ const { auth: app } = await import("./lib/auth");
 // Without the plugin that needs Next.
 const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
 const auth = betterAuth({ ...app.options, plugins });
-for await (const email of createInterface({ input: process.stdin })) {
+const signUp = (email) => {
   const person = { email, name: "Ann", password: "correct horse" };
   const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
-  console.log(await outcome.catch((error) => `failed: ${error.message}`));
+  const late = setTimeout(15_000, "no outcome in 15 s");
+  return Promise.race([outcome.catch((error) => `failed: ${error.message}`), late]);
+};
+for await (const emails of createInterface({ input: process.stdin })) {
+  const outcomes = new Set(await Promise.all(emails.split(" ").map(signUp)));
+  console.log([...outcomes].join("; "));
 }
 process.exit();
 """
@@ -112,7 +121,10 @@ class Frontend:
 
     @contextmanager
     def serving(self, url: str, **environment: str) -> Iterator[Callable[[str], str]]:
-        """Yield `sign_up(email)` for one running process; it returns "signed up" or the error."""
+        """Yield `sign_up(emails)` for one running process.
+
+        It returns "signed up", the error, or the different outcomes of several.
+        """
         (self.path / "signing-up.ts").write_text(SIGNING_UP)
         process = subprocess.Popen(
             ["node_modules/.bin/jiti", "signing-up.ts"],
@@ -384,8 +396,33 @@ def test_users_sign_up_through_a_transaction_pooler_despite_pg_variables(
     assert schemas(tls_server, database) == {"auth": TABLES}
 
 
-def test_users_sign_up_after_a_failover_to_another_host(
-    frontend: Frontend, new_folder: NewFolder, authority: Authority
+@contextmanager
+def stopped(primary: Postgres) -> Iterator[None]:
+    primary.stop()
+    yield
+
+
+@contextmanager
+def hung(primary: Postgres) -> Iterator[None]:
+    """Suspend all of the server's processes, so that its sessions hang too."""
+    server = int((primary.data / "postmaster.pid").read_text().split()[0])
+    with frozen([server, *children(server)]):
+        yield
+
+
+@contextmanager
+def read_only(primary: Postgres) -> Iterator[None]:
+    """Refuse writes in the sessions that are open too, as a server that became a replica."""
+    primary.sql("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    yield
+
+
+@pytest.mark.parametrize("failed", [stopped, hung, read_only])
+def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
+    frontend: Frontend,
+    new_folder: NewFolder,
+    authority: Authority,
+    failed: Callable[[Postgres], AbstractContextManager[None]],
 ) -> None:
     primary = Postgres(new_folder("primary"), authority)
     primary.start()
@@ -394,6 +431,7 @@ def test_users_sign_up_after_a_failover_to_another_host(
     database = primary.database("auth_failover")
     replica = Replica(new_folder("replica"), primary)
     replica.start()
+    people = [" ".join(f"{letter}{n}@example.com" for n in range(12)) for letter in "abc"]
     try:
         hosts = f"localhost:{replica.port},localhost:{primary.port}"
         one = f"localhost:{primary.port}"
@@ -402,22 +440,63 @@ def test_users_sign_up_after_a_failover_to_another_host(
         made = frontend.migrate(url)
         only_replica = frontend.migrate(replica.url(database, attributes))
         with frontend.serving(url) as sign_up:
-            before = sign_up("ann@example.com")
+            before = sign_up(people[0])  # Fills the pool with connections to the primary.
             replica.catch_up(primary)
-            primary.stop()
-            during = sign_up("bob@example.com")
-            replica.promote()
-            after = sign_up("bob@example.com")
-        people = replica.sql('SELECT email FROM auth."user" ORDER BY 1', database=database)
+            with failed(primary):
+                start = monotonic()
+                during = sign_up("bob@example.com")
+                seconds = monotonic() - start
+                replica.promote()
+                after = [sign_up(emails) for emails in people[1:]]
+        emails = replica.sql('SELECT email FROM auth."user"', database=database).split()
     finally:
         replica.stop()
         primary.stop()
 
     assert made == "5 made, 0 changed"
     assert only_replica.endswith("no server is read-write")
-    assert (before, after) == ("signed up", "signed up")
+    assert before == "signed up"
     assert during.startswith("failed: ")
-    assert people.split() == ["ann@example.com", "bob@example.com"]
+    assert seconds < 5
+    assert after == ["signed up", "signed up"]
+    assert sorted(emails) == sorted(" ".join(people).split())
+
+
+def test_statement_that_waits_or_loses_its_connection_fails_and_the_next_one_works(
+    frontend: Frontend, tls_server: Postgres
+) -> None:
+    database = tls_server.database("auth_waiting")
+    url = tls_server.url(database)
+    frontend.migrate(url)
+    waiting = f"FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"
+
+    def lock(seconds: int) -> None:
+        tls_server.sql(f'LOCK TABLE auth."user"; SELECT pg_sleep({seconds})', database=database)
+
+    with frontend.serving(url) as sign_up, ThreadPoolExecutor(2) as pool:
+        before = sign_up("ann@example.com")
+        locked = pool.submit(lock, 5)
+        wait_until(lambda: is_locked(tls_server, database), 5, lambda: "not locked")
+        start = monotonic()
+        late = sign_up("bob@example.com")
+        seconds = monotonic() - start
+        lost = pool.submit(sign_up, "cem@example.com")
+        wait_until(lambda: tls_server.sql(f"SELECT count(*) > 0 {waiting}") == "t", 5, str)
+        tls_server.sql(f"SELECT pg_terminate_backend(pid) {waiting}")
+        lost.result()
+        locked.result()
+        after = sign_up("bob@example.com cem@example.com")
+
+    assert before == "signed up"
+    assert late.startswith("failed: ")
+    assert 1 < seconds < 4
+    assert lost.result().startswith("failed: ")
+    assert after == "signed up"
+
+
+def is_locked(server: Postgres, database: str) -> bool:
+    held = "mode = 'AccessExclusiveLock' AND granted AND relation = 'auth.\"user\"'::regclass"
+    return server.sql(f"SELECT count(*) FROM pg_locks WHERE {held}", database=database) == "1"
 
 
 def test_missing_privilege_is_named_and_documented_privileges_are_enough(
@@ -464,8 +543,22 @@ def test_missing_privilege_is_named_and_documented_privileges_are_enough(
 
     # A column is missing, and only the table's owner may add it.
     missing = after('ALTER TABLE auth."user" DROP COLUMN image')
-    assert missing == "DATABASE_URL cannot be used: must be owner of table user"
+    owner = "the role limited in DATABASE_URL must own the table auth.user to change it"
+    assert missing == f"{owner}: run `npm run migrate` as its owner"
     assert frontend.migrate(administrator) == "0 made, 1 changed"
+
+    # A table is missing that refers to a table of another role.
+    create = "GRANT CREATE ON SCHEMA auth TO limited"
+    assert after("DROP TABLE auth.session", create).startswith(
+        lacks("REFERENCES", on="table auth.user")
+    )
+    assert after('GRANT REFERENCES ON auth."user" TO limited') == "1 made, 0 changed"
+
+    # The role may not connect.
+    assert after(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC") == (
+        "DATABASE_URL cannot be used: the role limited lacks the privilege CONNECT on database"
+        f" {database}: grant it"
+    )
 
 
 def test_tables_of_others_are_not_changed_and_another_schema_can_be_used(
@@ -488,13 +581,61 @@ def test_tables_of_others_are_not_changed_and_another_schema_can_be_used(
     foreign = frontend.migrate(url)
 
     table = "the table auth.user is not Better Auth's"
-    assert foreign == f"AUTH_SCHEMA must be another schema: {table}"
+    assert foreign == f"AUTH_SCHEMA must be another schema than auth: {table}"
     assert schemas(tls_server, database) == before
     assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "5 made, 0 changed"
     assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "0 made, 0 changed"
     assert schemas(tls_server, database) == before | {"better_auth": TABLES}
     with frontend.serving(url, AUTH_SCHEMA="better_auth") as sign_up:
         assert sign_up("ann@example.com") == "signed up"
+
+
+# A user table with all of Better Auth's columns.
+LIKE_OURS = (
+    'id text, name text, email text, "emailVerified" boolean, "createdAt" timestamptz,'
+    ' "updatedAt" timestamptz'
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ('TABLE taken."user" (id text, name text, email text)', "taken.user is not Better Auth's"),
+        (f'TABLE taken."user" ({LIKE_OURS.replace("id text", "id int")})', "user is not Better"),
+        # Auth.js has a date there.
+        (f'TABLE taken."user" ({LIKE_OURS.replace("boolean", "timestamptz")})', "user is not"),
+        ('TABLE taken.session (id text, "createdAt" timestamptz, data text)', "taken.session is"),
+        ("TABLE taken.jwks (id text, key text)", "taken.jwks is not Better Auth's"),
+        (f'TABLE taken."user" ({LIKE_OURS}) PARTITION BY LIST (id);'
+         " CREATE TABLE taken.account (id text)", "taken.account is not Better Auth's"),
+        ('VIEW taken."user" AS SELECT 1 AS id', 'relation "user" already exists'),
+        ('MATERIALIZED VIEW taken."user" AS SELECT 1 AS id', 'relation "user" already exists'),
+        ('SEQUENCE taken."user"', 'relation "user" already exists'),
+        ('TABLE taken."user" ()', 'relation "user" already exists'),
+        ("TYPE taken.\"user\" AS ENUM ('a')", 'type "user" already exists'),
+        ('SEQUENCE taken."account_userId_idx"', 'relation "account_userId_idx" already exists'),
+    ],
+)  # fmt: skip
+def test_schema_that_holds_something_else_is_refused_unchanged(
+    frontend: Frontend, plain_server: Postgres, made: str, reason: str
+) -> None:
+    database = plain_server.database("auth_taken")
+    try:
+        plain_server.sql(
+            f"CREATE SCHEMA taken; CREATE {made};"
+            f"GRANT ALL ON SCHEMA taken TO {USER};"
+            f"GRANT ALL ON ALL TABLES IN SCHEMA taken TO {USER}",
+            database=database,
+        )
+        before = schemas(plain_server, database)
+
+        line = frontend.migrate(plain_server.url(database), AUTH_SCHEMA="taken")
+
+        assert line.startswith("AUTH_SCHEMA must be another schema than taken: ")
+        assert reason in line
+        assert schemas(plain_server, database) == before
+    finally:
+        plain_server.sql(f"DROP DATABASE {database}")
 
 
 def test_two_concurrent_migrations_create_the_tables_once(

@@ -1,4 +1,5 @@
 import type { BetterAuthOptions } from "better-auth";
+import type { getAuthTables } from "better-auth/db";
 import type { getMigrations } from "better-auth/db/migration";
 import { Kysely, PostgresDialect, sql } from "kysely";
 import { building, variable } from "./env";
@@ -18,6 +19,7 @@ export const database = {
   transaction: true,
 };
 
+type Schema = ReturnType<typeof getAuthTables>;
 type Plan = Awaited<ReturnType<typeof getMigrations>>;
 
 /** The role's privileges on the schema. */
@@ -30,6 +32,18 @@ interface Access {
   mayCreate: boolean;
 }
 
+/** A table in the schema that has the name of one of Better Auth's. */
+interface ExistingTable {
+  name: string;
+  owned: boolean;
+  mayReference: boolean;
+  /** The category of each column's type, as in pg_type. */
+  columns: Record<string, string>;
+}
+
+// By field type. Any kind of string will do: the type may have been changed to citext, for example.
+const CATEGORIES: Record<string, string> = { string: "SUE", number: "N", boolean: "B", date: "D" };
+
 const LOCK = 0x61757468; // An arbitrary number. All processes that migrate must use the same one.
 
 /**
@@ -40,25 +54,33 @@ export async function migrate(options: BetterAuthOptions) {
   // Not at the top of the file: the app loads it too and does not need these.
   const { getAuthTables } = await import("better-auth/db");
   const { getMigrations } = await import("better-auth/db/migration");
-  const tables = Object.values(getAuthTables(options)).map(({ modelName }) => modelName);
+  const schema = getAuthTables(options);
+  const tables = Object.values(schema).map(({ modelName }) => modelName);
+  // Waiting for another process that migrates, or indexing a large table, may take long.
+  pool.options.query_timeout = 0;
   try {
     return await database.db.transaction().execute(async (db) => {
       await sql`SELECT pg_advisory_xact_lock(${LOCK})`.execute(db);
       const access = await readAccess(db);
       await prepareSchema(access, db);
-      // Its warnings are useful only if the tables turn out to be Better Auth's.
+      const existing = await readTables(tables, db);
+      refuseForeign(existing, schema, getAuthTables({}), options);
       const warnings: string[] = [];
       const logger = { log: (_level: string, message: string) => warnings.push(message) };
       const plan = await getMigrations({ ...options, logger, database: { ...database, db } });
-      await run(plan, access, db);
+      await run(plan, access, existing, db);
       await checkRights(access.role, tables, db);
       for (const warning of warnings) console.warn(warning);
       return { made: plan.toBeCreated.length, changed: plan.toBeAdded.length };
     });
   } catch (error) {
     // Only errors that the server reports have `severity`.
-    if (!(error instanceof Error && "severity" in error)) throw error;
-    throw new Error(`DATABASE_URL cannot be used: ${reason(error)}`);
+    if (!(error instanceof Error && "severity" in error && "code" in error)) throw error;
+    const said = reason(error);
+    // A table, type or other object that has the name of one to be created.
+    if (error.code === "42P07" || error.code === "42710") throw foreign(said);
+    const remedy = error.code === "42501" ? " (run `npm run migrate` as the tables' owner)" : "";
+    throw new Error(`DATABASE_URL cannot be used: ${said}${remedy}`);
   }
 }
 
@@ -89,17 +111,74 @@ async function prepareSchema(access: Access, db: Kysely<unknown>): Promise<void>
   }
 }
 
+async function readTables(tables: string[], db: Kysely<unknown>): Promise<ExistingTable[]> {
+  const { rows } = await sql<ExistingTable>`
+    SELECT relname AS name, pg_has_role(relowner, 'USAGE') AS owned,
+      has_table_privilege(pg_class.oid, 'REFERENCES') AS "mayReference",
+      json_object_agg(attname, typcategory) AS columns
+    FROM pg_class
+      JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+      JOIN pg_type ON pg_type.oid = atttypid
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = ${schemaName})
+      AND relkind IN ('r', 'p') AND relname = ANY(${tables})
+    GROUP BY pg_class.oid`.execute(db);
+  return rows;
+}
+
+/**
+ * Throws an Error if a table lacks a column that Better Auth always had. A column that options or
+ * a plugin added to a standard table may be missing: migrations add it.
+ */
+function refuseForeign(
+  existing: ExistingTable[],
+  schema: Schema,
+  standard: Schema,
+  { advanced }: BetterAuthOptions,
+): void {
+  const idType = advanced?.database?.generateId === "serial" ? "number" : "string";
+  for (const [key, { modelName, fields }] of Object.entries(schema)) {
+    const table = existing.find(({ name }) => name === modelName);
+    if (!table) continue;
+    const has = (column: string, type: string) => {
+      const category = table.columns[column];
+      return category !== undefined && (CATEGORIES[type] ?? category).includes(category);
+    };
+    const always = Object.entries(standard[key]?.fields ?? fields).filter(
+      ([, { required }]) => required !== false,
+    );
+    const isOurs = always.every(([name, { type, references }]) =>
+      has(fields[name]?.fieldName ?? name, references?.field === "id" ? idType : `${type}`),
+    );
+    if (!has("id", idType) || !isOurs) {
+      throw foreign(`the table ${schemaName}.${modelName} is not Better Auth's`);
+    }
+  }
+}
+
+function foreign(found: string): Error {
+  return new Error(`AUTH_SCHEMA must be another schema than ${schemaName}: ${found}`);
+}
+
 async function run(
   { toBeCreated, toBeAdded, toBeAddedIndexes, compileMigrations }: Plan,
   access: Access,
+  existing: ExistingTable[],
   db: Kysely<unknown>,
 ): Promise<void> {
-  // Every table of Better Auth is created with this column.
-  const foreign = toBeAdded.find(({ fields }) => "createdAt" in fields);
-  if (foreign) {
-    const table = `${schemaName}.${foreign.table}`;
-    throw new Error(`AUTH_SCHEMA must be another schema: the table ${table} is not Better Auth's`);
+  const changed = new Set([...toBeAdded, ...toBeAddedIndexes].map(({ table }) => table));
+  const notOwned = existing.find(({ name, owned }) => changed.has(name) && !owned);
+  if (notOwned) {
+    throw new Error(
+      `the role ${access.role} in DATABASE_URL must own the table ${schemaName}.${notOwned.name} to change it: run \`npm run migrate\` as its owner`,
+    );
   }
+  const referenced = new Set(
+    [...toBeCreated, ...toBeAdded].flatMap(({ fields }) =>
+      Object.values(fields).map(({ references }) => references?.model),
+    ),
+  );
+  const closed = existing.find(({ name, mayReference }) => referenced.has(name) && !mayReference);
+  if (closed) throw lacking(access.role, "REFERENCES", `table ${schemaName}.${closed.name}`);
   if (access.schemaIsThere && !access.mayCreate && toBeCreated.length + toBeAddedIndexes.length) {
     throw lacking(access.role, "CREATE", `schema ${schemaName}`);
   }

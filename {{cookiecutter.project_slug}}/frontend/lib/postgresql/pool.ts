@@ -1,4 +1,4 @@
-import { Client, type ClientConfig, Pool, type PoolClient } from "pg";
+import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient } from "pg";
 import { building, variable } from "../env";
 import { storedPassword } from "./passfile";
 import { parsePostgresUrl, type Route } from "./url";
@@ -8,8 +8,19 @@ const { routes, shuffled, requiresChannelBinding, passwords, ...settings } = par
   building ? "postgresql://unused" : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
 );
 
-/** A connection configured by DATABASE_URL alone. Enforces channel binding if that requires it. */
+/** The internals of pg's Client that it has no other interface for. */
+interface Internals {
+  connectionParameters: { options?: string };
+  _queryable: boolean;
+}
+
+/**
+ * A connection configured by DATABASE_URL alone. Enforces channel binding if that requires it, and
+ * the deadline for each statement.
+ */
 class Connection extends Client {
+  readonly route: Route;
+
   constructor(config: ClientConfig = {}) {
     let offered = false;
     let verified = false;
@@ -27,12 +38,25 @@ class Connection extends Client {
         return password;
       },
     });
-    const internals = this as unknown as {
-      connectionParameters: { options?: string };
-      _queryable: boolean;
-    };
+    this.route = (config as { route: Route }).route;
     // If the URL has no `options`, pg would use PGOPTIONS, which poolers refuse.
-    internals.connectionParameters.options = settings.options;
+    (this as unknown as Internals).connectionParameters.options = settings.options;
+    // The failed statement reports the error too. Without a listener, a connection that is lost
+    // while in use would end this process.
+    this.on("error", () => {});
+    // pg would keep a connection whose statement timed out, and queue the next statement behind it.
+    const query = this.query.bind(this) as (...args: unknown[]) => Promise<unknown>;
+    this.query = (async (...args: unknown[]) => {
+      try {
+        return await query(...args);
+      } catch (error) {
+        if ((error as Error).message === STATEMENT_TIMEOUT) {
+          this.distrust();
+          this.connection.stream.destroy();
+        }
+        throw error;
+      }
+    }) as typeof this.query;
     this.connection.on("authenticationSASL", ({ mechanisms }: { mechanisms: string[] }) => {
       offered = mechanisms.includes("SCRAM-SHA-256-PLUS");
     });
@@ -45,14 +69,38 @@ class Connection extends Client {
       }
     });
     this.connection.on("errorMessage", ({ code }: { code: string }) => {
-      // Read-only: the server may have become a replica in a failover. Have the pool drop the
-      // connection.
-      if (code === "25006") internals._queryable = false;
+      // Read-only: the server may have become a replica in a failover.
+      if (code === "25006") this.distrust();
     });
+  }
+
+  /**
+   * Has the pool drop this connection and the idle ones to its server, each of which would fail
+   * too. New connections try another server first.
+   */
+  private distrust(): void {
+    (this as unknown as Internals)._queryable = false;
+    const isHere = ({ host, port }: Route) => host === this.route.host && port === this.route.port;
+    for (const other of idle) if (isHere(other.route)) other.connection.stream.destroy();
+    const elsewhere = routes.findIndex((route) => !isHere(route));
+    if (isHere(routes[current] as Route) && elsewhere >= 0) current = elsewhere;
   }
 }
 
-export const pool = new Pool({ ...settings, client_encoding: "utf8", Client: Connection });
+const STATEMENT_TIMEOUT = "Query read timeout"; // pg's message.
+
+export const pool = new Pool({
+  ...settings,
+  client_encoding: "utf8",
+  Client: Connection,
+  // Measured by pg: poolers refuse `statement_timeout`, and a server that hangs ignores it.
+  query_timeout: 2_000,
+});
+
+const idle = new Set<Connection>();
+pool.on("acquire", (client) => idle.delete(client as ClientBase as Connection));
+pool.on("release", (_error, client) => idle.add(client as ClientBase as Connection));
+pool.on("remove", (client) => idle.delete(client as ClientBase as Connection));
 
 // Without a listener, an idle connection that the server closes would end this process.
 pool.on("error", (error) => console.error("A database connection was lost:", error.message));
@@ -69,15 +117,19 @@ export async function connect(): Promise<PoolClient> {
     ? inRandomOrder()
     : [...routes.slice(current), ...routes.slice(0, current)];
   for (const chosen of order) {
-    const { role, ...route } = chosen;
+    const { role: _, ...route } = chosen;
     const server = `${route.host}:${route.port}`;
     if (unreachable.has(server)) continue; // It would not respond without TLS either.
     try {
-      Object.assign(pool.options, route);
+      Object.assign(pool.options, route, { route: chosen });
       const client = await pool.connect();
-      if (!known.has(client)) await checkRole(client, role);
-      known.add(client);
-      current = routes.indexOf(chosen);
+      if (!known.has(client)) {
+        // If the pool was full, it may have connected to what another caller chose meanwhile.
+        const { route } = client as Connection & PoolClient;
+        await checkRole(client, route.role);
+        known.add(client);
+        current = routes.indexOf(route);
+      }
       return client;
     } catch (error) {
       if ((error as Error).message === POOL_EXHAUSTED) throw error;
@@ -123,7 +175,11 @@ const UNKNOWN_AUTHORITY = /^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)
 /** Returns the error's message in one line. */
 export function reason(error: Error): string {
   // An AggregateError has one error for each address of the host name.
-  const { message, code } = error instanceof AggregateError ? error.errors[0] : error;
+  const { message, code, routine } = error instanceof AggregateError ? error.errors[0] : error;
+  // From servers in any language, or from poolers.
+  const refused = code === "42501" && routine === "CheckMyDatabase";
+  if (refused || /permission denied for database/.test(message))
+    return `the role ${settings.user} lacks the privilege CONNECT on database ${settings.database}: grant it`;
   const remedy = UNKNOWN_AUTHORITY.test(code) ? " (set sslrootcert to the authority to trust)" : "";
   return message.replace(/\s+/g, " ") + remedy;
 }
