@@ -400,7 +400,8 @@ def test_default_password_file_is_read_if_the_url_has_no_password(
         monkeypatch.setenv(variable, str(path))
 
     assert read("postgresql://ann@h/d").password_for("h", 5432) == r"p:q\r"
-    assert read("postgresql://ann:own@h/d").passwords == ()
+    with_password = "postgresql://ann:own@h/d"  # pragma: allowlist secret
+    assert read(with_password).passwords == ()
     monkeypatch.setenv("PGPASSWORD", "more")
     assert read("postgresql://ann@h/d").password_for("h", 5432) == "more"
 
@@ -452,7 +453,7 @@ async def test_environment_has_no_effect_on_the_connection(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["a..b", ".", "a" * 64])
 async def test_host_with_an_impossible_name_is_unreachable(name: str) -> None:
-    with pytest.raises(ConnectionError, match="UnicodeError"):
+    with pytest.raises(ConnectionError, match=r"Unicode\w*Error"):
         await connect(target(name, "sslmode=disable"), 5)
 
 
