@@ -74,7 +74,8 @@ def run(machine: Machine) -> str:
             versions |= project.versions(report.PACKAGES)
             if combination.database == "sqlite":
                 verified.append(json.loads(project.run(HERE / "verifying.py")))
-    page = report.page(results, verified, versions, ROUNDS, SECONDS, STARTS, BEFORE)
+    facts = report.facts(versions)
+    page = report.page(results, verified, facts, ROUNDS, SECONDS, STARTS, BEFORE)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page)
     PLOT.write_text(plot.plot({

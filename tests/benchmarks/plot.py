@@ -68,7 +68,7 @@ def panel(left: float, title: str, samples: Mapping[str, Samples], most: float) 
 def legend(subjects: Iterable[str]) -> list[str]:
     parts = []
     for place, name in enumerate(subjects):
-        x = LABEL + place * 74
+        x = LABEL + place * 82
         parts.append(
             f'<rect x="{x}" y="20" width="10" height="10" fill="{COLORS[name]}"/>'
             + text(x + 15, 29, name)

@@ -42,15 +42,16 @@ All of them return the same bytes. Their code is in
 
 ## How it was measured
 
-- All services run side by side on uvicorn, with one worker, uvloop and httptools, and on the same
-  database. Ours starts as it does in production: `uvicorn --factory app.main:create_app`.
+- All services run side by side on the same database. Each has one uvicorn worker, which chooses the
+  event loop and the HTTP parser by itself: uvloop and httptools, as with `uvicorn[standard]`. Ours
+  runs as `uvicorn --factory app.main:create_app`, with the dependencies that a deployment installs.
 - The measured server has one core to itself{sharing}.
-- wrk sends requests on {connections} connections, each request for another of {users} users, who
-  have {tasks} tasks and a token each. A page has 20 tasks.
-- Each operation has {rounds} rounds. In a round, each service takes requests for {seconds} s, one
-  after the other, and the order changes from round to round.
+- wrk sends requests on {connections} connections, each request for another of {users} users. Each
+  of them has {tasks} tasks and a token. A page has 20 tasks.
+- Rounds per operation: {rounds}. In a round, one service after the other gets requests for
+  {seconds} s, and the order changes from round to round.
 - A ratio compares a service with the limit in the same round: 1.00 is as fast as the limit, and
-  more is better. The tables show the median of the rounds, with the lowest and the highest.
+  more is better. The tables show the median of the rounds, with the lowest and the highest one.
 - **Requests per CPU second** divides the requests by the processor time of the server, so that the
   load tool, the database and the disk do not count. **Requests per second** counts everything.
 
@@ -185,7 +186,7 @@ def facts(versions: Mapping[str, str]) -> str:
 def page(
     results: Mapping[Combination, Results],
     verified: Sequence[Mapping[str, Any]],
-    versions: Mapping[str, str],
+    facts: str,
     rounds: int,
     seconds: int,
     starts: int,
@@ -209,5 +210,5 @@ def page(
         starts=starts,
         small=small(results),
         verifying=verifying(verified),
-        facts=facts(versions),
+        facts=facts,
     )

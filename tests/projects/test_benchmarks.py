@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from benchmarks import plot, report
+from benchmarks.measure import OPERATIONS, Sample, Start
 from benchmarks.revision import template_at
 from benchmarks.stage import Combination, Service, same_body, stage
 from conftest import ROOT, Machine, cannot_run
@@ -41,14 +43,38 @@ def test_all_services_read_what_one_writes(services: Mapping[str, Service], name
     created = services[name].ask("POST", TASKS, {"title": f"by {name}"})
     path = f"{TASKS}/{created.json()['id']}"
     assert created.status == 201
+    assert created.json()["title"] == f"by {name}"
     assert same_body(services, path) == created.body
 
-    changed = services[name].ask("PATCH", path, {"completed": True, "description": "done"})
+    changes = {"completed": True, "description": "done"}
+    changed = services[name].ask("PATCH", path, changes)
     assert same_body(services, path) == changed.body
-    assert changed.json()["version"] == 2
+    assert changed.json().items() >= {**changes, "title": f"by {name}", "version": 2}.items()
 
     assert services[name].ask("DELETE", path).status == 204
     assert {service.ask("GET", path).status for service in services.values()} == {404}
+
+
+def test_page_and_picture_show_the_ratio_of_each_service_to_the_limit() -> None:
+    combination = Combination("sqlite", "shared-secret")
+    samples = {
+        "limit": [Sample(1000, 300), Sample(1000, 300), Sample(1000, 300)],
+        "ours": [Sample(900, 400), Sample(500, 375), Sample(800, 600)],
+    }
+    results = report.Results(
+        samples={operation: samples for operation in OPERATIONS},
+        starts={"limit": Start(0.4, 50), "ours": Start(0.5, 60)},
+        loaded_mib={"limit": 60, "ours": 90},
+    )
+    verified = {"algorithm": "HS256", "microseconds": {"bare": [2], "first": [3], "again": [1]}}
+
+    page = report.page({combination: results}, [verified], "facts", 3, 1, 5, "")
+    picture = plot.plot({combination: results.samples})
+
+    assert page.count("| list | 0.75 (0.50 to 0.80) | 300 / 400 µs |") == 1
+    assert page.count("| list | 0.80 (0.50 to 0.90) | 1,000 / 800 /s |") == 1
+    assert "|  | ours | 0.50 s (1.25) | 60 MiB (1.20) | 90 MiB (1.50) |" in page
+    assert picture.count(">0.75</text>") == len(OPERATIONS)
 
 
 def test_template_of_a_git_revision_is_extracted(tmp_path: Path) -> None:
