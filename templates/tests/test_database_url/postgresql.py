@@ -16,9 +16,10 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
 from app.config import PROJECT, DatabaseSettings, Settings
+from app.connections import connect
 from app.database import Database
 from app.database_url import DEFAULT_HOSTS, Target, parse
-from app.engine import connect, missing_privileges
+from app.engine import missing_privileges
 from app.models import Base
 
 LOCAL = "postgresql://ann@localhost/tasks"
