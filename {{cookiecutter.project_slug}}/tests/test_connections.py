@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,6 @@ from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch
 from scripts.postgres import running_server
 
 PID = "SELECT pg_backend_pid()"
-SLEEP = "SELECT pg_backend_pid() FROM pg_sleep(0.05)"
 INSERT = "INSERT INTO numbers VALUES ($1)"
 NAME = "tests of connections"
 
@@ -69,8 +68,9 @@ async def transact(engine: Engine, block: Callable[[Fetch], Awaitable[object]]) 
 
 async def pids(engine: Engine, number: int) -> set[int]:
     """Use as many connections at once, and return the process ids of their backends."""
-    answers = await asyncio.gather(*(fetch(engine, SLEEP) for _ in range(number)))
-    return {pid for [pid] in answers}
+    async with AsyncExitStack() as stack:
+        held = [await stack.enter_async_context(engine.transaction()) for _ in range(number)]
+        return {(await in_transaction(PID, [], reads=True))[0][0] for in_transaction in held}
 
 
 async def numbers(other: asyncpg.Connection) -> list[int]:
@@ -467,7 +467,8 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
 ) -> None:
     steps, has_finished = 0, False
     while not has_finished:
-        async with running(settings, database_pool_size=2) as engine:
+        # Without TLS, because asyncpg logs an error if it is canceled while it asks for that.
+        async with running(settings, "&sslmode=disable", database_pool_size=2) as engine:
             if is_connected:
                 await pids(engine, 2)
             # Two of them work, and the third waits for one of their connections.
@@ -485,4 +486,4 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
             assert len(await pids(engine, 2)) == 2
             await is_left_alone(other)
         steps += 1 + steps // 30
-    assert steps > 10
+    assert steps > 5
