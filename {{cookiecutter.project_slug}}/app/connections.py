@@ -100,32 +100,23 @@ class Pool:
                 opening = self._connect(started + self._timeout - monotonic())
                 await slot.connect(self._generation, opening)
         except BaseException as error:
-            self.give_up(slot, error)
+            self.release(slot, error)
             raise
         return slot
 
-    def release(self, slot: Slot) -> None:
-        """Take back a slot whose connection, if any, is clean."""
+    def release(self, slot: Slot, error: BaseException | None = None) -> None:
+        """Take back a slot after success or an error. A connection that is not clean is closed."""
         slot.used_at = monotonic()
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(slot)
-                return
-        self._free.append(slot)
-
-    def give_up(self, slot: Slot, error: BaseException) -> None:
-        """Take back a slot after an error, and close its connection unless that is clean."""
         connection = slot.connection
         if connection and isinstance(error, SERVER_CHANGED):
             self._generation += 1
-        is_running = isinstance(error, TimeoutError) or not isinstance(error, Exception)
+        is_running = isinstance(error, TimeoutError) or not isinstance(error, Exception | None)
         if (
             not connection
             or connection.is_closed()
             or not (is_running or connection.is_in_transaction())
         ):
-            self.release(slot)
+            self._hand_over(slot)
             return
         # In a task of its own, because the caller is late or canceled, and may be canceled again.
         slot.connection = None
@@ -138,6 +129,14 @@ class Pool:
         connections = [slot.connection for slot in self._slots if slot.connection]
         closing = [connection.close() for connection in connections]
         await asyncio.gather(*closing, *self._closing, return_exceptions=True)
+
+    def _hand_over(self, slot: Slot) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(slot)
+                return
+        self._free.append(slot)
 
     async def _wait(self) -> Slot:
         """Wait for a free slot, first come, first served."""
@@ -154,7 +153,7 @@ class Pool:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
             if not waiter.cancelled() and not waiter.exception():
-                self.release(waiter.result())  # it came when the caller was canceled
+                self._hand_over(waiter.result())  # it came when the caller was canceled
             raise
         finally:
             timer.cancel()
@@ -177,7 +176,7 @@ class Pool:
         except Exception:
             self._generation += 1  # the server does not respond
         finally:
-            self.release(slot)
+            self._hand_over(slot)
 
 
 def _expire(waiter: "asyncio.Future[Slot]") -> None:

@@ -44,6 +44,7 @@ UNAVAILABLE_ERRORS = (
     asyncpg.InternalClientError,
 )
 
+TABLE_OPTIONS: dict[str, Any] = {}
 DIALECT: Dialect = dialect(dbapi=dialect.import_dbapi())  # type: ignore[no-untyped-call]
 # SQLAlchemy gives each connection a codec that parses JSON. Here the column's type parses it.
 DIALECT.supports_native_json_deserialization = False
@@ -98,7 +99,7 @@ class Engine:
         try:
             rows: Sequence[asyncpg.Record] = await slot.connection.fetch(sql, *arguments)
         except BaseException as error:
-            self._pool.give_up(slot, error)
+            self._pool.release(slot, error)
             raise
         self._pool.release(slot)
         return rows
@@ -123,7 +124,7 @@ class Engine:
                     raise
                 await transaction.end("COMMIT")
         except BaseException as error:
-            self._pool.give_up(slot, error)
+            self._pool.release(slot, error)
             raise
         self._pool.release(slot)
 
