@@ -153,7 +153,7 @@ class Pool:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
             if not waiter.cancelled() and not waiter.exception():
-                self._hand_over(waiter.result())  # it came when the caller was canceled
+                self._hand_over(waiter.result())  # a slot came, but the caller was canceled
             raise
         finally:
             timer.cancel()
@@ -180,7 +180,7 @@ class Pool:
 
 
 def _expire(waiter: "asyncio.Future[Slot]") -> None:
-    if not waiter.done():
+    with suppress(asyncio.InvalidStateError):  # a slot came at the last moment
         waiter.set_exception(TimeoutError("no connection became free in time"))
 
 

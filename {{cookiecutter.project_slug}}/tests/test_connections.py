@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from app import connections
 from app.config import PROJECT, Settings
-from app.connections import connect
+from app.connections import Pool, connect
 from app.database_url import parse
 from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch
 from scripts.postgres import running_server
@@ -257,6 +258,28 @@ async def test_waiting_statements_get_their_turn_in_order(settings: Settings) ->
         await asyncio.gather(*waiting, return_exceptions=True)
 
     assert done == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("is_canceled_first", [True, False])
+async def test_slot_that_is_released_to_a_canceled_statement_is_not_lost(
+    settings: Settings, is_canceled_first: bool
+) -> None:
+    target = parse(settings.database_url.get_secret_value(), PROJECT)
+    pool = Pool(1, 1, partial(connect, target))
+    slot = await pool.acquire()
+    waiting = asyncio.create_task(pool.acquire())
+    await asyncio.sleep(0)
+
+    # The event loop does not run in between.
+    if is_canceled_first:
+        waiting.cancel()
+    pool.release(slot)
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await pool.acquire() is slot
+    await pool.close()
 
 
 async def test_line_of_waiting_statements_is_bounded(

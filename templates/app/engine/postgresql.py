@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import (
-    ARRAY,
     Connection,
     DateTime,
     Dialect,
@@ -19,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
 from app.connections import Pool, connect
@@ -55,11 +54,9 @@ UtcDateTime = DateTime(timezone=True)
 
 def type_code(column_type: TypeEngine[Any]) -> int:
     """Return the number of a numeric type, by which SQLAlchemy chooses how to read its values."""
-    if isinstance(column_type, TypeDecorator):
-        column_type = column_type.impl_instance
-    if isinstance(column_type, ARRAY):
-        column_type = column_type.item_type
-    return FLOAT8 if isinstance(column_type, Float) else NUMERIC
+    undecorated = getattr(column_type, "impl_instance", column_type)
+    item_type = getattr(undecorated, "item_type", undecorated)  # of an array
+    return FLOAT8 if isinstance(item_type, Float) else NUMERIC
 
 
 class Fetch(Protocol):
@@ -177,15 +174,13 @@ def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
 
     target = parse(settings.database_url.get_secret_value(), PROJECT)
     creator = partial(connect, target, settings.database_pool_timeout_seconds)
-    # SQLAlchemy calls this to connect, with the arguments that its dialect does not use itself.
-    arguments: dict[str, Any] = {"async_creator_fn": creator}
-    if _is_behind_pooler(settings):
-        arguments |= UNPREPARED
+    unprepared = UNPREPARED if _is_behind_pooler(settings) else {}
+    # SQLAlchemy calls `creator` with those arguments that its dialect does not use itself.
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         poolclass=NullPool,
-        connect_args=arguments,
+        connect_args={"async_creator_fn": creator} | unprepared,
     )
 
     @event.listens_for(engine.sync_engine, "begin")
