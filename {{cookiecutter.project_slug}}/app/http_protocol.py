@@ -1,9 +1,10 @@
 """Read plain requests with httptools and all others with h11.
 
-httptools answers PERCENT more requests per second of CPU. By itself it is not safe: it takes the
-trailers of a chunked body for headers, so that a trailer can be the `Authorization` of a request;
-puts no limit on headers; refuses unknown methods before the API can answer 405; and drops the body
-of a request with an `Upgrade` header. Here it only sees requests that h11 reads in the same way.
+httptools saves about 0.1 ms of CPU per request: it takes a third of the time that h11 takes. It is
+not safe alone. uvicorn then turns the trailers of a chunked body into headers, so that a trailer
+can be the `Authorization` of its own request; has no limit for headers; answers unknown methods
+itself, with 400; and drops the body of a request with an `Upgrade` header. Here it only gets
+requests that h11 would read in the same way, and only one at a time.
 """
 
 import re
@@ -11,8 +12,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES = 16 * 1024  # as h11 has it for a head that arrives in parts
+MAX_HEAD_BYTES = 16 * 1024  # as h11 limits a head that arrives in parts
 
+# A head as in RFC 9112, but with exactly one Host, at most one Content-Length, no other header that
+# says where a message ends, and nothing that only one of the parsers accepts. Never backtracks.
 REQUEST_LINE = rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[!\"$-~]*+ HTTP/1\.1\r\n"
 VALUE = rb":[\t -~\x80-\xff]*+(?<![\t ])\r\n"
 HOST = rb"(?i:host)" + VALUE
@@ -27,10 +30,10 @@ PLAIN_HEAD = re.compile(
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Hands the connection to h11 at the first request that is not plain."""
+    """One connection. The first request that is not plain, and all after it, are read by h11."""
 
-    _unread = b""  # a head that is not complete, or what follows the request under way
-    _missing = 0  # bytes of the current request's body
+    _unread = b""  # part of a head, or what arrived while a request was under way
+    _missing = 0  # bytes of the current body that have not arrived yet
 
     def data_received(self, data: bytes) -> None:
         data = self._unread + data
@@ -39,7 +42,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._missing:
                 size = self._missing
             elif self.cycle and not self.cycle.response_complete:
-                # uvicorn would parse the next request at once, and more of them without a limit.
+                # Wait, so that no request is under way if the next one is for h11.
                 self._unread = data
                 self.flow.pause_reading()
                 return
@@ -62,7 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.data_received(b"")
 
     def _continue_with_h11(self, data: bytes) -> None:
-        # Imported here because few clients need it and it takes as long as all else of this file.
+        # Imported only when needed: it takes 20 ms, and most processes never do.
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         self._unset_keepalive_if_required()
@@ -72,24 +75,24 @@ class HttpProtocol(HttpToolsProtocol):
         protocol.flow = self.flow  # which knows whether the client reads
         self.flow.resume_reading()
         self.transport.set_protocol(protocol)
-        self.parser = None  # type: ignore[assignment]  # they refer to each other
-        # In two parts, because h11 puts no limit on a head that arrives as a whole.
+        self.parser = None  # type: ignore[assignment]  # a reference cycle
+        # In two parts, because h11 does not limit a head that arrives as a whole.
         for part in (data[: MAX_HEAD_BYTES + 1], data[MAX_HEAD_BYTES + 1 :]):
             if part and not self.transport.is_closing():
                 protocol.data_received(part)
 
 
 def _is_incomplete(data: bytes) -> bool:
-    """Whether more of the head has to arrive before a parser can be chosen."""
+    """Whether to wait for the rest of a head. h11 refuses at once what begins with no letter."""
     has_end = b"\n\r\n" in data or b"\n\n" in data
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 
 
 def replace_httptools_protocol() -> None:
-    """Make uvicorn's HttpToolsProtocol an HttpProtocol, however the server has been started.
+    """Make uvicorn create an HttpProtocol wherever it would create its own HttpToolsProtocol.
 
-    `uvicorn app.main:create_app` has chosen the class by the time it calls `create_app`, so it is
-    the class that has to create the right objects.
+    `uvicorn app.main:create_app` has chosen that class by the time it calls `create_app`, so only
+    the class itself can make the start safe.
     """
 
     def new(cls: type[HttpToolsProtocol], *_: Any, **__: Any) -> HttpToolsProtocol:
