@@ -45,6 +45,9 @@ LOCK_RETRY = 0.002  # seconds
 STUCK_AFTER = 0.01  # seconds
 MAX_WAITING = 1_000  # statements in one queue
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+BUSY = "the connection was busy for too long"
+LATE = "the transaction took too long"
+FULL = "too many statements wait for a connection"
 MIGRATION_TIMEOUT = 3_600  # seconds of waiting for another migration
 
 # sqlite3 raises an OverflowError for an integer that takes more than 64 bits.
@@ -109,7 +112,7 @@ class _Connection(sqlite3.Connection):
     def execute(self, sql: str, call: Any) -> sqlite3.Cursor:  # type: ignore[override]
         now = time.monotonic()
         if call.is_canceled or now > call.start_by:
-            raise TimeoutError("the connection was busy for too long")
+            raise TimeoutError(BUSY)
         self._call, self._deadline = call, now + self._timeout
         while True:
             try:
@@ -198,13 +201,18 @@ class Engine:
                         failure = error
                         raise
 
+            limit = asyncio.timeout(self._timeout)
             try:
-                async with _limit(self._timeout, "the transaction took too long"):
+                async with limit:
                     # At once, not with the first write: two that have read by then would lock each
                     # other out.
                     await self._run(writer, _Call(), "BEGIN IMMEDIATE")
                     yield fetch
                     await turn.acquire()
+            except TimeoutError:
+                if limit.expired():
+                    raise TimeoutError(LATE) from None
+                raise
             finally:
                 has_ended = True
             if failure:
@@ -224,7 +232,7 @@ class Engine:
 
         reader = min(self._readers, key=rank)
         if reader.load >= MAX_WAITING:
-            raise TimeoutError("too many statements wait for a connection")
+            raise TimeoutError(FULL)
         if not reader.load:
             reader.moved_at = now
         return reader
@@ -253,11 +261,14 @@ class Engine:
 
     async def _take_turn(self) -> None:
         """Wait until nobody else writes, and the connections are open."""
+        if not (self._waiting or self._turn.locked() or self._must_open):
+            await self._turn.acquire()  # at once, because nobody has it
+            return
         if self._waiting >= MAX_WAITING:
-            raise TimeoutError("too many statements wait for a connection")
+            raise TimeoutError(FULL)
         self._waiting += 1
         try:
-            async with _limit(self._max_wait, "the connection was busy for too long"):
+            async with asyncio.timeout(self._max_wait):
                 await self._turn.acquire()
                 try:
                     if self._must_open:
@@ -265,6 +276,8 @@ class Engine:
                 except BaseException:
                     self._turn.release()
                     raise
+        except TimeoutError:
+            raise TimeoutError(BUSY) from None
         finally:
             self._waiting -= 1
 
@@ -310,15 +323,6 @@ class Engine:
         self._must_open, self._readers = True, []
         while self._connections:
             await self._connections.pop().close()
-
-
-@asynccontextmanager
-async def _limit(seconds: float, message: str) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds) as timeout:
-            yield
-    except TimeoutError as error:
-        raise (TimeoutError(message) if timeout.expired() else error) from None
 
 
 def _code(error: BaseException) -> int:
