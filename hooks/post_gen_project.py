@@ -38,6 +38,7 @@ UNUSED = {
         "postgresql": [
             "deploy/kubernetes/persistentvolumeclaim.yaml",
             "frontend/lib/database-sqlite.ts",
+            "tests/test_engine.py",
         ],
     },
     "token_verification": {

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from threading import Thread
+from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import aiosqlite
@@ -96,7 +96,8 @@ class _Call(list[Any]):
 class _Connection(sqlite3.Connection):
     """A connection within its thread. Each statement has a deadline, waiting for locks included."""
 
-    def __init__(self, file: str, *, timeout: float, **options: Any) -> None:
+    def __init__(self, file: str, *, timeout: float, threads: list[Thread], **options: Any) -> None:
+        threads.append(current_thread())
         # SQLite's own way to wait for a lock cannot be canceled: a write could run long after.
         super().__init__(file, timeout=0, **options)
         self.row_factory = sqlite3.Row
@@ -146,6 +147,7 @@ class Engine:
         self._timeout = settings.database_statement_timeout_seconds
         self._connections: list[aiosqlite.Connection] = []  # the first one writes
         self._readers: list[_Reader] = []
+        self._threads: list[Thread] = []
         self._turn = asyncio.Lock()  # of those who write, or find the connections to be closed
         self._waiting = 0
         self._opening = asyncio.Lock()
@@ -208,7 +210,8 @@ class Engine:
                     # other out.
                     await self._run(writer, _Call(), "BEGIN IMMEDIATE")
                     yield fetch
-                    await turn.acquire()
+                    async with turn:
+                        has_ended = True
             except TimeoutError:
                 if limit.expired():
                     raise TimeoutError(LATE) from None
@@ -314,7 +317,11 @@ class Engine:
     def _make_connections(self) -> None:
         self._connections = [
             aiosqlite.connect(
-                self._file, factory=_Connection, isolation_level=None, timeout=self._timeout
+                self._file,
+                factory=_Connection,
+                isolation_level=None,
+                timeout=self._timeout,
+                threads=self._threads,
             )
             for _ in range(self._size)
         ]
@@ -323,6 +330,8 @@ class Engine:
         self._must_open, self._readers = True, []
         while self._connections:
             await self._connections.pop().close()
+        while self._threads:  # those that failed to open, too
+            self._threads.pop().join()
 
 
 def _code(error: BaseException) -> int:
