@@ -36,6 +36,7 @@ UNUSED = {
             "tests/test_pooling.py",
         ],
         "postgresql": [
+            "app/sqlite_connections.py",
             "deploy/kubernetes/persistentvolumeclaim.yaml",
             "frontend/lib/database-sqlite.ts",
             "tests/test_engine.py",

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from app import engine as engine_module
+from app import sqlite_connections
 from app.config import DatabaseSettings
 from app.engine import DIALECT, INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, UtcDateTime
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
@@ -245,7 +246,8 @@ async def test_a_write_that_waited_too_long_never_runs(file: Path) -> None:
 
 
 async def test_the_queue_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MAX_WAITING", 2)
+    for module in (engine_module, sqlite_connections):
+        monkeypatch.setattr(module, "MAX_WAITING", 2)
     async with running(file, database_pool_size=1) as engine:
         reading = [await started(read(engine, SLOW)) for _ in range(2)]
         async with engine.transaction():
