@@ -36,6 +36,7 @@ MIGRATION_TIMEOUT = 3_600  # seconds of waiting for another migration
 INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
 UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)
 
+TABLE_OPTIONS = {"sqlite_with_rowid": False}
 DIALECT: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
