@@ -21,7 +21,7 @@ PRAGMAS = (
 )
 CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
 LOCK_RETRY = 0.002  # seconds
-STUCK_AFTER = 0.01  # seconds
+STUCK_AFTER = 0.02  # seconds
 MAX_WAITING = 1_000  # statements in one queue
 BUSY = "the connection was busy for too long"
 FULL = "too many statements wait for a connection"
