@@ -38,8 +38,10 @@ UNUSED = {
             "tests/test_pooling.py",
         ],
         "postgresql": [
+            "app/sqlite_connections.py",
             "deploy/kubernetes/persistentvolumeclaim.yaml",
             "frontend/lib/database-sqlite.ts",
+            "tests/test_engine.py",
         ],
     },
     "token_verification": {
