@@ -19,8 +19,7 @@ from sqlalchemy import (
 
 from app.database import Runner
 from app.errors import NotFound, PreconditionFailed
-from app.models.base import Base, OwnedBase, now
-from app.ownership import OWNER
+from app.models.base import OWNER, Base, OwnedBase, now
 from app.schemas.owned import OwnedRow
 from app.security.verifier import User
 
