@@ -169,7 +169,8 @@ class Connections:
     def _make_connections(self) -> None:
         options: dict[str, Any] = {"timeout": self._timeout, "threads": self._threads}
         self._all = [
-            aiosqlite.connect(self._file, factory=_Connection, isolation_level=None, **options) for _ in range(self._size)
+            aiosqlite.connect(self._file, factory=_Connection, isolation_level=None, **options)
+            for _ in range(self._size)
         ]
 
     async def _close(self) -> None:
