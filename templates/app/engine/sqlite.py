@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-import aiosqlite
 from sqlalchemy import (
     URL,
     Connection,
@@ -112,7 +111,7 @@ class Engine:
                 if limit.expired():
                     raise TimeoutError("the transaction took too long") from None
                 raise
-            await asyncio.shield(self._connections.write("COMMIT", Call()))
+            await self._connections.write("COMMIT", Call())
 
     async def close(self) -> None:
         """Close all connections, after what they are running."""
@@ -130,24 +129,21 @@ class Engine:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Let nobody else write. At the end nothing runs any more, and no transaction is open."""
+        """Let nobody else write, and leave no transaction open."""
         await self._take_turn()
+        writer = self._connections.writer
         is_clean = False
         try:
             yield
-            is_clean = not self._connections.writer.in_transaction
+            is_clean = not writer.in_transaction
         finally:
-            if is_clean:
+            try:
+                # Its thread does this after what was canceled, and before what comes next, even if
+                # nobody waits for it.
+                if not is_clean:
+                    await writer.rollback()
+            finally:
                 self._turn.release()
-            else:
-                await asyncio.shield(self._clean(self._connections.writer))
-
-    async def _clean(self, writer: aiosqlite.Connection) -> None:
-        try:
-            await writer.rollback()  # after what runs in its thread
-        finally:
-            self._connections.must_open |= writer.in_transaction
-            self._turn.release()
 
     async def _take_turn(self) -> None:
         """Wait until nobody else writes, and the connections are open."""

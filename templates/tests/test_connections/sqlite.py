@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 
-from app import connections
 from app import engine as engine_module
+from app import connections
 from app.config import DatabaseSettings
 from app.engine import DIALECT, INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, UtcDateTime
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
@@ -229,7 +229,8 @@ async def test_a_write_that_is_canceled_while_it_waits_for_a_lock_never_runs(
 ) -> None:
     await read(engine)
     with locked(file):
-        await canceled(await started(change(engine, 1)))
+        waiting = await started(change(engine, 1))
+        await asyncio.wait_for(canceled(waiting), 1)
     await write(engine, 2)
 
     assert numbers_in(file) == [2]
@@ -296,8 +297,10 @@ async def test_whoever_is_canceled_while_connections_open_leaves_none_behind(fil
     for step in range(30):
         async with running(file, database_pool_size=3) as engine:
             task = asyncio.ensure_future(read(engine))
-            for _ in range(step):
+            for _ in range(step % 10):
                 await asyncio.sleep(0)
+            time.sleep(step // 10 * 0.001)  # noqa: ASYNC251 - threads go on
+            await asyncio.sleep(0)
             await canceled(task)
 
             await asyncio.gather(read(engine), write(engine, step))
@@ -331,6 +334,32 @@ async def test_a_commit_that_fails_leaves_nothing_locked(engine: Engine, file: P
     with locked(file):
         pass
     assert await read(engine, "SELECT * FROM children") == []
+
+
+async def test_a_transaction_holds_the_write_lock_from_its_beginning(
+    engine: Engine, file: Path
+) -> None:
+    async with engine.transaction():
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            locked(file).__enter__()
+
+
+async def test_a_transaction_waits_for_statements_that_nobody_awaits(
+    engine: Engine, file: Path
+) -> None:
+    not_awaited: list[asyncio.Future[Any]] = []
+
+    async def leave_one_alone() -> None:
+        async with engine.transaction() as fetch:
+            await fetch(INSERT, [1], reads=False)
+            not_awaited.append(asyncio.ensure_future(fetch(INSERT, [1], reads=False)))
+            await asyncio.sleep(0)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await leave_one_alone()
+    with pytest.raises(sqlite3.IntegrityError):
+        await not_awaited[0]
+    assert numbers_in(file) == []
 
 
 async def test_a_transaction_that_a_statement_begins_ends_with_it(
