@@ -84,7 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 def _is_incomplete(data: bytes) -> bool:
     """Whether to wait for the rest of a head. h11 refuses at once what begins with no letter."""
-    has_end = b"\n\r\n" in data or b"\n\n" in data
+    has_end = data.endswith(b"\r\n\r\n") or b"\n\r\n" in data or b"\n\n" in data
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 
 
