@@ -1,74 +1,35 @@
-"""The base of all tables, and the two ways to run a statement."""
+"""Running statements: each by itself, or several in a transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from opentelemetry import trace
-from sqlalchemy import Executable, MetaData, String, false, select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.util.concurrency import greenlet_spawn
-from uuid_utils.compat import uuid7
+from sqlalchemy import Executable, false, select
 
 from app.config import DatabaseSettings
-from app.engine import (
-    UtcDateTime,
-    create_engine,
-    for_transactions,
-    missing_privileges,
-    opener,
-)
+from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch, missing_privileges
 from app.errors import Unavailable
-from app.tracing import trace_statements
+from app.models import Base
+from app.ownership import OWNER
+from app.security.verifier import User
+from app.statement import Record, compiled
+from app.tracing import traced
 
 CLOSE_TIMEOUT = 2  # seconds
-
-Record = dict[str, Any]
-"""A row: its values by the names of the columns."""
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+class Runner(Protocol):
+    """What repositories need: a `Database` or a `Transaction`."""
 
+    async def run(
+        self, statement: Executable, values: Mapping[str, Any] = ..., owner: User | None = ...
+    ) -> list[Record]: ...
 
-class Base(DeclarativeBase):
-    # Named constraints, so that a migration can change them on every database.
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-class OwnedBase(Base):
-    """A table whose rows belong to users.
-
-    The primary key leads with the owner: one index serves reading, listing newest first (the id
-    is a UUIDv7) and ownership, at the same cost for ten rows and ten million. It is also what a
-    distributed PostgreSQL shards by.
-    """
-
-    __abstract__ = True
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy wants a plain dict
-
-    # A table's own columns stand between these, in answers too.
-    owner_id: Mapped[str] = mapped_column(String(255), primary_key=True, sort_order=-2)
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
-    version: Mapped[int] = mapped_column(default=1, sort_order=1)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, sort_order=1)
-    updated_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, default=now, onupdate=now, sort_order=1
-    )
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]: ...
 
 
 class Database:
@@ -76,69 +37,124 @@ class Database:
 
     def __init__(self, settings: DatabaseSettings) -> None:
         """Nothing is connected yet."""
-        self._engine = create_engine(settings)
-        self._open = opener(self._engine, settings)
-        self._transactions = for_transactions(self._engine)
+        self._engine = Engine(settings)
+        self._fetch: Fetch = self._engine.fetch
+        self._is_traced = False
+        self._privileges = missing_privileges(Base.metadata.tables)
+        self._probes = [
+            select(table).where(false()).execution_options(unscoped="reads no row")
+            for table in Base.metadata.sorted_tables
+        ]
 
     async def run(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] = NO_VALUES,
+        owner: User | None = None,
     ) -> list[Record]:
         """Run one statement and return its rows; what it changed is durable by then.
 
-        In AUTOCOMMIT a statement is its own transaction: as atomic as one with BEGIN and COMMIT
-        around it, without the round trips.
+        It is a transaction of its own: as atomic as one with BEGIN and COMMIT around it, without
+        the round trips. `values` go by the names of the parameters; `OWNER` stands for `owner`.
+        Raises the driver's error if the statement or its values are wrong.
         """
-        with faults():
-            # One greenlet for all three steps: AsyncConnection would take one for each.
-            return await greenlet_spawn(self._run, statement, parameters)
-
-    def _run(self, statement: Executable, parameters: Mapping[str, Any] | None) -> list[Record]:
-        with self._open() as connection:
-            result = connection.execute(statement, parameters)
-            if not result.returns_rows:
-                return []
-            names = tuple(result.keys())
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return await _run(self._fetch, statement, values, owner)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """For several statements, all or none: durable when the block has ended."""
-        with faults():
-            async with self._transactions.begin() as connection:
-                yield connection
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Yield a transaction, which is durable when the block has ended.
+
+        Any exception rolls it back, and so does cancellation. The block has
+        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite nobody else writes meanwhile.
+        """
+        raised: BaseException | None = None
+        try:
+            async with self._engine.transaction() as fetch:
+                transaction = Transaction(traced(fetch) if self._is_traced else fetch)
+                try:
+                    yield transaction
+                except BaseException as error:
+                    raised = error
+                    raise
+                finally:
+                    transaction.has_ended = True
+                if transaction.failure:
+                    raise transaction.failure
+        except UNAVAILABLE_ERRORS as error:
+            if error is raised or isinstance(error, INTEGRITY_ERRORS):
+                raise
+            raise unavailable(error) from error
 
     def trace(self) -> None:
         """Give each statement a span, if OpenTelemetry is on."""
         if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            trace_statements(self._engine.sync_engine)
+            self._fetch, self._is_traced = traced(self._engine.fetch), True
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database responds and has all columns and privileges."""
-        if missing := await self.run(missing_privileges(Base.metadata.tables)):
+        if missing := await self.run(self._privileges):
             privileges = ", ".join(str(row["missing"]) for row in missing)
             raise Unavailable(f"database: the role lacks {privileges}")
-        for table in Base.metadata.sorted_tables:
-            await self.run(select(table).where(false()))
+        for probe in self._probes:
+            await self.run(probe)
 
     async def close(self) -> None:
         """Close what can be closed soon: a server that hangs must not hold up the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._engine.dispose()
+                await self._engine.close()
 
 
-@contextmanager
-def faults() -> Iterator[None]:
-    """Raises Unavailable for what a driver or the pool raises when the database cannot serve."""
+class Transaction:
+    """Several statements, all or none. Repositories take it in place of the `Database`."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self.has_ended = False
+        self.failure: BaseException | None = None
+
+    async def run(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] = NO_VALUES,
+        owner: User | None = None,
+    ) -> list[Record]:
+        """Run one statement, like `Database.run`; an error in it fails the whole transaction."""
+        if self.has_ended:
+            raise RuntimeError("this transaction has ended")
+        async with self.transaction():
+            return await _run(self._fetch, statement, values, owner)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Join this transaction. An exception in the block fails all of it, even if caught."""
+        try:
+            yield self
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
+async def _run(
+    fetch: Fetch, statement: Executable, values: Mapping[str, Any], owner: User | None
+) -> list[Record]:
+    if OWNER.key in values:
+        raise TypeError(f"{OWNER.key} has no value but the id of a User: pass `owner`")
+    if owner:
+        values = {**values, OWNER.key: owner.id}
+    prepared = compiled(statement)
+    sql, arguments = prepared.bind(values)
     try:
-        yield
-    except (IntegrityError, DataError):
-        raise  # a mistake of ours: waiting will not mend it
-    except (OSError, PoolTimeout, DBAPIError) as error:
-        # asyncpg lets refused and timed-out connections through as OSError. A missing table is
-        # ProgrammingError to one database and OperationalError to the other; migrating mends it.
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
-        said = (f"{type(cause).__name__}: {cause}", getattr(cause, "detail", None) or "")
-        reason = " ".join(text.partition("\n")[0] for text in said).strip()
-        raise Unavailable(f"database: {reason}") from error
+        return prepared.records(await fetch(sql, arguments, reads=prepared.reads))
+    except INTEGRITY_ERRORS:
+        raise
+    except UNAVAILABLE_ERRORS as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """Return what a driver's error means to the caller, with the error's first line for the log."""
+    # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
+    parts = (f"{type(error).__name__}: {error}", getattr(error, "detail", None) or "")
+    reason = " ".join(part.partition("\n")[0] for part in parts).strip()
+    return Unavailable(f"database: {reason}")

@@ -58,6 +58,8 @@ def check_owner(
     owned = {table.name.lower() for table in metadata.tables.values() if _has_owner(table)}
     compiler = type("OwnerCheck", (_OwnerCheck, dialect.statement_compiler), {})
     check: Any = compiler(dialect, statement, owned, column_keys)
+    if check.params.get(OWNER.key) is not None:
+        raise UnscopedStatement(OWNER, "only the database gives this parameter a value")
     refused = "|".join([OPAQUE, *(rf"\b{re.escape(name)}\b" for name in owned)])
     for text in check.literals:
         # Beside an owned table even `OR true` is too much: it would undo each condition.

@@ -1,32 +1,33 @@
-"""A span for each statement; OpenTelemetry's own package for this does not know SQLAlchemy 2.1."""
+"""Database spans. OpenTelemetry's own instrumentation does not support SQLAlchemy 2.1."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_tracer
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import ExceptionContext
+from opentelemetry.trace import SpanKind, Status, StatusCode, get_tracer
+
+from app.engine import DIALECT, Fetch
 
 
-def trace_statements(engine: Engine) -> None:
-    """Names follow the semantic conventions for database spans; parameters are left out."""
+def traced(fetch: Fetch) -> Fetch:
+    """Return a `fetch` that records a span for each statement, without its arguments.
+
+    Names follow the semantic conventions for database spans.
+    """
     tracer = get_tracer(__name__)
 
-    @event.listens_for(engine, "before_cursor_execute", named=True)
-    def begin(statement: str, context: Any, **_: Any) -> None:
-        context.span = tracer.start_span(
-            statement.partition(" ")[0],
+    async def fetch_in_span(sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+        with tracer.start_as_current_span(
+            sql.partition(" ")[0],
             kind=SpanKind.CLIENT,
-            attributes={"db.system.name": engine.dialect.name, "db.query.text": statement},
-        )
+            attributes={"db.system.name": DIALECT.name, "db.query.text": sql},
+            record_exception=False,  # its message may hold an argument
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                return await fetch(sql, arguments, reads=reads)
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
 
-    @event.listens_for(engine, "after_cursor_execute", named=True)
-    def end(context: Any, **_: Any) -> None:
-        context.span.end()
-
-    @event.listens_for(engine, "handle_error")
-    def fail(error: ExceptionContext) -> None:
-        # Where there was no connection there is no statement either.
-        span = getattr(error.execution_context, "span", INVALID_SPAN)
-        span.set_attribute("error.type", type(error.original_exception).__name__)
-        span.set_status(Status(StatusCode.ERROR))
-        span.end()
+    return fetch_in_span

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, literal, select, text
-from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
 from app.database import Database
+from app.engine import INTEGRITY_ERRORS
 from app.errors import Unavailable
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
 from tests.things import Thing
@@ -27,7 +27,9 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-INSERT = insert(Thing).values(owner_id="ann", title="x")
+UNSCOPED = {"unscoped": "a test, which acts for nobody"}
+INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
+IDS = select(Thing.id).execution_options(**UNSCOPED)
 
 
 async def test_a_statement_is_durable_when_it_has_run(
@@ -36,7 +38,7 @@ async def test_a_statement_is_durable_when_it_has_run(
     await database.run(INSERT)
 
     other = Database(settings)
-    assert len(await other.run(select(Thing.id))) == 1
+    assert len(await other.run(IDS)) == 1
     await other.close()
 
 
@@ -50,24 +52,24 @@ async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
 
 
 async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(INTEGRITY_ERRORS):
         await _twice_in_one_transaction(database)
 
-    assert await database.run(select(Thing.id)) == []
+    assert await database.run(IDS) == []
 
 
 async def _twice_in_one_transaction(database: Database) -> None:
     twice = INSERT.values(id=uuid4())
-    async with database.transaction() as connection:
-        await connection.execute(twice)
-        await connection.execute(twice)
+    async with database.transaction() as transaction:
+        await transaction.run(twice)
+        await transaction.run(twice)
 
 
 async def test_a_mistake_in_a_statement_is_not_called_unavailable(database: Database) -> None:
     twice = INSERT.values(id=uuid4())
     await database.run(twice)
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(INTEGRITY_ERRORS):
         await database.run(twice)
 
 
@@ -78,7 +80,7 @@ async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> N
     with pytest.raises(Unavailable):
         await database.run(text(SLOW))
 
-    assert await database.run(select(Thing.id)) == []
+    assert await database.run(IDS) == []
     await database.close()
 
 
@@ -90,7 +92,7 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
         await database.run(INSERT)
 
     await asyncio.gather(*(database.run(INSERT) for _ in range(2)))
-    assert len(await database.run(select(Thing.id))) == 2
+    assert len(await database.run(IDS)) == 2
     await database.close()
 
 
@@ -114,10 +116,12 @@ async def test_it_writes_again_when_no_such_connection_is_left(settings: Setting
 
 
 async def test_ping_names_the_missing_privileges(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lacking = select(literal("INSERT on tasks").label("missing"))
     monkeypatch.setattr("app.database.missing_privileges", lambda _: lacking)
+    database = Database(settings)
 
     with pytest.raises(Unavailable, match="database: the role lacks INSERT on tasks"):
         await database.ping()
+    await database.close()

@@ -1,14 +1,15 @@
 """Every statement names its owner and finds its rows by the primary key, however many there are."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import insert
 
+from app.statement import Statement
 from tests.conftest import SignIn
 from tests.database import BY_PRIMARY_KEY, plans_of
 from tests.engines import engine_for
@@ -18,17 +19,17 @@ OWNER = "ann-the-owner"
 
 
 @pytest.fixture
-def run_by_the_service() -> Iterator[list[tuple[str, Any]]]:
-    """Each statement with its parameters, as the driver gets it."""
-    statements: list[tuple[str, Any]] = []
+def run_by_the_service(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[Any]]]:
+    """Return a list that gets each statement with its arguments, as the driver gets it."""
+    statements: list[tuple[str, Sequence[Any]]] = []
+    bind = Statement.bind
 
-    def note(statement: str, parameters: Any, **_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            statements.append((statement, parameters))
+    def bind_and_note(statement: Statement, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        statements.append(bind(statement, values))
+        return statements[-1]
 
-    event.listen(Engine, "before_cursor_execute", note, named=True)
-    yield statements
-    event.remove(Engine, "before_cursor_execute", note)
+    monkeypatch.setattr(Statement, "bind", bind_and_note)
+    return statements
 
 
 def use_everything(ann: httpx2.Client) -> None:
@@ -49,7 +50,7 @@ def use_everything(ann: httpx2.Client) -> None:
 
 
 def test_each_statement_names_the_owner(
-    sign_in: SignIn, run_by_the_service: list[tuple[str, Any]]
+    sign_in: SignIn, run_by_the_service: list[tuple[str, Sequence[Any]]]
 ) -> None:
     use_everything(sign_in(OWNER))
 
@@ -60,7 +61,7 @@ def test_each_statement_names_the_owner(
 
 
 async def test_each_statement_finds_its_rows_by_the_primary_key(
-    sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Any]]
+    sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Sequence[Any]]]
 ) -> None:
     others = [{"owner_id": f"user {n % 100}", "title": "x"} for n in range(5_000)]
     engine = engine_for(database_url)
@@ -71,7 +72,7 @@ async def test_each_statement_finds_its_rows_by_the_primary_key(
     use_everything(sign_in(OWNER))
     # A table that is empty may well be read whole, so those of the filled one alone.
     here = [one for one in run_by_the_service if Thing.__tablename__ in one[0]]
-    read = {one: values for one, values in here if not one.startswith("INSERT")}
+    read = {one: tuple(values) for one, values in here if not one.startswith("INSERT")}
 
     plans = await plans_of(database_url, read)
     assert len(plans) > 8

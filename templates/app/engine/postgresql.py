@@ -2,15 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Connection, DateTime, Executable, NullPool, event, text
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import Connection, DateTime, Executable, Float, NullPool, Numeric, event, text
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.types import TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
 from app.database_url import Target, names_transaction_pooler, parse
@@ -32,50 +33,55 @@ TRY_NEXT_HOST = (
     asyncpg.TargetServerAttributeNotMatched,
 )
 
-Opener = Callable[[], AbstractContextManager[Connection]]
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+"""Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
+
+DIALECT = dialect()
+INTEGRITY_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+UNAVAILABLE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 UtcDateTime = DateTime(timezone=True)
 """A point in time, in UTC on both sides."""
 
 
-def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine for single statements; in AUTOCOMMIT each is a transaction of its own.
-
-    Behind a pooler in transaction mode, each statement gets a BEGIN and COMMIT of its own: it takes
-    several messages, which must all reach the same server.
-    """
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        isolation_level="READ COMMITTED" if _is_behind_pooler(settings) else "AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        hide_parameters=True,
-        pool_size=settings.database_pool_size,
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout_seconds,
-        connect_args={
-            **_connect_args(settings),
-            "command_timeout": settings.database_statement_timeout_seconds,
-        },
-    )
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def reconnect(error: ExceptionContext) -> None:
-        # After a failover old connections may lead to what is a replica now.
-        code = getattr(error.original_exception, "sqlstate", None)
-        error.is_disconnect |= code == READ_ONLY
-
-    return engine
+def type_code(column_type: TypeEngine[Any]) -> int | None:
+    """Return the OID by which SQLAlchemy converts numbers that are not integers."""
+    if isinstance(column_type, Float):
+        return 701
+    return 1700 if isinstance(column_type, Numeric) else None
 
 
-def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
-    """What opens a connection for one statement, and sees that it is committed."""
-    sync = engine.sync_engine
-    return sync.begin if _is_behind_pooler(settings) else sync.connect
+class Engine:
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._free: list[asyncpg.Connection] = []
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = self._free.pop() if self._free else await connect(
+            parse(self._settings.database_url.get_secret_value(), PROJECT), 2, command_timeout=2
+        )
+        try:
+            yield connection
+        finally:
+            self._free.append(connection)
 
-def for_transactions(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for several statements in one transaction."""
-    return engine.execution_options(isolation_level="READ COMMITTED")
+    async def fetch(self, sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+        async with self._connection() as connection:
+            return await connection.fetch(sql, *arguments)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Fetch]:
+        async with self._connection() as connection, connection.transaction():
+
+            async def fetch(sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+                return await connection.fetch(sql, *arguments)
+
+            yield fetch
+
+    async def close(self) -> None:
+        while self._free:
+            await self._free.pop().close()
 
 
 def for_migrations(settings: DatabaseSettings) -> AsyncEngine:

@@ -4,10 +4,12 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any
+
+import aiosqlite
 
 from sqlalchemy import (
     URL,
@@ -23,9 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util.concurrency import await_
 
 from app.config import PROJECT, DatabaseSettings
@@ -41,7 +44,6 @@ LOOK_EVERY = 0.005  # seconds
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
 
-Opener = Callable[[], AbstractContextManager[Connection]]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -54,49 +56,60 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
-def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine for single statements; in AUTOCOMMIT each is a transaction of its own."""
-    return _create_engine(settings, settings.database_statement_timeout_seconds)
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+"""Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
+
+DIALECT = SQLiteDialect_aiosqlite()
+INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError)
+UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)
 
 
-def opener(engine: AsyncEngine, settings: DatabaseSettings) -> Opener:
-    """What opens a connection for one statement, which is committed by itself.
+def type_code(_: TypeEngine[Any]) -> None:
+    """SQLite's conversions depend on no type of the driver."""
 
-    That a file was read-only when it was opened holds for all connections of the process, new ones
-    too, until the last of them is closed. So after one could not write, whoever comes next waits
-    until none is in use, and all are closed.
-    """
-    sync = engine.sync_engine
-    turn = asyncio.Lock()
-    is_due = False
 
-    @event.listens_for(sync, "handle_error")
-    def notice(error: ExceptionContext) -> None:
-        nonlocal is_due
-        if getattr(error.original_exception, "sqlite_errorcode", 0) & 0xFF in REOPEN_AFTER:
-            is_due = True
+class Engine:
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._writer: aiosqlite.Connection | None = None
+        self._lock = asyncio.Lock()
 
-    async def close_all() -> None:
-        nonlocal is_due
-        async with asyncio.timeout(settings.database_pool_timeout_seconds), turn:
-            if not is_due:
-                return  # somebody else has closed them meanwhile
-            # The pool tells nobody when it has taken one back.
-            while cast(QueuePool, sync.pool).checkedout():  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_EVERY)
-            await engine.dispose()
-            is_due = False
+    async def _get(self) -> aiosqlite.Connection:
+        if not self._writer:
+            file = database_file(self._settings.database_url.get_secret_value(), PROJECT)
+            self._writer = await aiosqlite.connect(file, isolation_level=None, timeout=2)
+            self._writer.row_factory = sqlite3.Row
+            for pragma in PRAGMAS:
+                await self._writer.execute(pragma)
+        return self._writer
 
-    def connect() -> Connection:
-        if is_due:
-            await_(close_all())
-        return sync.connect()
+    async def fetch(self, sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+        async with self._lock:
+            return list(await (await self._get()).execute_fetchall(sql, arguments))
 
-    return connect
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Fetch]:
+        async with self._lock:
+            writer = await self._get()
+            await writer.execute("BEGIN IMMEDIATE")
+
+            async def fetch(sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+                return list(await writer.execute_fetchall(sql, arguments))
+
+            try:
+                yield fetch
+            except BaseException:
+                await writer.execute("ROLLBACK")
+                raise
+            await writer.execute("COMMIT")
+
+    async def close(self) -> None:
+        if self._writer:
+            await self._writer.close()
+            self._writer = None
 
 
 def for_transactions(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for several statements in one transaction."""
     engine = engine.execution_options(isolation_level="SERIALIZABLE")
 
     # At once, not with the first write: two that have read by then would lock each other out.

@@ -1,6 +1,6 @@
 """All tables. A model is listed here, or neither migrations nor account deletion know of it."""
 
-from app.database import Base
+from app.models.base import Base
 from app.models.task import Task
 
 __all__ = ["Base", "Task"]

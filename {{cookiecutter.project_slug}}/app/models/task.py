@@ -1,7 +1,7 @@
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import OwnedBase
+from app.models.base import OwnedBase
 
 
 class Task(OwnedBase):

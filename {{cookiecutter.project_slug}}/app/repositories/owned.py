@@ -1,99 +1,143 @@
-"""The place of ownership: nothing below `/api/v1` reaches a row by any other way."""
+"""Ownership: the API reads and writes rows by repositories, and they name the owner."""
 
-from collections.abc import Mapping
-from functools import cache
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    bindparam,
+    delete,
+    false,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from app.database import Base, Database, OwnedBase, Record, now
+from app.database import Runner
 from app.errors import NotFound, PreconditionFailed
+from app.models.base import Base, OwnedBase, now
+from app.ownership import OWNER
+from app.schemas.owned import OwnedRow
 from app.security.verifier import User
 
+MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
+
+Row = TypeVar("Row", bound=OwnedRow)
 Versions = frozenset[int] | None
-"""The versions a change may apply to; None stands for any."""
+"""The versions that a change may apply to; None stands for any."""
 
 
 class Owned:
-    """Something of one user. Only a verified `User` can be an owner, so no text will do."""
+    """Access to one user's rows. Takes a verified `User`, never a plain string."""
 
-    def __init__(self, database: Database, owner: User) -> None:
+    def __init__(self, database: Runner, owner: User) -> None:
+        """With a `Transaction` as `database`, all that is done takes effect with it."""
+        if not isinstance(owner, User):
+            raise TypeError("the owner of rows is a User, which TokenVerifier returns")
         self._database = database
-        self._owner_id = owner.id
+        self._owner = owner
 
 
-class OwnedRepository(Owned):
-    """One user's rows of one table.
+class OwnedRepository(Owned, Generic[Row]):
+    """One user's rows of one table, as `Row`, which has its columns except for `owner_id`.
 
-    Each method is one statement that carries the owner (a refused change looks once more, to
-    say why): an unscoped query cannot be written, and there is no moment between a check and
-    the act.
+    Each method is one statement that names the owner, so nothing can happen between a check and
+    a change. (If a change finds no row, it looks again to tell why.)
     """
 
     model: ClassVar[type[OwnedBase]]
 
-    async def create(self, values: Mapping[str, Any]) -> Record:
+    async def create(self, values: Mapping[str, Any]) -> Row:
+        """Insert a row and return it. Raises TypeError for a key that is no column of its own."""
         at = now()
-        [row] = await self._run(_insert(self.model), {"created_at": at, "updated_at": at, **values})
-        return row
+        statement = _insert(self.model, self._own(values))
+        rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
+        return rows[0]
 
-    async def get(self, id: UUID) -> Record:
-        """Raises NotFound, also when the row is somebody else's."""
+    async def get(self, id: UUID) -> Row:
+        """Return a row. Raises NotFound, also if it is somebody else's."""
         rows = await self._run(_select(self.model), {"id_": id})
         if not rows:
             raise NotFound
         return rows[0]
 
     async def page(
-        self, limit: int, after: UUID | None, equal: Mapping[str, Any]
-    ) -> tuple[list[Record], UUID | None]:
-        """At most `limit` rows, newest first, and the position to continue after, if there is more.
+        self, limit: int, after: UUID | None, filters: Mapping[str, Any]
+    ) -> tuple[list[Row], UUID | None]:
+        """Return at most `limit` rows, newest first, and the position of the next page, if any.
 
-        Only those with the values of `equal`, by column. A position is the last id seen, so a page
-        costs the same wherever it begins.
+        Rows have the values of `filters`, which go by column. A position is the id of the last
+        row before it, so every page costs the same.
         """
-        statement = _page(self.model, after is not None, frozenset(equal))
-        rows = await self._run(statement, {"limit_": limit + 1, "after_": after, **equal})
+        statement = _page(self.model, self._own(filters), after is not None)
+        position = {} if after is None else {"after_": after}
+        rows = await self._run(statement, {**filters, **position, "limit_": limit + 1})
         return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
 
-    async def update(
-        self, id: UUID, changes: Mapping[str, Any], versions: Versions = None
-    ) -> Record:
-        """Raises NotFound, or PreconditionFailed if the row has none of `versions`."""
-        statement = _update(self.model, versions is not None)
-        rows = await self._run(statement, {"id_": id, "versions_": versions, **changes})
+    async def update(self, id: UUID, changes: Mapping[str, Any], versions: Versions = None) -> Row:
+        """Change a row and return it.
+
+        Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for a
+        key that is no column of its own.
+        """
+        statement = _update(self.model, self._own(changes), _count(versions))
+        rows = await self._run(statement, {**changes, **_numbered(versions), "id_": id})
         if not rows:
             raise await self._refusal(id, versions)
         return rows[0]
 
     async def delete(self, id: UUID, versions: Versions = None) -> None:
-        """Raises NotFound, or PreconditionFailed if the row has none of `versions`."""
-        statement = _delete(self.model, versions is not None)
-        if not await self._run(statement, {"id_": id, "versions_": versions}):
+        """Delete a row. Raises NotFound, or PreconditionFailed if it has none of `versions`."""
+        statement = _delete(self.model, _count(versions))
+        if not await self._run(statement, {**_numbered(versions), "id_": id}):
             raise await self._refusal(id, versions)
 
-    async def _run(self, statement: Executable, parameters: Mapping[str, Any]) -> list[Record]:
-        return await self._database.run(statement, {"owner_": self._owner_id, **parameters})
+    async def _run(self, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
+        """Run a statement that names `OWNER`, and selects the columns of `Row` or returns them."""
+        # The cast costs nothing and is true: a test compares row types with their models.
+        return cast(list[Row], await self._database.run(statement, values, self._owner))
+
+    def _own(self, columns: Iterable[str]) -> frozenset[str]:
+        names = frozenset(columns)
+        if unknown := names - _own_columns(self.model):
+            table = self.model.__tablename__
+            raise TypeError(f"{', '.join(map(repr, unknown))}: no columns of {table}'s own")
+        return names
 
     async def _refusal(self, id: UUID, versions: Versions) -> NotFound | PreconditionFailed:
         """Why nothing was changed. Nothing depends on it any more, so a second look is safe."""
-        if versions is not None:
-            try:
-                await self.get(id)
-            except NotFound as error:
-                return error
-            return PreconditionFailed()
-        return NotFound()
+        if versions is None:
+            return NotFound()
+        try:
+            await self.get(id)
+        except NotFound as error:
+            return error
+        return PreconditionFailed()
 
 
-# The statements, each put together once: that takes as long as running one. Parameters end in an
-# underscore, so that they cannot be taken for columns.
+class UserData(Owned):
+    """Everything the service holds of one user, in every owned table."""
+
+    async def erase(self) -> None:
+        """Delete it all, or nothing if that fails."""
+        async with self._database.transaction() as transaction:
+            for statement in _erase():
+                await transaction.run(statement, owner=self._owner)
 
 
-@cache
-def _insert(model: type[OwnedBase]) -> Executable:
-    return insert(model).values(owner_id=bindparam("owner_")).returning(*_shown(model))
+# Building a statement takes as long as running one, so each is built once. Names of parameters end
+# in an underscore where they could be taken for columns.
+
+
+@lru_cache(MAX_STATEMENTS)
+def _insert(model: type[OwnedBase], columns: frozenset[str]) -> Executable:
+    names = columns | {"created_at", "updated_at"}
+    values = {"owner_id": OWNER, **{name: bindparam(name) for name in names}}
+    return insert(model).values(values).returning(*_shown(model))
 
 
 @cache
@@ -101,48 +145,56 @@ def _select(model: type[OwnedBase]) -> Executable:
     return select(*_shown(model)).where(*_one(model))
 
 
-@cache
-def _page(model: type[OwnedBase], continues: bool, equal: frozenset[str]) -> Executable:
-    conditions = [_mine(model), *(getattr(model, name) == bindparam(name) for name in equal)]
+@lru_cache(MAX_STATEMENTS)
+def _page(model: type[OwnedBase], filters: frozenset[str], continues: bool) -> Executable:
+    columns = model.__table__.columns
+    conditions = [columns[name] == bindparam(name) for name in filters]
     if continues:
         conditions.append(model.id < bindparam("after_"))
-    page = select(*_shown(model)).where(*conditions).order_by(model.id.desc())
-    return page.limit(bindparam("limit_"))
+    page = select(*_shown(model)).where(model.owner_id == OWNER, *conditions)
+    return page.order_by(model.id.desc()).limit(bindparam("limit_"))
+
+
+@lru_cache(MAX_STATEMENTS)
+def _update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
+    values = {"version": model.version + 1, **{name: bindparam(name) for name in columns}}
+    return update(model).where(*_one(model, versions)).values(values).returning(*_shown(model))
+
+
+@lru_cache(MAX_STATEMENTS)
+def _delete(model: type[OwnedBase], versions: int | None) -> Executable:
+    return delete(model).where(*_one(model, versions)).returning(model.id)
 
 
 @cache
-def _update(model: type[OwnedBase], versioned: bool) -> Executable:
-    change = update(model).where(*_one(model, versioned)).values(version=model.version + 1)
-    return change.returning(*_shown(model))
+def _erase() -> list[Executable]:
+    tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
+    owned = [table for table in tables if "owner_id" in table.columns]
+    return [delete(table).where(table.c.owner_id == OWNER) for table in owned]
 
 
 @cache
-def _delete(model: type[OwnedBase], versioned: bool) -> Executable:
-    return delete(model).where(*_one(model, versioned)).returning(model.id)
+def _own_columns(model: type[OwnedBase]) -> frozenset[str]:
+    """Return the columns that a resource adds to those of every owned table."""
+    return frozenset(model.__table__.columns.keys()) - frozenset(OwnedBase.__annotations__)
 
 
 def _shown(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
     return [column for column in model.__table__.columns if column.name != "owner_id"]
 
 
-def _mine(model: type[OwnedBase]) -> ColumnElement[bool]:
-    return model.owner_id == bindparam("owner_")
-
-
-def _one(model: type[OwnedBase], versioned: bool = False) -> list[ColumnElement[bool]]:
-    conditions = [_mine(model), model.id == bindparam("id_")]
-    if versioned:
-        conditions.append(model.version.in_(bindparam("versions_", expanding=True)))
+def _one(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElement[bool]]:
+    conditions = [model.owner_id == OWNER, model.id == bindparam("id_")]
+    if versions is not None:
+        # Not `IN` over a list, which would have to be compiled for each request.
+        named = (model.version == bindparam(f"version_{number}_") for number in range(versions))
+        conditions.append(or_(false(), *named))
     return conditions
 
 
-class Belongings(Owned):
-    """Everything the service holds of one user, in every owned table."""
+def _count(versions: Versions) -> int | None:
+    return None if versions is None else len(versions)
 
-    async def erase(self) -> None:
-        """Delete it all, or nothing if that fails."""
-        tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
-        owned = [table for table in tables if "owner_id" in table.columns]
-        async with self._database.transaction() as connection:
-            for table in owned:
-                await connection.execute(delete(table).where(table.c.owner_id == self._owner_id))
+
+def _numbered(versions: Versions) -> dict[str, int]:
+    return {f"version_{number}_": version for number, version in enumerate(versions or ())}

@@ -1,15 +1,15 @@
 from uuid import UUID
 
-from app.database import Record
 from app.models.task import Task
 from app.repositories.owned import OwnedRepository
+from app.schemas.task import TaskRead
 
 
-class TaskRepository(OwnedRepository):
+class TaskRepository(OwnedRepository[TaskRead]):
     model = Task
 
     async def list(
         self, limit: int, after: UUID | None, completed: bool | None
-    ) -> tuple[list[Record], UUID | None]:
+    ) -> tuple[list[TaskRead], UUID | None]:
         """Like `page`; of all tasks, or of those that are `completed` or not."""
         return await self.page(limit, after, {} if completed is None else {"completed": completed})

@@ -3,13 +3,13 @@ from typing import Annotated
 from fastapi import Depends, Response
 
 from app.dependencies import owned
-from app.repositories.owned import Belongings
+from app.repositories.owned import UserData
 from app.routers.api import api_router
 
 router = api_router("/me")
 
 
 @router.delete("", status_code=204, response_class=Response)
-async def delete_me(belongings: Annotated[Belongings, Depends(owned(Belongings))]) -> None:
+async def delete_me(data: Annotated[UserData, Depends(owned(UserData))]) -> None:
     """Erase everything the service holds of the caller, as when their account is deleted."""
-    await belongings.erase()
+    await data.erase()

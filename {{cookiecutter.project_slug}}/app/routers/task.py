@@ -3,7 +3,6 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from app.database import Record
 from app.dependencies import if_match, owned
 from app.errors import problems
 from app.repositories.task import TaskRepository
@@ -54,5 +53,5 @@ async def delete_task(id: UUID, tasks: Tasks, request: Request) -> None:
     await tasks.delete(id, if_match(request))
 
 
-def _etag(task: Record) -> str:
+def _etag(task: TaskRead) -> str:
     return f'"{task["version"]}"'

@@ -1,0 +1,125 @@
+"""SQLAlchemy expressions, compiled once and run by the bare driver.
+
+Running a statement through SQLAlchemy's connection and result objects takes longer than the rest
+of a request. So this module takes from SQLAlchemy what an expression says, which is its SQL and
+the conversions of its types, and leaves the running to `app.engine`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+from sqlalchemy import ClauseElement, ColumnDefault, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from app.engine import DIALECT, type_code
+from app.models import Base
+from app.ownership import check_owner
+
+MAX_COMPILED = 500  # about 20 KB each
+
+Convert = Callable[[Any], Any]
+Record = dict[str, Any]
+"""A row: its values by the names of the columns."""
+
+
+class DriverRow(Protocol):
+    """A row as the driver returns it."""
+
+    def keys(self) -> Iterable[str]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Statement:
+    """The SQL of an expression, and how its values go in and its rows come out.
+
+    `reads` is true for a SELECT, which changes nothing.
+    """
+
+    def __init__(self, expression: Executable) -> None:
+        """Raises UnscopedStatement if it could reach rows of other users than `OWNER`."""
+        check_owner(expression, DIALECT, Base.metadata)
+        compiled = cast(SQLCompiler, cast(ClauseElement, expression).compile(dialect=DIALECT))
+        binds = compiled.binds
+        columns = getattr(expression, "exported_columns", ())
+        self.reads = expression.is_select
+        self._sql = compiled.string
+        self._names: Sequence[str] = compiled.positiontup or ()
+        self._fixed = {name: bind.value for name, bind in binds.items() if not bind.required}
+        self._generated = {
+            **{column.key: _generator(column.default) for column in compiled.insert_prefetch},
+            **{column.key: _generator(column.onupdate) for column in compiled.update_prefetch},
+        }
+        self._to_driver = {name: _to_driver(bind.type) for name, bind in binds.items()}
+        self._from_driver = [_from_driver(column.type) for column in columns]
+        self._keys: tuple[str, ...] = ()
+        # `IN` over a list has a parameter for each value, so its SQL depends on the values.
+        self._expanding = compiled if compiled.post_compile_params else None
+
+    def bind(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        """Return the SQL and its arguments for `values`, which go by the parameters' names.
+
+        Defaults of the model's columns apply. Raises TypeError if a value is missing, or has no
+        parameter.
+        """
+        if unknown := values.keys() - self._to_driver.keys():
+            raise TypeError(f"no such parameters: {', '.join(unknown)}")
+        given = {**self._fixed, **values}
+        for name, generate in self._generated.items():
+            if name not in values:
+                given[name] = generate()
+        sql, names, to_driver = self._sql, self._names, self._to_driver
+        if self._expanding:
+            expanded = self._expanding.construct_expanded_state(given)
+            sql, names = expanded.statement, expanded.positiontup or ()
+            given = dict(expanded.parameters)
+            to_driver = {**to_driver, **expanded.processors}
+        try:
+            return sql, [
+                convert(given[name]) if (convert := to_driver.get(name)) else given[name]
+                for name in names
+            ]
+        except KeyError as error:
+            raise TypeError(f"no value for the parameter {error}") from None
+
+    def records(self, rows: Sequence[DriverRow]) -> list[Record]:
+        """Return the rows with the values that the columns' types stand for in Python."""
+        if not rows:
+            return []
+        if not self._keys:
+            # The driver's names, because they are those of the SQL, labels included.
+            self._keys = tuple(rows[0].keys())
+        records = [dict(zip(self._keys, row, strict=True)) for row in rows]
+        for key, convert in zip(self._keys, self._from_driver, strict=False):
+            if convert:
+                for record in records:
+                    record[key] = convert(record[key])
+        return records
+
+
+@lru_cache(MAX_COMPILED)
+def compiled(expression: Executable) -> Statement:
+    """Return the statement of an expression, which is compiled when it is seen first.
+
+    That takes about as long as running ten. Keep expressions that requests use: in a module, or in
+    a function with a cache.
+    """
+    return Statement(expression)
+
+
+def _to_driver(column_type: TypeEngine[Any]) -> Convert | None:
+    return column_type.dialect_impl(DIALECT).bind_processor(DIALECT)
+
+
+def _from_driver(column_type: TypeEngine[Any]) -> Convert | None:
+    return column_type.dialect_impl(DIALECT).result_processor(DIALECT, type_code(column_type))
+
+
+def _generator(default: Any) -> Callable[[], Any]:
+    """Return what computes a column's default. SQLAlchemy has it take a context, unused here."""
+    if not isinstance(default, ColumnDefault):
+        raise NotImplementedError(f"a default of this kind: {default!r}")
+    if default.is_callable:
+        return lambda: default.arg(None)
+    return lambda: default.arg
