@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ClauseElement, ColumnDefault, Executable
+from sqlalchemy import ClauseElement, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -117,9 +117,7 @@ def _from_driver(column_type: TypeEngine[Any]) -> Convert | None:
 
 
 def _generator(default: Any) -> Callable[[], Any]:
-    """Return what computes a column's default. SQLAlchemy has it take a context, unused here."""
-    if not isinstance(default, ColumnDefault):
-        raise NotImplementedError(f"a default of this kind: {default!r}")
+    """Return what computes a column's default in Python."""
     if default.is_callable:
-        return lambda: default.arg(None)
+        return lambda: default.arg(None)  # in place of SQLAlchemy's execution context
     return lambda: default.arg

@@ -36,6 +36,7 @@ TRY_NEXT_HOST = (
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 """Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
 
+TABLE_OPTIONS: dict[str, Any] = {}
 DIALECT = dialect()
 INTEGRITY_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 UNAVAILABLE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)

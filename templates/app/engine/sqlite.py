@@ -59,6 +59,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 """Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
 
+TABLE_OPTIONS = {"sqlite_with_rowid": False}
 DIALECT = SQLiteDialect_aiosqlite()
 INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError)
 UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)

@@ -24,6 +24,9 @@ SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT m
 MAKE_READ_ONLY = "PRAGMA query_only = ON"
 """Leaves a connection as a file that was opened for reading alone does."""
 
+COLUMN_TYPES: list[tuple[Any, Any]] = []
+"""Types of this database alone, each with a value."""
+
 
 @contextmanager
 def temporary_database() -> Iterator[str]:
