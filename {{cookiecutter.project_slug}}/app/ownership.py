@@ -125,7 +125,8 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
         state = statement._compile_state_factory(statement, self, **kw)
         rows = state._multi_parameters or [state._dict_parameters or {}]
         keys = dict.fromkeys(self.column_keys or ())
-        return [keys | {getattr(key, "key", key): row[key] for key in row} for row in rows]
+        # str(), because a key of a subclass could claim to be another name.
+        return [keys | {str(getattr(key, "key", key)): row[key] for key in row} for row in rows]
 
     def visit_on_conflict_do_update(self, on_conflict: Any, **kw: Any) -> Any:
         changes = [getattr(key, "key", key) for key in dict(on_conflict.update_values_to_set)]
