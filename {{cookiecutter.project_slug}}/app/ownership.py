@@ -12,14 +12,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Dialect, Executable, MetaData, String, bindparam
+from sqlalchemy import BindParameter, Dialect, Executable, MetaData
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping
 from sqlalchemy.sql.selectable import FromGrouping, Join, TableClause
 
-OWNER = bindparam("owner_", type_=String)
-"""The user for whom a statement runs. `Database` binds it, and only from a verified `User`."""
+from app.models.base import OWNER
 
 # Literal SQL that changes no condition: `*`, a number, or an operator that binds before AND does.
 HARMLESS = re.compile(r"\d+|(?!.*(--|/\*))[-+*/<>=~!@#%^&|?]+")

@@ -13,7 +13,7 @@ from sqlalchemy import func, literal_column, select, text, true
 
 from app.config import Settings
 from app.database import Database
-from app.ownership import OWNER
+from app.models.base import OWNER
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from tests.things import VALUES, Repository, Thing

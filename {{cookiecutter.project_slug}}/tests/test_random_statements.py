@@ -30,7 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.ownership import OWNER, UnscopedStatement, check_owner
+from app.models.base import OWNER
+from app.ownership import UnscopedStatement, check_owner
 from tests.two_users import ANN, BOB, Base, database_of, outcome
 
 pytestmark = pytest.mark.slow

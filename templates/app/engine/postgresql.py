@@ -1,22 +1,34 @@
-"""How the service talks to PostgreSQL."""
+"""How the service talks to PostgreSQL, by bare asyncpg."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Connection, DateTime, Executable, Float, NullPool, Numeric, event, text
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Executable,
+    Float,
+    NullPool,
+    event,
+    text,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
-from app.database_url import Target, names_transaction_pooler, parse
+from app.connections import Pool, connect
+from app.database_url import names_transaction_pooler, parse
 
-READ_ONLY = "25006"  # read_only_sql_transaction
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+FLOAT8, NUMERIC = 701, 1700  # numbers of PostgreSQL's types
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
 # With an empty name a statement is forgotten at the next one: the next server may not know it.
 UNPREPARED: dict[str, Any] = {
@@ -24,74 +36,134 @@ UNPREPARED: dict[str, Any] = {
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": str,
 }
-# After these errors the next host of the URL is tried, as in libpq. Refused credentials are not
-# retried elsewhere.
-TRY_NEXT_HOST = (
+INTEGRITY_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+UNAVAILABLE_ERRORS = (
     OSError,
-    UnicodeError,  # a name that DNS cannot have, such as a..b
-    asyncpg.CannotConnectNowError,
-    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 
-Fetch = Callable[..., Awaitable[Sequence[Any]]]
-"""Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
-
 TABLE_OPTIONS: dict[str, Any] = {}
-DIALECT = dialect()
-INTEGRITY_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
-UNAVAILABLE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-UtcDateTime = DateTime(timezone=True)
-"""A point in time, in UTC on both sides."""
+DIALECT: Dialect = dialect(dbapi=dialect.import_dbapi())  # type: ignore[no-untyped-call]
+# SQLAlchemy gives each connection a codec that parses JSON. Here the column's type parses it.
+DIALECT.supports_native_json_deserialization = False
 
 
-def type_code(column_type: TypeEngine[Any]) -> int | None:
-    """Return the OID by which SQLAlchemy converts numbers that are not integers."""
-    if isinstance(column_type, Float):
-        return 701
-    return 1700 if isinstance(column_type, Numeric) else None
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, in UTC. Raises ValueError for one without a time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value and value.tzinfo is None:
+            raise ValueError("a point in time needs a time zone")
+        return value
+
+
+def type_code(column_type: TypeEngine[Any]) -> int:
+    """Return the number of a numeric type, by which SQLAlchemy chooses how to read its values."""
+    undecorated = getattr(column_type, "impl_instance", column_type)
+    item_type = getattr(undecorated, "item_type", undecorated)  # of an array
+    return FLOAT8 if isinstance(item_type, Float) else NUMERIC
+
+
+class Fetch(Protocol):
+    """Runs a statement and returns its rows. `reads`: it is a SELECT that changes nothing."""
+
+    async def __call__(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[asyncpg.Record]: ...
 
 
 class Engine:
+    """Runs statements, each on a connection of the pool."""
+
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._settings = settings
-        self._free: list[asyncpg.Connection] = []
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = self._free.pop() if self._free else await connect(
-            parse(self._settings.database_url.get_secret_value(), PROJECT), 2, command_timeout=2
+        """Nothing is connected yet."""
+        self._timeout = settings.database_statement_timeout_seconds
+        self._is_behind_pooler = _is_behind_pooler(settings)
+        options: dict[str, Any] = {"command_timeout": self._timeout}
+        if self._is_behind_pooler:
+            options["statement_cache_size"] = 0
+        target = parse(settings.database_url.get_secret_value(), PROJECT)
+        self._pool = Pool(
+            settings.database_pool_size,
+            settings.database_pool_timeout_seconds,
+            partial(connect, target, **options),
         )
-        try:
-            yield connection
-        finally:
-            self._free.append(connection)
 
-    async def fetch(self, sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
-        async with self._connection() as connection:
-            return await connection.fetch(sql, *arguments)
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[asyncpg.Record]:
+        """Run one statement in a transaction of its own, which is durable by then."""
+        if self._is_behind_pooler:
+            # It takes several messages, which must all reach the same server.
+            async with self.transaction() as fetch:
+                return await fetch(sql, arguments, reads=reads)
+        slot = await self._pool.acquire()
+        try:
+            rows: Sequence[asyncpg.Record] = await slot.connection.fetch(sql, *arguments)
+        except BaseException as error:
+            self._pool.release(slot, error)
+            raise
+        self._pool.release(slot)
+        return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Fetch]:
-        async with self._connection() as connection, connection.transaction():
+        """Yield what runs statements in one transaction, which is durable when the block ends.
 
-            async def fetch(sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
-                return await connection.fetch(sql, *arguments)
-
-            yield fetch
+        Any exception rolls it back, and so does cancellation. The whole block has as much time as
+        a single statement.
+        """
+        slot = await self._pool.acquire()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await slot.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                try:
+                    yield partial(_fetch, slot.connection)
+                except Exception:
+                    with suppress(*UNAVAILABLE_ERRORS):
+                        await slot.connection.execute("ROLLBACK")
+                    raise
+                await slot.connection.execute("COMMIT")
+        except BaseException as error:
+            self._pool.release(slot, error)
+            raise
+        self._pool.release(slot)
 
     async def close(self) -> None:
-        while self._free:
-            await self._free.pop().close()
+        """Close all connections. This may hang if the server does."""
+        await self._pool.close()
 
 
-def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine whose transactions wait for each other, and take as long as they take."""
+async def _fetch(
+    connection: Any,
+    sql: str,
+    arguments: Sequence[Any],
+    *,
+    reads: bool,  # noqa: ARG001 - only SQLite has a use for it
+) -> Sequence[asyncpg.Record]:
+    rows: Sequence[asyncpg.Record] = await connection.fetch(sql, *arguments)
+    return rows
+
+
+def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
+    """Return SQLAlchemy's engine. Its transactions wait for each other, without a deadline."""
+    # Imported here, because it takes as long as a third of the service's other imports.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    target = parse(settings.database_url.get_secret_value(), PROJECT)
+    creator = partial(connect, target, settings.database_pool_timeout_seconds)
+    unprepared = UNPREPARED if _is_behind_pooler(settings) else {}
+    # SQLAlchemy calls `creator` with those arguments that its dialect does not use itself.
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         poolclass=NullPool,
-        connect_args=_connect_args(settings),
+        connect_args={"async_creator_fn": creator} | unprepared,
     )
 
     @event.listens_for(engine.sync_engine, "begin")
@@ -112,70 +184,6 @@ def missing_privileges(tables: Iterable[str]) -> Executable:
     ).bindparams(tables=list(tables))
 
 
-async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Connection:
-    """Return a connection to the first host with the session attributes that the URL asks for.
-
-    Each attempt gets an equal share of the remaining `seconds`, so that a host that hangs leaves
-    time for the next one. Raises a ConnectionError that names each host and its error, or at once
-    the driver's error if another host cannot help, as for a wrong password.
-    """
-    hosts = list(target.hosts)
-    if target.in_random_order:
-        random.shuffle(hosts)
-    attributes = [target.session_attributes]
-    if attributes == ["prefer-standby"]:
-        attributes = ["standby", "any"]
-    tries = [(host, wanted) for wanted in attributes for host in hosts]
-    deadline = asyncio.get_running_loop().time() + seconds
-    failed: list[Exception] = []
-    for number, ((host, port), wanted) in enumerate(tries):
-        share = (deadline - asyncio.get_running_loop().time()) / (len(tries) - number)
-        try:
-            async with asyncio.timeout(min(share, target.host_timeout or share)):
-                return await _connect_to(
-                    target,
-                    host=host,
-                    port=port,
-                    target_session_attrs=wanted,
-                    timeout=None,
-                    # Not None: then asyncpg would look for a password itself.
-                    password=target.password_for(host, port) or "",
-                    **target.arguments,
-                    **options,
-                )
-        except TRY_NEXT_HOST as error:
-            failed.append(error)
-    reasons = [
-        f"{host}:{port}: {type(error).__name__}: {error}"
-        for ((host, port), _), error in zip(tries, failed, strict=True)
-    ]
-    raise ConnectionError("; ".join(reasons))
-
-
-async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
-    """Connect with TLS or without, or try both, in the order that `sslmode` asks for."""
-    first, *others = target.tls
-    try:
-        return await asyncpg.connect(ssl=first, **arguments)
-    except (OSError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-        if not others or isinstance(error, TimeoutError):
-            raise
-        try:
-            return await asyncpg.connect(ssl=others[0], **arguments)
-        except asyncpg.InvalidAuthorizationSpecificationError as second:
-            # "Wrong password" is more useful than "no access without TLS".
-            raise error if isinstance(error, asyncpg.InvalidPasswordError) else second from None
-
-
 def _is_behind_pooler(settings: DatabaseSettings) -> bool:
     url = settings.database_url.get_secret_value()
     return settings.database_transaction_pooling or names_transaction_pooler(url)
-
-
-def _connect_args(settings: DatabaseSettings) -> dict[str, Any]:
-    target = parse(settings.database_url.get_secret_value(), PROJECT)
-    creator = partial(connect, target, settings.database_pool_timeout_seconds)
-    # SQLAlchemy's dialect calls this function to connect, with the arguments that it does not use
-    # itself.
-    arguments: dict[str, Any] = {"async_creator_fn": creator}
-    return arguments | UNPREPARED if _is_behind_pooler(settings) else arguments

@@ -17,7 +17,6 @@ DURABLE = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
     "PRAGMA journal_mode": {"journal_mode": "wal"},
     "PRAGMA foreign_keys": {"foreign_keys": 1},
-    "PRAGMA busy_timeout": {"timeout": 2000},
 }
 """What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"

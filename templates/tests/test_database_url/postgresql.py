@@ -5,7 +5,7 @@ import getpass
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
 from app.config import PROJECT, DatabaseSettings, Settings
-from app.database import Database
+from app.connections import connect
 from app.database_url import DEFAULT_HOSTS, Target, parse
-from app.engine import connect, missing_privileges
+from app.engine import missing_privileges
 from app.models import Base
+from tests.engines import engine_for
 
 LOCAL = "postgresql://ann@localhost/tasks"
 
@@ -579,30 +580,31 @@ async def test_load_balance_hosts_random_tries_hosts_in_random_order(
 TABLE = Base.metadata.sorted_tables[0].name
 
 
+async def missing_after(settings: Settings, *statements: str) -> Sequence[str]:
+    """Return the missing privileges after these statements, which are rolled back."""
+    engine = engine_for(settings.database_url.get_secret_value())
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+        missing = await connection.scalars(missing_privileges([TABLE]))
+    await engine.dispose()
+    return missing.all()
+
+
 @pytest.mark.usefixtures("service")
 async def test_missing_table_privileges_are_named(settings: Settings) -> None:
-    database = Database(settings)
-    try:
-        async with database.transaction() as connection:
-            await connection.execute(text("CREATE ROLE without_privileges"))
-            await connection.execute(text(f"GRANT SELECT, DELETE ON {TABLE} TO without_privileges"))
-            await connection.execute(text("SET LOCAL ROLE without_privileges"))
-            missing = await connection.scalars(missing_privileges([TABLE]))
-            await connection.rollback()
-    finally:
-        await database.close()
+    missing = await missing_after(
+        settings,
+        "CREATE ROLE without_privileges",
+        f"GRANT SELECT, DELETE ON {TABLE} TO without_privileges",
+        "SET LOCAL ROLE without_privileges",
+    )
 
-    assert missing.all() == [f"INSERT on {TABLE}", f"UPDATE on {TABLE}"]
+    assert missing == [f"INSERT on {TABLE}", f"UPDATE on {TABLE}"]
 
 
 @pytest.mark.usefixtures("service")
 async def test_missing_usage_on_every_schema_is_named(settings: Settings) -> None:
-    database = Database(settings)
-    try:
-        async with database.transaction() as connection:
-            await connection.execute(text("SET LOCAL search_path = nowhere"))
-            missing = await connection.scalars(missing_privileges([TABLE]))
-    finally:
-        await database.close()
+    missing = await missing_after(settings, "SET LOCAL search_path = nowhere")
 
-    assert missing.all() == ["USAGE on a schema of search_path"]
+    assert missing == ["USAGE on a schema of search_path"]

@@ -1,0 +1,1 @@
+# jinja: include "app/connections/" ~ cookiecutter.database ~ ".py"

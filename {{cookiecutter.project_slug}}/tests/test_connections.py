@@ -1,0 +1,1 @@
+# jinja: include "tests/test_connections/" ~ cookiecutter.database ~ ".py"
