@@ -18,15 +18,18 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import Executable
 
 from app.config import PROJECT, DatabaseSettings, Settings
+from app.engine import DIALECT
 from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.models import Base
-from app.ownership import check_owner
+from app.statement import Statement
 from tests.database import temporary_database
 from tests.engines import engine_for
 from tests.issuer import Issuer, running_issuer
+from tests.owner_check import check_owner
 from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
 
 SignIn = Callable[..., httpx2.Client]
@@ -62,15 +65,21 @@ UNSCOPED = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _unscoped_statements_are_known() -> Iterator[None]:
-    """Fail the run if the service compiled an unscoped statement whose reason is not listed."""
-    reasons: set[str | None] = set()
+def _statements_are_scoped() -> Iterator[None]:
+    """Check each statement that the service compiles, whatever test it is for.
 
-    def check(*statement: Any) -> None:
-        reasons.add(check_owner(*statement))
+    A statement that could reach rows of other users raises UnscopedStatement. If it is marked as
+    unscoped, its reason has to be listed, or the run fails at its end.
+    """
+    reasons: set[str | None] = set()
+    compile_statement = Statement.__init__
+
+    def check_and_compile(statement: Statement, expression: Executable) -> None:
+        reasons.add(check_owner(expression, DIALECT, Base.metadata))
+        compile_statement(statement, expression)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.statement.check_owner", check)
+        patch.setattr(Statement, "__init__", check_and_compile)
         yield
     unknown = reasons - UNSCOPED - {None}
     assert not unknown, f"reasons that are not in UNSCOPED of tests/conftest.py: {unknown}"

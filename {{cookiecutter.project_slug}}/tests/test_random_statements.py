@@ -31,7 +31,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.models.base import OWNER
-from app.ownership import UnscopedStatement, check_owner
+from tests.owner_check import UnscopedStatement, check_owner
 from tests.two_users import ANN, BOB, Base, database_of, outcome
 
 pytestmark = pytest.mark.slow

@@ -4,12 +4,11 @@ Each has a thread of its own, which runs statements in the order in which they a
 """
 
 import asyncio
-import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from threading import Thread, current_thread
+from threading import Lock, Thread, current_thread
 from typing import Any, cast
 
 import aiosqlite
@@ -31,14 +30,15 @@ REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_RE
 class Call(list[Any]):
     """The arguments of a statement on their way to a connection's thread."""
 
-    def __init__(
-        self, arguments: Sequence[Any], start_by: float, *, in_transaction: bool = False
-    ) -> None:
-        """`start_by` is by `time.monotonic`; the statement does not run later than that."""
+    def __init__(self, arguments: Sequence[Any], *, in_transaction: bool = False) -> None:
         super().__init__(arguments)
-        self.start_by = start_by
         self.in_transaction = in_transaction
         self.is_canceled = False
+        self._claim = Lock()
+
+    def claim(self) -> bool:
+        """Return True the first time: to the thread that runs it, or to the caller who gives up."""
+        return self._claim.acquire(blocking=False)
 
 
 class _Connection(sqlite3.Connection):
@@ -53,16 +53,15 @@ class _Connection(sqlite3.Connection):
         self.set_progress_handler(self._is_over, CHECK_EVERY)
         try:
             for pragma in PRAGMAS:
-                self.execute(pragma, Call((), math.inf))
+                self.execute(pragma, Call(()))
         except sqlite3.Error:
             self.close()
             raise
 
     def execute(self, sql: str, call: Any) -> sqlite3.Cursor:  # type: ignore[override]
-        now = time.monotonic()
-        if call.is_canceled or now > call.start_by:
+        if not call.claim():
             raise TimeoutError(BUSY)
-        self._call, self._deadline = call, now + self._timeout
+        self._call, self._deadline = call, time.monotonic() + self._timeout
         while True:
             try:
                 cursor = super().execute(sql, call)
@@ -89,15 +88,19 @@ class _Queue:
         self.length = 0  # the running statement included
         self.moved_at = 0.0  # when the last one began or ended
 
-    async def run(self, sql: str, call: Call) -> list[sqlite3.Row]:
+    async def run(self, sql: str, call: Call, max_wait: float) -> list[sqlite3.Row]:
+        """Run a statement and return its rows, unless it has to wait for too long."""
         if self.length >= MAX_WAITING:
             raise TimeoutError(FULL)
         if not self.length:
             self.moved_at = time.monotonic()
         self.length += 1
+        running = self.connection.execute_fetchall(sql, call)
         try:
-            return cast(list[sqlite3.Row], await self.connection.execute_fetchall(sql, call))
+            rows = await (running if self.length == 1 else _begun_within(max_wait, call, running))
+            return cast(list[sqlite3.Row], rows)
         except BaseException:
+            call.claim()
             call.is_canceled = True
             raise
         finally:
@@ -117,11 +120,12 @@ class Connections:
     too, until the last of them is closed.
     """
 
-    def __init__(self, file: Path, size: int, timeout: float) -> None:
-        """Nothing is connected yet. Each statement has `timeout` seconds."""
+    def __init__(self, file: Path, size: int, max_wait: float, timeout: float) -> None:
+        """Nothing is connected yet. A statement has `max_wait` seconds to begin, then `timeout`."""
         self.must_open = True
         self._file = file
         self._size = max(2, size)
+        self._max_wait = max_wait
         self._timeout = timeout
         self._opening = asyncio.Lock()
         self._all: list[aiosqlite.Connection] = []
@@ -143,7 +147,7 @@ class Connections:
 
     async def _run(self, queue: _Queue, sql: str, call: Call) -> Sequence[sqlite3.Row]:
         try:
-            return await queue.run(sql, call)
+            return await queue.run(sql, call, self._max_wait)
         except sqlite3.Error as error:
             self.must_open |= _code(error) in REOPEN_AFTER
             raise
@@ -188,6 +192,24 @@ class Connections:
             await self._all.pop().close()
         while self._threads:  # those that failed to open, too
             self._threads.pop().join()
+
+
+async def _begun_within(seconds: float, call: Call, running: Awaitable[Any]) -> Any:
+    """Await a statement that has others before it. Raises TimeoutError if they take too long."""
+
+    def give_up() -> None:
+        if call.claim():
+            limit.reschedule(0)
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            timer = asyncio.get_running_loop().call_later(seconds, give_up)
+            try:
+                return await running
+            finally:
+                timer.cancel()
+    except TimeoutError:
+        raise TimeoutError(BUSY) from None
 
 
 def _code(error: BaseException) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -77,7 +76,9 @@ class Engine:
         self._max_wait = settings.database_pool_timeout_seconds
         self._timeout = settings.database_statement_timeout_seconds
         file = database_file(settings.database_url.get_secret_value(), PROJECT)
-        self._connections = Connections(file, settings.database_pool_size, self._timeout)
+        self._connections = Connections(
+            file, settings.database_pool_size, self._max_wait, self._timeout
+        )
         self._turn = asyncio.Lock()  # held by a transaction, or while connections are opened
         self._waiting = 0
 
@@ -85,14 +86,13 @@ class Engine:
         self, sql: str, arguments: Sequence[Any], *, reads: bool
     ) -> Sequence[sqlite3.Row]:
         """Run one statement in a transaction of its own, which is durable by then."""
-        call = Call(arguments, time.monotonic() + self._max_wait)
         if self._connections.must_open or (self._turn.locked() and not reads):
             await self._take_turn()
             self._turn.release()
         # From here on nothing is awaited until the statement is in the queue of a connection.
         if reads:
-            return await self._connections.read(sql, call)
-        return await self._connections.write(sql, call)
+            return await self._connections.read(sql, Call(arguments))
+        return await self._connections.write(sql, Call(arguments))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Fetch]:
@@ -127,8 +127,7 @@ class Engine:
         *,
         reads: bool,  # noqa: ARG002 - reads see what the transaction has written
     ) -> Sequence[sqlite3.Row]:
-        start_by = time.monotonic() + self._max_wait
-        return await self._connections.write(sql, Call(arguments, start_by, in_transaction=True))
+        return await self._connections.write(sql, Call(arguments, in_transaction=True))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:

@@ -50,7 +50,7 @@ from sqlalchemy.sql.elements import ColumnElement, TString, _TStringText
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.models.base import OWNER
-from app.ownership import UnscopedStatement, check_owner
+from tests.owner_check import UnscopedStatement, check_owner
 from tests.two_users import ANN, BOB, Base, Note, Numbered, Place, Tag, database_of, outcome
 
 POSTGRESQL: Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]

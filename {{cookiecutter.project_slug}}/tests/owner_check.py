@@ -1,4 +1,4 @@
-"""Refuse statements that could reach another user's rows, at the moment they are compiled.
+"""Finds statements that could reach rows of another user than `OWNER`.
 
 SQLAlchemy's compiler decides which tables a statement reads, and where: it resolves joins,
 correlated subqueries, ORM entities and column defaults. So the check is a compiler too. It runs
