@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
 from app.errors import Problem
+from app.http_protocol import replace_httptools_protocol
 from app.lifecycle import draining
 from app.logging import configure_logging
 from app.middleware import (
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
+    replace_httptools_protocol()
     database = Database(settings)
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app.config import PROJECT, DatabaseSettings, Settings
+from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.models import Base
 from tests.database import temporary_database
@@ -88,7 +89,7 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 def serve(app: FastAPI) -> Iterator[str]:
     """The base URL at which `app` answers, by the real server on a free port."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http="h11", log_level="warning", server_header=False)
+        uvicorn.Config(app, port=0, http=HttpProtocol, log_level="warning", server_header=False)
     )
     thread = Thread(target=server.run)
     thread.start()

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -33,11 +33,9 @@ from sqlalchemy import (
     update,
 )
 
-from sqlalchemy.types import to_instance
-
 from app.config import Settings
 from app.database import Database
-from app.engine import INTEGRITY_ERRORS, UtcDateTime
+from app.engine import UtcDateTime
 from app.security.acting import acting_as
 from tests.database import COLUMN_TYPES
 from tests.engines import engine_for
@@ -56,7 +54,6 @@ SAMPLES = Table(
     Column("name", String(20), default="unnamed", onupdate=lambda: "renamed"),
     Column("parent", Integer),
 )
-UTC_DATE_TIME = to_instance(UtcDateTime)
 AT = datetime(2026, 7, 1, 12, 30, 15, 123456, timezone(timedelta(hours=2)))
 VALUES: list[tuple[Any, Any]] = [
     (JSON(), {"a": [1, None, "ä"], "b": {}}),
@@ -70,7 +67,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Interval(), timedelta(days=-1, microseconds=5)),
     (Uuid(), UUID("018f0000-0000-7000-8000-000000000001")),
     (Boolean(), True),
-    (UTC_DATE_TIME, AT),
+    (UtcDateTime(), AT),
     *COLUMN_TYPES,
 ]
 
@@ -120,14 +117,14 @@ async def test_values_of_each_column_type_come_back_equal(
 
 
 async def test_times_are_utc(database: Database) -> None:
-    rows = await database.run(select(bindparam("at", AT, type_=UTC_DATE_TIME).label("at")))
+    rows = await database.run(select(bindparam("at", AT, type_=UtcDateTime()).label("at")))
 
     assert [row["at"].isoformat() for row in rows] == ["2026-07-01T10:30:15.123456+00:00"]
 
 
 async def test_a_time_without_a_time_zone_is_refused(database: Database) -> None:
-    with pytest.raises((ValueError, *INTEGRITY_ERRORS)):
-        await database.run(select(bindparam("at", AT.replace(tzinfo=None), type_=UTC_DATE_TIME)))
+    with pytest.raises(ValueError, match="time zone"):
+        await database.run(select(bindparam("at", AT.replace(tzinfo=None), type_=UtcDateTime())))
 
 
 async def test_defaults_of_columns_apply(samples: Database) -> None:

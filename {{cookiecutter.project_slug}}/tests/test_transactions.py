@@ -1,18 +1,20 @@
 """Several statements take effect together or not at all, and repositories take part in them."""
+# ruff: noqa: PT012 - a transaction that fails is a block of statements
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from sqlalchemy import text
 
 from app.config import Settings
 from app.database import Database, Runner, Transaction
 from app.engine import INTEGRITY_ERRORS
 from app.errors import NotFound, Unavailable
-from app.repositories.owned import OwnedRepository, UserData
+from app.repositories.owned import UserData
 from app.security.acting import acting_as
-from tests.database import locked_database
+from tests.database import SLOW, locked_database
 from tests.things import VALUES, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -100,6 +102,18 @@ async def test_the_error_of_a_statement_rolls_back_even_if_it_was_caught(
     assert await number_of_rows(database) == 0
 
 
+async def test_a_statement_that_was_canceled_rolls_back_even_if_that_was_caught(
+    database: Database,
+) -> None:
+    with pytest.raises(Unavailable, match="canceled"):
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(transaction.run(text(SLOW)), 0.05)
+
+    assert await number_of_rows(database) == 0
+
+
 async def test_a_missing_row_does_not_end_a_transaction(database: Database) -> None:
     async with database.transaction() as transaction:
         things = Repository(transaction, ANN)
@@ -175,5 +189,8 @@ async def test_statements_of_a_transaction_take_turns(database: Database) -> Non
     async with database.transaction() as transaction:
         things = Repository(transaction, ANN)
         await asyncio.gather(*(things.create(VALUES) for _ in range(5)))
+        not_awaited = [asyncio.ensure_future(things.create(VALUES)) for _ in range(2)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*not_awaited)
 
-    assert await number_of_rows(database) == 5
+    assert await number_of_rows(database) == 7

@@ -22,8 +22,8 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
+from app.connections import BUSY, FULL, MAX_WAITING, PRAGMAS, Call, Connections
 from app.database_url import database_file
-from app.sqlite_connections import BUSY, FULL, MAX_WAITING, PRAGMAS, Call, Connections
 
 if TYPE_CHECKING:
     from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
@@ -100,27 +100,32 @@ class Engine:
         a single statement.
         """
         async with self._writing():
-            transaction = _Transaction(self._connections)
             limit = asyncio.timeout(self._timeout)
             try:
                 async with limit:
                     # At once, not with the first write: two that have read by then would lock each
                     # other out.
                     await self._connections.write("BEGIN IMMEDIATE", Call())
-                    yield transaction.fetch
-                    await transaction.end()
+                    yield self._fetch
             except TimeoutError:
                 if limit.expired():
                     raise TimeoutError("the transaction took too long") from None
                 raise
-            finally:
-                transaction.has_ended = True
             await self._connections.write("COMMIT", Call())
 
     async def close(self) -> None:
         """Close all connections, after what they are running."""
         async with self._turn:
             await self._connections.close()
+
+    async def _fetch(
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        *,
+        reads: bool,  # noqa: ARG002 - reads see what the transaction has written
+    ) -> Sequence[sqlite3.Row]:
+        return await self._connections.write(sql, Call(arguments))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
@@ -161,42 +166,6 @@ class Engine:
             raise TimeoutError(BUSY) from None
         finally:
             self._waiting -= 1
-
-
-class _Transaction:
-    """The statements of one transaction, one at a time."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._turn = asyncio.Lock()
-        self._failure: Exception | None = None
-        self.has_ended = False
-
-    async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        reads: bool,  # noqa: ARG002 - reads see what the transaction has written
-    ) -> Sequence[sqlite3.Row]:
-        async with self._turn:
-            if self.has_ended:
-                raise RuntimeError("this transaction has ended")
-            try:
-                return await self._connections.write(sql, Call(arguments))
-            except asyncio.CancelledError:
-                self._failure = TimeoutError("a statement of the transaction was canceled")
-                raise
-            except Exception as error:
-                self._failure = error
-                raise
-
-    async def end(self) -> None:
-        """Wait for its statements. Raise the error of one that failed, even if it was caught."""
-        async with self._turn:
-            self.has_ended = True
-        if self._failure:
-            raise self._failure
 
 
 def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":

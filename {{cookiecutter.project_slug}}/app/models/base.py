@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import MetaData, String
+from sqlalchemy import MetaData, String, bindparam
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from app.engine import TABLE_OPTIONS, UtcDateTime
+
+OWNER = bindparam("owner_", type_=String)
+"""The user who owns the rows of a statement. `Database` takes its value from a `User` only."""
 
 
 def now() -> datetime:

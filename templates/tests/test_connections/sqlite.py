@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from app import engine as engine_module
-from app import sqlite_connections
+from app import connections
 from app.config import DatabaseSettings
 from app.engine import DIALECT, INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, UtcDateTime
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
@@ -251,7 +251,7 @@ async def test_a_write_that_waited_too_long_never_runs(file: Path) -> None:
 
 
 async def test_the_queue_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (engine_module, sqlite_connections):
+    for module in (engine_module, connections):
         monkeypatch.setattr(module, "MAX_WAITING", 2)
     async with running(file, database_pool_size=1) as engine:
         reading = [await started(read(engine, SLOW)) for _ in range(2)]
@@ -316,35 +316,6 @@ async def test_an_opening_that_is_canceled_is_completed(file: Path) -> None:
         assert await waiting == []
 
 
-async def test_a_caught_error_fails_the_transaction_all_the_same(
-    engine: Engine, file: Path
-) -> None:
-    async def catch_an_error() -> None:
-        async with engine.transaction() as fetch:
-            await fetch(INSERT, [1], reads=False)
-            with suppress(sqlite3.IntegrityError):
-                await fetch(INSERT, [1], reads=False)
-            await fetch(INSERT, [2], reads=False)
-
-    with pytest.raises(sqlite3.IntegrityError):
-        await catch_an_error()
-    assert numbers_in(file) == []
-
-
-async def test_a_caught_cancellation_of_a_statement_fails_the_transaction(
-    engine: Engine, file: Path
-) -> None:
-    async def catch_a_cancellation() -> None:
-        async with engine.transaction() as fetch:
-            await fetch(INSERT, [1], reads=False)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(fetch(SLOW, [], reads=True), 0.05)
-
-    with pytest.raises(TimeoutError, match="canceled"):
-        await catch_a_cancellation()
-    assert numbers_in(file) == []
-
-
 async def test_any_exception_rolls_back(engine: Engine, file: Path) -> None:
     async def fail() -> None:
         raise TimeoutError("of the block")
@@ -398,27 +369,6 @@ async def test_a_transaction_waits_for_statements_that_nobody_awaits(
         await leave_one_alone()
     with pytest.raises(sqlite3.IntegrityError):
         await not_awaited[0]
-    assert numbers_in(file) == []
-
-
-async def test_statements_of_a_transaction_take_turns(engine: Engine, file: Path) -> None:
-    async with engine.transaction() as fetch:
-        await asyncio.gather(*(fetch(INSERT, [n], reads=False) for n in range(10)))
-        not_awaited = [asyncio.ensure_future(fetch(INSERT, [n], reads=False)) for n in (10, 11)]
-        await asyncio.sleep(0)
-    await asyncio.gather(*not_awaited)
-
-    assert numbers_in(file) == list(range(12))
-
-
-async def test_a_statement_after_the_end_of_its_transaction_is_refused(
-    engine: Engine, file: Path
-) -> None:
-    async with engine.transaction() as fetch:
-        pass
-    with pytest.raises(RuntimeError, match="has ended"):
-        await fetch(INSERT, [1], reads=False)
-
     assert numbers_in(file) == []
 
 
