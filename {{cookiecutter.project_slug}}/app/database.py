@@ -150,7 +150,9 @@ async def _run(
 ) -> list[Record]:
     if OWNER.key in values:
         raise TypeError(f"{OWNER.key} has no value but the id of a User: pass `owner`")
-    if owner:
+    if owner is not None:
+        if not isinstance(owner, User):
+            raise TypeError("owner has to be a verified User")
         values = {**values, OWNER.key: owner.id}
     prepared = compiled(statement)
     sql, arguments = prepared.bind(values)

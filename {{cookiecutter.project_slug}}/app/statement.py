@@ -14,6 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from app.engine import DIALECT, type_code
+from app.models import Base
+from app.ownership import check_owner
 
 MAX_COMPILED = 500  # about 20 KB each
 
@@ -36,6 +38,8 @@ class Statement:
     """
 
     def __init__(self, expression: Executable) -> None:
+        """Raises UnscopedStatement if it could reach rows of other users than `OWNER`."""
+        check_owner(expression, DIALECT, Base.metadata)
         compiled = cast(SQLCompiler, cast(ClauseElement, expression).compile(dialect=DIALECT))
         binds = compiled.binds
         columns = getattr(expression, "exported_columns", ())

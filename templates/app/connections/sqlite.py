@@ -31,8 +31,14 @@ REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_RE
 class Call(list[Any]):
     """The arguments of a statement on their way to a connection's thread."""
 
-    start_by = math.inf
-    is_canceled = False
+    def __init__(
+        self, arguments: Sequence[Any], start_by: float, *, in_transaction: bool = False
+    ) -> None:
+        """`start_by` is by `time.monotonic`; the statement does not run later than that."""
+        super().__init__(arguments)
+        self.start_by = start_by
+        self.in_transaction = in_transaction
+        self.is_canceled = False
 
 
 class _Connection(sqlite3.Connection):
@@ -47,7 +53,7 @@ class _Connection(sqlite3.Connection):
         self.set_progress_handler(self._is_over, CHECK_EVERY)
         try:
             for pragma in PRAGMAS:
-                self.execute(pragma, Call())
+                self.execute(pragma, Call((), math.inf))
         except sqlite3.Error:
             self.close()
             raise
@@ -59,23 +65,49 @@ class _Connection(sqlite3.Connection):
         self._call, self._deadline = call, now + self._timeout
         while True:
             try:
-                return super().execute(sql, call)
+                cursor = super().execute(sql, call)
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or self._is_over():
+                if _code(error) != sqlite3.SQLITE_BUSY:
                     raise
-            time.sleep(LOCK_RETRY)
+                time.sleep(LOCK_RETRY)
+                if self._is_over():
+                    raise
+            else:
+                if self.in_transaction and not call.in_transaction:
+                    self.rollback()  # the statement was a BEGIN
+                return cursor
 
     def _is_over(self) -> bool:
         return self._call.is_canceled or time.monotonic() > self._deadline
 
 
-class _Reader:
-    """A connection by which several requests read."""
+class _Queue:
+    """A connection, and the statements that wait for it in the queue of its thread."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
-        self.load = 0  # statements in its queue, the running one included
+        self.length = 0  # the running statement included
         self.moved_at = 0.0  # when the last one began or ended
+
+    async def run(self, sql: str, call: Call) -> list[sqlite3.Row]:
+        if self.length >= MAX_WAITING:
+            raise TimeoutError(FULL)
+        if not self.length:
+            self.moved_at = time.monotonic()
+        self.length += 1
+        try:
+            return cast(list[sqlite3.Row], await self.connection.execute_fetchall(sql, call))
+        except BaseException:
+            call.is_canceled = True
+            raise
+        finally:
+            self.length -= 1
+            self.moved_at = time.monotonic()
+
+    def rank(self) -> tuple[bool, int]:
+        """Return what is least for the shortest queue; where a slow statement runs, it is most."""
+        is_stuck = self.length > 0 and time.monotonic() - self.moved_at > STUCK_AFTER
+        return is_stuck, self.length
 
 
 class Connections:
@@ -93,49 +125,26 @@ class Connections:
         self._timeout = timeout
         self._opening = asyncio.Lock()
         self._all: list[aiosqlite.Connection] = []
-        self._readers: list[_Reader] = []
+        self._writer: _Queue
+        self._readers: list[_Queue] = []
         self._threads: list[Thread] = []
 
     @property
     def writer(self) -> aiosqlite.Connection:
-        return self._all[0]
+        return self._writer.connection
 
     async def write(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
         """Run a statement on the connection that writes, and return its rows."""
-        return await self._run(self.writer, sql, call)
+        return await self._run(self._writer, sql, call)
 
-    async def read(self, sql: str, arguments: Sequence[Any], max_wait: float) -> list[sqlite3.Row]:
+    async def read(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
         """Run a statement on the least busy one of the others, and return its rows."""
-        call, now = Call(arguments), time.monotonic()
-        call.start_by = now + max_wait
-        reader = self._least_busy(now)
-        reader.load += 1
+        return await self._run(min(self._readers, key=_Queue.rank), sql, call)
+
+    async def _run(self, queue: _Queue, sql: str, call: Call) -> Sequence[sqlite3.Row]:
         try:
-            return await self._run(reader.connection, sql, call)
-        finally:
-            reader.load -= 1
-            reader.moved_at = time.monotonic()
-
-    def _least_busy(self, now: float) -> _Reader:
-        """Return the reader with the shortest queue; those where a slow statement runs are last."""
-
-        def rank(reader: _Reader) -> tuple[bool, int]:
-            return reader.load > 0 and now - reader.moved_at > STUCK_AFTER, reader.load
-
-        reader = min(self._readers, key=rank)
-        if reader.load >= MAX_WAITING:
-            raise TimeoutError(FULL)
-        if not reader.load:
-            reader.moved_at = now
-        return reader
-
-    async def _run(
-        self, connection: aiosqlite.Connection, sql: str, call: Call
-    ) -> list[sqlite3.Row]:
-        try:
-            return cast(list[sqlite3.Row], await connection.execute_fetchall(sql, call))
-        except BaseException as error:
-            call.is_canceled = True
+            return await queue.run(sql, call)
+        except sqlite3.Error as error:
             self.must_open |= _code(error) in REOPEN_AFTER
             raise
 
@@ -163,7 +172,7 @@ class Connections:
             maker.join()
             for connection in self._all:
                 await connection
-            self._readers = [_Reader(connection) for connection in self._all[1:]]
+            self._writer, *self._readers = map(_Queue, self._all)
             self.must_open = False
 
     def _make_connections(self) -> None:

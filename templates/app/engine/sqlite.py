@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -77,20 +78,21 @@ class Engine:
         self._timeout = settings.database_statement_timeout_seconds
         file = database_file(settings.database_url.get_secret_value(), PROJECT)
         self._connections = Connections(file, settings.database_pool_size, self._timeout)
-        self._turn = asyncio.Lock()  # of those who write, or open the connections
+        self._turn = asyncio.Lock()  # held by a transaction, or while connections are opened
         self._waiting = 0
 
     async def fetch(
         self, sql: str, arguments: Sequence[Any], *, reads: bool
     ) -> Sequence[sqlite3.Row]:
         """Run one statement in a transaction of its own, which is durable by then."""
-        if not reads:
-            async with self._writing():
-                return await self._connections.write(sql, Call(arguments))
-        if self._connections.must_open:
+        call = Call(arguments, time.monotonic() + self._max_wait)
+        if self._connections.must_open or (self._turn.locked() and not reads):
             await self._take_turn()
             self._turn.release()
-        return await self._connections.read(sql, arguments, self._max_wait)
+        # From here on nothing is awaited until the statement is in the queue of a connection.
+        if reads:
+            return await self._connections.read(sql, call)
+        return await self._connections.write(sql, call)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Fetch]:
@@ -105,13 +107,13 @@ class Engine:
                 async with limit:
                     # At once, not with the first write: two that have read by then would lock each
                     # other out.
-                    await self._connections.write("BEGIN IMMEDIATE", Call())
+                    await self._fetch("BEGIN IMMEDIATE", (), reads=False)
                     yield self._fetch
             except TimeoutError:
                 if limit.expired():
                     raise TimeoutError("the transaction took too long") from None
                 raise
-            await self._connections.write("COMMIT", Call())
+            await self._fetch("COMMIT", (), reads=False)
 
     async def close(self) -> None:
         """Close all connections, after what they are running."""
@@ -125,11 +127,15 @@ class Engine:
         *,
         reads: bool,  # noqa: ARG002 - reads see what the transaction has written
     ) -> Sequence[sqlite3.Row]:
-        return await self._connections.write(sql, Call(arguments))
+        start_by = time.monotonic() + self._max_wait
+        return await self._connections.write(sql, Call(arguments, start_by, in_transaction=True))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Let nobody else write, and leave no transaction open."""
+        """Let nobody else write once what is in the queue has been written.
+
+        At the end, no transaction is open.
+        """
         await self._take_turn()
         writer = self._connections.writer
         is_clean = False
@@ -146,7 +152,7 @@ class Engine:
                 self._turn.release()
 
     async def _take_turn(self) -> None:
-        """Wait until nobody else writes, and the connections are open."""
+        """Wait until no transaction is under way, and the connections are open."""
         if not (self._waiting or self._turn.locked() or self._connections.must_open):
             await self._turn.acquire()  # at once, because nobody has it
             return

@@ -101,8 +101,9 @@ class OwnedRepository(Owned, Generic[Row]):
         return cast(list[Row], await self._database.run(statement, values, self._owner))
 
     def _own(self, columns: Iterable[str]) -> frozenset[str]:
-        names = frozenset(columns)
-        if unknown := names - _own_columns(self.model):
+        own, names = _own_columns(self.model), frozenset(columns)
+        # Plain text only: a subclass of str could claim to be another name.
+        if unknown := [name for name in names if type(name) is not str or name not in own]:
             table = self.model.__tablename__
             raise TypeError(f"{', '.join(map(repr, unknown))}: no columns of {table}'s own")
         return names
