@@ -166,6 +166,7 @@ async def test_several_processes_share_a_file(file: Path) -> None:
 @pytest.mark.parametrize("reads", [True, False])
 async def test_a_slow_statement_is_ended_while_others_go_on(file: Path, reads: bool) -> None:
     async with running(file, database_statement_timeout_seconds=1.5) as engine:
+        await read(engine)
         slow = await started(engine.fetch(SLOW, [], reads=reads))
         await asyncio.gather(*(read(engine) for _ in range(20)))
         assert not slow.done()
@@ -177,6 +178,7 @@ async def test_a_slow_statement_is_ended_while_others_go_on(file: Path, reads: b
 
 async def test_reads_avoid_a_connection_with_a_slow_statement(file: Path) -> None:
     async with running(file, database_pool_size=3) as engine:
+        await read(engine)
         slow = await started(read(engine, SLOW))
         for _ in range(20):
             await asyncio.gather(*(read(engine) for _ in range(5)))
@@ -305,6 +307,14 @@ async def test_whoever_is_canceled_while_connections_open_leaves_none_behind(fil
             await canceled(task)
 
             await asyncio.gather(read(engine), write(engine, step))
+
+
+async def test_an_opening_that_is_canceled_is_completed(file: Path) -> None:
+    async with running(file) as engine:
+        with locked(file):  # so that its journal cannot be changed to a log
+            await canceled(await started(read(engine)))
+            waiting = await started(read(engine))
+        assert await waiting == []
 
 
 async def test_any_exception_rolls_back(engine: Engine, file: Path) -> None:
