@@ -73,6 +73,8 @@ class HttpProtocol(HttpToolsProtocol):
         protocol = H11Protocol(self.config, self.server_state, self.app_state, self.loop)
         protocol.connection_made(self.transport)
         protocol.flow = self.flow  # which knows whether the client reads
+        if not data.startswith(b"GET "):
+            protocol.ws_protocol_class = None  # no WebSocket (RFC 6455, 4.1), so its body is kept
         self.flow.resume_reading()
         self.transport.set_protocol(protocol)
         self.parser = None  # type: ignore[assignment]  # a reference cycle

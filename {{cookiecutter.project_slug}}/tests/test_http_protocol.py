@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from h11 import LocalProtocolError
@@ -224,6 +225,23 @@ async def test_what_is_not_http_is_refused_at_once(start: bytes) -> None:
 
     assert seen.closed
     assert seen.requests == []
+
+
+@pytest.mark.parametrize(("sent", "is_upgraded"), [(GET, True), (POST, False)])
+async def test_only_a_get_becomes_a_websocket(sent: bytes, is_upgraded: bool) -> None:
+    upgrade = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    upgraded: list[Any] = []
+    seen = Connection(HttpProtocol)
+
+    def websocket(**arguments: Any) -> Any:
+        upgraded.append(arguments)
+        return Mock()
+
+    seen.protocol.config.ws_protocol_class = websocket
+    await seen.receive(sent.replace(b"\r\n\r\n", upgrade))
+
+    assert bool(upgraded) is is_upgraded
+    assert [request[-2] for request in seen.requests] == ([] if is_upgraded else [b"hello"])
 
 
 async def test_uvicorns_own_class_is_replaced_and_its_subclasses_are_not() -> None:
