@@ -1,10 +1,11 @@
 """Lost connections are replaced, and whatever is interrupted leaves nothing behind."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -158,10 +159,14 @@ async def test_connection_that_the_server_closed_while_idle_is_replaced(
     async with running(settings) as engine:
         [pid] = await fetch(engine, PID)
         terminate(settings, pid)
-        if has_noticed:
-            await asyncio.sleep(0.05)
+        with ExitStack() as stack:
+            if has_noticed:
+                await asyncio.sleep(0.05)
+                # They take over the file descriptor of the closed connection.
+                for end in (end for _ in range(10) for end in socket.socketpair()):
+                    stack.enter_context(end)
 
-        assert await fetch(engine, PID) != [pid]
+            assert await fetch(engine, PID) != [pid]
 
 
 async def test_connections_that_idle_session_timeout_closed_are_replaced(
@@ -296,12 +301,16 @@ async def test_line_of_waiting_statements_is_bounded(
     assert "already wait for a connection" in str(refused[0])
 
 
-async def test_statements_that_waited_too_long_leave_the_line(
+async def test_statements_that_no_longer_wait_leave_the_line(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_WAITING", 1)
     changes: dict[str, Any] = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.05}
     async with running(settings, **changes) as engine, engine.transaction():
+        canceled = asyncio.create_task(fetch(engine, PID))
+        await asyncio.sleep(0)
+        canceled.cancel()
+        await asyncio.gather(canceled, return_exceptions=True)
         for _ in range(2):
             with pytest.raises(TimeoutError, match="no connection became free"):
                 await fetch(engine, PID)
