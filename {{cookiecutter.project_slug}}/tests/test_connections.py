@@ -249,6 +249,23 @@ async def test_statement_that_waits_too_long_for_a_connection_fails(settings: Se
         assert await fetch(engine, PID)
 
 
+async def test_each_waiting_statement_has_a_deadline_of_its_own(settings: Settings) -> None:
+    async def waited() -> float:
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match="no connection became free"):
+            await fetch(engine, PID)
+        return time.monotonic() - started
+
+    changes: dict[str, Any] = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
+    async with running(settings, **changes) as engine, engine.transaction():
+        first = asyncio.create_task(waited())
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(waited())
+
+        assert await first >= 0.19
+        assert await second >= 0.19
+
+
 async def test_waiting_statements_get_their_turn_in_order(settings: Settings) -> None:
     done: list[int] = []
 
