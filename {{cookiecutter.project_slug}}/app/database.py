@@ -13,7 +13,7 @@ from app.config import DatabaseSettings
 from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch, missing_privileges
 from app.errors import Unavailable
 from app.models import Base
-from app.ownership import OWNER
+from app.models.base import OWNER
 from app.security.verifier import User
 from app.statement import Record, compiled
 from app.tracing import traced
@@ -73,13 +73,12 @@ class Database:
                 transaction = Transaction(traced(fetch) if self._is_traced else fetch)
                 try:
                     yield transaction
+                    await transaction.check()
                 except BaseException as error:
                     raised = error
                     raise
                 finally:
                     transaction.has_ended = True
-                if transaction.failure:
-                    raise transaction.failure
         except UNAVAILABLE_ERRORS as error:
             if error is raised or isinstance(error, INTEGRITY_ERRORS):
                 raise
@@ -110,8 +109,9 @@ class Transaction:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
+        self._turn = asyncio.Lock()  # a connection runs one statement at a time
+        self._failure: Exception | None = None
         self.has_ended = False
-        self.failure: BaseException | None = None
 
     async def run(
         self,
@@ -120,9 +120,9 @@ class Transaction:
         owner: User | None = None,
     ) -> list[Record]:
         """Run one statement, like `Database.run`; an error in it fails the whole transaction."""
-        if self.has_ended:
-            raise RuntimeError("this transaction has ended")
-        async with self.transaction():
+        async with self._turn, self.transaction():
+            if self.has_ended:
+                raise RuntimeError("this transaction has ended")
             return await _run(self._fetch, statement, values, owner)
 
     @asynccontextmanager
@@ -130,9 +130,19 @@ class Transaction:
         """Join this transaction. An exception in the block fails all of it, even if caught."""
         try:
             yield self
-        except BaseException as error:
-            self.failure = error
+        except Exception as error:
+            self._failure = error
             raise
+        except BaseException:
+            self._failure = Unavailable("database: a part of the transaction was canceled")
+            raise
+
+    async def check(self) -> None:
+        """Wait for statements under way. Raise the error of one that failed."""
+        async with self._turn:
+            self.has_ended = True
+        if self._failure:
+            raise self._failure
 
 
 async def _run(
@@ -140,7 +150,9 @@ async def _run(
 ) -> list[Record]:
     if OWNER.key in values:
         raise TypeError(f"{OWNER.key} has no value but the id of a User: pass `owner`")
-    if owner:
+    if owner is not None:
+        if not isinstance(owner, User):
+            raise TypeError("owner has to be a verified User")
         values = {**values, OWNER.key: owner.id}
     prepared = compiled(statement)
     sql, arguments = prepared.bind(values)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ClauseElement, ColumnDefault, Executable
+from sqlalchemy import ClauseElement, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from app.engine import DIALECT, type_code
+from app.models import Base
+from app.ownership import check_owner
 
 MAX_COMPILED = 500  # about 20 KB each
 
@@ -36,6 +38,8 @@ class Statement:
     """
 
     def __init__(self, expression: Executable) -> None:
+        """Raises UnscopedStatement if it could reach rows of other users than `OWNER`."""
+        check_owner(expression, DIALECT, Base.metadata)
         compiled = cast(SQLCompiler, cast(ClauseElement, expression).compile(dialect=DIALECT))
         binds = compiled.binds
         columns = getattr(expression, "exported_columns", ())
@@ -113,9 +117,7 @@ def _from_driver(column_type: TypeEngine[Any]) -> Convert | None:
 
 
 def _generator(default: Any) -> Callable[[], Any]:
-    """Return what computes a column's default. SQLAlchemy has it take a context, unused here."""
-    if not isinstance(default, ColumnDefault):
-        raise NotImplementedError(f"a default of this kind: {default!r}")
+    """Return what computes a column's default in Python."""
     if default.is_callable:
-        return lambda: default.arg(None)
+        return lambda: default.arg(None)  # in place of SQLAlchemy's execution context
     return lambda: default.arg

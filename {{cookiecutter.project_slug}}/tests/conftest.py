@@ -20,8 +20,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app.config import PROJECT, DatabaseSettings, Settings
+from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.models import Base
+from app.ownership import check_owner
 from tests.database import temporary_database
 from tests.engines import engine_for
 from tests.issuer import Issuer, running_issuer
@@ -49,6 +51,29 @@ def _no_settings_from_outside() -> Iterator[None]:
         for name in (*map(str.upper, Settings.model_fields), *others):
             patch.delenv(name, raising=False)
         yield
+
+
+# Why statements may reach the rows of several users. A statement with another reason needs a line
+# here, so that whoever reviews a change sees it.
+UNSCOPED = {
+    "reads no row",  # Database.ping
+    "a test, which acts for nobody",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unscoped_statements_are_known() -> Iterator[None]:
+    """Fail the run if the service compiled an unscoped statement whose reason is not listed."""
+    reasons: set[str | None] = set()
+
+    def check(*statement: Any) -> None:
+        reasons.add(check_owner(*statement))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.statement.check_owner", check)
+        yield
+    unknown = reasons - UNSCOPED - {None}
+    assert not unknown, f"reasons that are not in UNSCOPED of tests/conftest.py: {unknown}"
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +113,7 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 def serve(app: FastAPI) -> Iterator[str]:
     """The base URL at which `app` answers, by the real server on a free port."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http="h11", log_level="warning", server_header=False)
+        uvicorn.Config(app, port=0, http=HttpProtocol, log_level="warning", server_header=False)
     )
     thread = Thread(target=server.run)
     thread.start()

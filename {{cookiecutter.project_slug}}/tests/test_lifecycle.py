@@ -42,9 +42,9 @@ def in_environment(value: object) -> str:
 
 
 class Process:
-    """`python -m app` on a free port, and a client of it."""
+    """`python -m app` or another module on a free port, and a client of it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, command: str = "app") -> None:
         """Start it. The default port is replaced by a free one."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1] if settings.port == DEFAULT_PORT else settings.port
@@ -53,7 +53,7 @@ class Process:
         )
         variables = {name.upper(): in_environment(value) for name, value in settings}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app"],
+            [sys.executable, "-m", *command.format(port=port).split()],
             env=os.environ | variables | {"PORT": str(port), "PYTHONPATH": str(PROJECT)},
             stderr=subprocess.PIPE,
             text=True,
@@ -81,8 +81,8 @@ class Process:
 
 
 @contextmanager
-def running(settings: Settings, **changes: object) -> Iterator[Process]:
-    process = Process(settings.model_copy(update=changes))
+def running(settings: Settings, command: str = "app", /, **changes: object) -> Iterator[Process]:
+    process = Process(settings.model_copy(update=changes), command)
     with process.client:
         try:
             yield process

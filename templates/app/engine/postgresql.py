@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
 from app.connections import Pool, connect
@@ -48,8 +49,17 @@ DIALECT: Dialect = dialect(dbapi=dialect.import_dbapi())  # type: ignore[no-unty
 # SQLAlchemy gives each connection a codec that parses JSON. Here the column's type parses it.
 DIALECT.supports_native_json_deserialization = False
 
-UtcDateTime = DateTime(timezone=True)
-"""A point in time, in UTC on both sides."""
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, in UTC. Raises ValueError for one without a time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value and value.tzinfo is None:
+            raise ValueError("a point in time needs a time zone")
+        return value
 
 
 def type_code(column_type: TypeEngine[Any]) -> int:
@@ -112,14 +122,13 @@ class Engine:
         try:
             async with asyncio.timeout(self._timeout):
                 await slot.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-                transaction = _Transaction(slot.connection)
                 try:
-                    yield transaction.fetch
+                    yield partial(_fetch, slot.connection)
                 except Exception:
                     with suppress(*UNAVAILABLE_ERRORS):
-                        await transaction.end("ROLLBACK")
+                        await slot.connection.execute("ROLLBACK")
                     raise
-                await transaction.end("COMMIT")
+                await slot.connection.execute("COMMIT")
         except BaseException as error:
             self._pool.release(slot, error)
             raise
@@ -130,41 +139,15 @@ class Engine:
         await self._pool.close()
 
 
-class _Transaction:
-    """The statements of one transaction, one at a time."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._turn = asyncio.Lock()
-        self._has_ended = False
-        self._error: Exception = TimeoutError("a statement of the transaction was canceled")
-
-    async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        reads: bool,  # noqa: ARG002 - only SQLite has a use for it
-    ) -> Sequence[asyncpg.Record]:
-        async with self._turn:
-            if self._has_ended:
-                raise RuntimeError("this transaction has ended")
-            try:
-                rows: Sequence[asyncpg.Record] = await self._connection.fetch(sql, *arguments)
-            except Exception as error:
-                self._error = error
-                raise
-            return rows
-
-    async def end(self, command: str) -> None:
-        """Commit or roll back. Raises the error of a statement that failed instead of committing.
-
-        The block may have caught that error, but PostgreSQL answers COMMIT with ROLLBACK then.
-        """
-        async with self._turn:
-            self._has_ended = True
-            if await self._connection.execute(command) != command:
-                raise self._error
+async def _fetch(
+    connection: Any,
+    sql: str,
+    arguments: Sequence[Any],
+    *,
+    reads: bool,  # noqa: ARG001 - only SQLite has a use for it
+) -> Sequence[asyncpg.Record]:
+    rows: Sequence[asyncpg.Record] = await connection.fetch(sql, *arguments)
+    return rows
 
 
 def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":

@@ -1,15 +1,12 @@
 """How the service talks to SQLite: many readers, one writer, nothing acknowledged is lost."""
 
 import asyncio
-import math
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
-
-import aiosqlite
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import (
     URL,
@@ -17,33 +14,30 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Executable,
-    QueuePool,
     event,
     false,
     literal,
     select,
 )
-from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
-from sqlalchemy.util.concurrency import await_
 
 from app.config import PROJECT, DatabaseSettings
+from app.connections import BUSY, FULL, MAX_WAITING, PRAGMAS, Call, Connections
 from app.database_url import database_file
 
-PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # what was committed survives a power cut
-    "PRAGMA foreign_keys = ON",
-)
-CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
-LOOK_EVERY = 0.005  # seconds
-REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
-MIGRATION_TIMEOUT = 3_600  # seconds, those of waiting for another one too
+if TYPE_CHECKING:
+    from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
+MIGRATION_TIMEOUT = 3_600  # seconds of waiting for another migration
+
+# sqlite3 raises an OverflowError for an integer that takes more than 64 bits.
+INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
+UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)
+
+TABLE_OPTIONS = {"sqlite_with_rowid": False}
+DIALECT: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -52,67 +46,151 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        return value and value.replace(tzinfo=UTC)
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value and not value.tzinfo:
+            raise ValueError("a point in time needs a time zone")
+        return value and value.astimezone(UTC)
+
+    def result_processor(self, *_: Any) -> Callable[[str | None], datetime | None]:
+        # SQLAlchemy's own takes ten times as long, and a page of a list has 42 of them.
+        return lambda text: datetime.fromisoformat(f"{text}+00:00") if text else None
 
 
-Fetch = Callable[..., Awaitable[Sequence[Any]]]
-"""Runs a statement: `fetch(sql, arguments, reads=...)` returns its rows."""
-
-DIALECT = SQLiteDialect_aiosqlite()
-INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError)
-UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)
+def type_code(_: TypeEngine[Any]) -> int:
+    """Return any number: the conversions of SQLite's types do not depend on it."""
+    return 0
 
 
-def type_code(_: TypeEngine[Any]) -> None:
-    """SQLite's conversions depend on no type of the driver."""
+class Fetch(Protocol):
+    """Runs a statement and returns its rows. `reads`: it is a SELECT that changes nothing."""
+
+    async def __call__(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[sqlite3.Row]: ...
 
 
 class Engine:
+    """Runs statements: several reads at once, and one write or transaction at a time."""
+
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._settings = settings
-        self._writer: aiosqlite.Connection | None = None
-        self._lock = asyncio.Lock()
+        """Nothing is connected yet."""
+        self._max_wait = settings.database_pool_timeout_seconds
+        self._timeout = settings.database_statement_timeout_seconds
+        file = database_file(settings.database_url.get_secret_value(), PROJECT)
+        self._connections = Connections(file, settings.database_pool_size, self._timeout)
+        self._turn = asyncio.Lock()  # held by a transaction, or while connections are opened
+        self._waiting = 0
 
-    async def _get(self) -> aiosqlite.Connection:
-        if not self._writer:
-            file = database_file(self._settings.database_url.get_secret_value(), PROJECT)
-            self._writer = await aiosqlite.connect(file, isolation_level=None, timeout=2)
-            self._writer.row_factory = sqlite3.Row
-            for pragma in PRAGMAS:
-                await self._writer.execute(pragma)
-        return self._writer
-
-    async def fetch(self, sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
-        async with self._lock:
-            return list(await (await self._get()).execute_fetchall(sql, arguments))
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[sqlite3.Row]:
+        """Run one statement in a transaction of its own, which is durable by then."""
+        call = Call(arguments, time.monotonic() + self._max_wait)
+        if self._connections.must_open or (self._turn.locked() and not reads):
+            await self._take_turn()
+            self._turn.release()
+        # From here on nothing is awaited until the statement is in the queue of a connection.
+        if reads:
+            return await self._connections.read(sql, call)
+        return await self._connections.write(sql, call)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Fetch]:
-        async with self._lock:
-            writer = await self._get()
-            await writer.execute("BEGIN IMMEDIATE")
+        """Yield what runs statements in one transaction, which is durable when the block ends.
 
-            async def fetch(sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
-                return list(await writer.execute_fetchall(sql, arguments))
-
+        Any exception rolls it back, and so does cancellation. The whole block has as much time as
+        a single statement.
+        """
+        async with self._writing():
+            limit = asyncio.timeout(self._timeout)
             try:
-                yield fetch
-            except BaseException:
-                await writer.execute("ROLLBACK")
+                async with limit:
+                    # At once, not with the first write: two that have read by then would lock each
+                    # other out.
+                    await self._fetch("BEGIN IMMEDIATE", (), reads=False)
+                    yield self._fetch
+            except TimeoutError:
+                if limit.expired():
+                    raise TimeoutError("the transaction took too long") from None
                 raise
-            await writer.execute("COMMIT")
+            await self._fetch("COMMIT", (), reads=False)
 
     async def close(self) -> None:
-        if self._writer:
-            await self._writer.close()
-            self._writer = None
+        """Close all connections, after what they are running."""
+        async with self._turn:
+            await self._connections.close()
+
+    async def _fetch(
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        *,
+        reads: bool,  # noqa: ARG002 - reads see what the transaction has written
+    ) -> Sequence[sqlite3.Row]:
+        start_by = time.monotonic() + self._max_wait
+        return await self._connections.write(sql, Call(arguments, start_by, in_transaction=True))
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """Let nobody else write once what is in the queue has been written.
+
+        At the end, no transaction is open.
+        """
+        await self._take_turn()
+        writer = self._connections.writer
+        is_clean = False
+        try:
+            yield
+            is_clean = not writer.in_transaction
+        finally:
+            try:
+                # Its thread does this after what was canceled, and before what comes next, even if
+                # nobody waits for it.
+                if not is_clean:
+                    await writer.rollback()
+            finally:
+                self._turn.release()
+
+    async def _take_turn(self) -> None:
+        """Wait until no transaction is under way, and the connections are open."""
+        if not (self._waiting or self._turn.locked() or self._connections.must_open):
+            await self._turn.acquire()  # at once, because nobody has it
+            return
+        if self._waiting >= MAX_WAITING:
+            raise TimeoutError(FULL)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._max_wait):
+                await self._turn.acquire()
+                try:
+                    if self._connections.must_open:
+                        await self._connections.open()
+                except BaseException:
+                    self._turn.release()
+                    raise
+        except TimeoutError:
+            raise TimeoutError(BUSY) from None
+        finally:
+            self._waiting -= 1
 
 
-def for_transactions(engine: AsyncEngine) -> AsyncEngine:
-    engine = engine.execution_options(isolation_level="SERIALIZABLE")
+def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
+    """Return SQLAlchemy's engine. Its transactions wait for each other, without a deadline."""
+    # Imported here, because it takes as long as a third of the service's other imports.
+    from sqlalchemy.ext.asyncio import create_async_engine
 
-    # At once, not with the first write: two that have read by then would lock each other out.
+    file = database_file(settings.database_url.get_secret_value(), PROJECT)
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(file)),
+        hide_parameters=True,
+        connect_args={"timeout": MIGRATION_TIMEOUT, "isolation_level": None},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: "AsyncAdapt_dbapi_connection", _: object) -> None:
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+
     @event.listens_for(engine.sync_engine, "begin")
     def begin_immediately(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -120,42 +198,6 @@ def for_transactions(engine: AsyncEngine) -> AsyncEngine:
     return engine
 
 
-def for_migrations(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine whose transactions wait for each other, and take as long as they take."""
-    return for_transactions(_create_engine(settings, MIGRATION_TIMEOUT))
-
-
 def missing_privileges(_: Iterable[str]) -> Executable:
     """Return a statement that selects nothing: SQLite has no roles."""
     return select(literal("missing").label("missing")).where(false())
-
-
-def _create_engine(settings: DatabaseSettings, timeout: float) -> AsyncEngine:
-    """`timeout` is in seconds, for a lock and for a statement."""
-    file = database_file(settings.database_url.get_secret_value(), PROJECT)
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(file)),
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        hide_parameters=True,
-        pool_size=settings.database_pool_size,
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout_seconds,
-        connect_args={"timeout": timeout},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: AsyncAdapt_dbapi_connection, entry: ConnectionPoolEntry) -> None:
-        def is_late() -> bool:
-            deadline: float = entry.info.get("deadline", math.inf)
-            return time.monotonic() > deadline
-
-        for pragma in PRAGMAS:
-            connection.execute(pragma)
-        connection.run_async(lambda driver: driver.set_progress_handler(is_late, CHECK_EVERY))
-
-    @event.listens_for(engine.sync_engine, "before_cursor_execute", named=True)
-    def set_deadline(conn: Connection, **_: object) -> None:
-        conn.info["deadline"] = time.monotonic() + timeout
-
-    return engine

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Integer, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import Base
@@ -21,6 +23,13 @@ DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
 SLOW = "SELECT pg_sleep(60)"
 MAKE_READ_ONLY = "SET default_transaction_read_only = on"
 """Leaves a connection as a failover may leave it."""
+
+COLUMN_TYPES = [
+    (JSONB(), {"a": [1, {"b": None}]}),
+    (ARRAY(Integer), [1, None, 3]),
+    (ARRAY(Uuid), [UUID("018f0000-0000-7000-8000-000000000001")]),
+]
+"""Types of this database alone, each with a value."""
 
 
 @contextmanager

@@ -17,12 +17,14 @@ DURABLE = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
     "PRAGMA journal_mode": {"journal_mode": "wal"},
     "PRAGMA foreign_keys": {"foreign_keys": 1},
-    "PRAGMA busy_timeout": {"timeout": 2000},
 }
 """What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 MAKE_READ_ONLY = "PRAGMA query_only = ON"
 """Leaves a connection as a file that was opened for reading alone does."""
+
+COLUMN_TYPES: list[tuple[Any, Any]] = []
+"""Types of this database alone, each with a value."""
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import MetaData, String
+from sqlalchemy import MetaData, String, bindparam
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from app.engine import UtcDateTime
+from app.engine import TABLE_OPTIONS, UtcDateTime
+
+OWNER = bindparam("owner_", type_=String)
+"""The user who owns the rows of a statement. `Database` takes its value from a `User` only."""
 
 
 def now() -> datetime:
@@ -36,7 +39,7 @@ class OwnedBase(Base):
     """
 
     __abstract__ = True
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy wants a plain dict
+    __table_args__ = TABLE_OPTIONS
 
     # `sort_order` puts a table's own columns between these, in responses too.
     owner_id: Mapped[str] = mapped_column(String(255), primary_key=True, sort_order=-2)

@@ -19,8 +19,7 @@ from sqlalchemy import (
 
 from app.database import Runner
 from app.errors import NotFound, PreconditionFailed
-from app.models.base import Base, OwnedBase, now
-from app.ownership import OWNER
+from app.models.base import OWNER, Base, OwnedBase, now
 from app.schemas.owned import OwnedRow
 from app.security.verifier import User
 
@@ -102,8 +101,9 @@ class OwnedRepository(Owned, Generic[Row]):
         return cast(list[Row], await self._database.run(statement, values, self._owner))
 
     def _own(self, columns: Iterable[str]) -> frozenset[str]:
-        names = frozenset(columns)
-        if unknown := names - _own_columns(self.model):
+        own, names = _own_columns(self.model), frozenset(columns)
+        # Plain text only: a subclass of str could claim to be another name.
+        if unknown := [name for name in names if type(name) is not str or name not in own]:
             table = self.model.__tablename__
             raise TypeError(f"{', '.join(map(repr, unknown))}: no columns of {table}'s own")
         return names
@@ -137,12 +137,12 @@ class UserData(Owned):
 def _insert(model: type[OwnedBase], columns: frozenset[str]) -> Executable:
     names = columns | {"created_at", "updated_at"}
     values = {"owner_id": OWNER, **{name: bindparam(name) for name in names}}
-    return insert(model).values(values).returning(*_shown(model))
+    return insert(model).values(values).returning(*row_columns(model))
 
 
 @cache
 def _select(model: type[OwnedBase]) -> Executable:
-    return select(*_shown(model)).where(*_one(model))
+    return select(*row_columns(model)).where(*_one(model))
 
 
 @lru_cache(MAX_STATEMENTS)
@@ -151,14 +151,14 @@ def _page(model: type[OwnedBase], filters: frozenset[str], continues: bool) -> E
     conditions = [columns[name] == bindparam(name) for name in filters]
     if continues:
         conditions.append(model.id < bindparam("after_"))
-    page = select(*_shown(model)).where(model.owner_id == OWNER, *conditions)
+    page = select(*row_columns(model)).where(model.owner_id == OWNER, *conditions)
     return page.order_by(model.id.desc()).limit(bindparam("limit_"))
 
 
 @lru_cache(MAX_STATEMENTS)
 def _update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
     values = {"version": model.version + 1, **{name: bindparam(name) for name in columns}}
-    return update(model).where(*_one(model, versions)).values(values).returning(*_shown(model))
+    return update(model).where(*_one(model, versions)).values(values).returning(*row_columns(model))
 
 
 @lru_cache(MAX_STATEMENTS)
@@ -179,7 +179,8 @@ def _own_columns(model: type[OwnedBase]) -> frozenset[str]:
     return frozenset(model.__table__.columns.keys()) - frozenset(OwnedBase.__annotations__)
 
 
-def _shown(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
+def row_columns(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
+    """Return the columns of a row as repositories return it: all except for `owner_id`."""
     return [column for column in model.__table__.columns if column.name != "owner_id"]
 
 

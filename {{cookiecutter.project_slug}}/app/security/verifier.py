@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
@@ -20,14 +20,14 @@ _VERIFIED = object()
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A caller whose token was verified; `id` is its `sub`. Only `TokenVerifier` makes one."""
+    """A caller whose token was verified; `id` is its `sub`. Without a token: `acting_as`."""
 
     id: str
     proof: InitVar[object]
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _VERIFIED:
-            raise TypeError("a User comes from TokenVerifier.verify and from nowhere else")
+            raise TypeError("a User comes from TokenVerifier.verify, or from acting_as")
 
 
 class KeySource(Protocol):
@@ -110,7 +110,7 @@ class TokenVerifier:
         if self._audience not in _texts(claims.get("aud")):
             raise Unauthenticated("aud does not name this service")
         subject = claims.get("sub")
-        if not isinstance(subject, str) or not _is_identifier(subject):
+        if not is_identifier(subject):
             raise Unauthenticated("sub is not an identifier")
         return subject
 
@@ -133,10 +133,12 @@ def _texts(value: object) -> list[str]:
     return []
 
 
-def _is_identifier(subject: str) -> bool:
+def is_identifier(subject: object) -> TypeGuard[str]:
+    """Return whether `subject` can be the id of a user."""
     # isprintable() refuses controls, NUL, lone surrogates and line separators.
     return (
-        0 < len(subject) <= MAX_SUBJECT_LENGTH
+        isinstance(subject, str)
+        and 0 < len(subject) <= MAX_SUBJECT_LENGTH
         and subject.isprintable()
         and subject == subject.strip()
     )

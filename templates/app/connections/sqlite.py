@@ -1,0 +1,196 @@
+"""The connections of this process to its SQLite file: one writes, while the others read.
+
+Each has a thread of its own, which runs statements in the order in which they arrive.
+"""
+
+import asyncio
+import math
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread, current_thread
+from typing import Any, cast
+
+import aiosqlite
+
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # what was committed survives a power cut
+    "PRAGMA foreign_keys = ON",
+)
+CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
+LOCK_RETRY = 0.002  # seconds
+STUCK_AFTER = 0.02  # seconds
+MAX_WAITING = 1_000  # statements in one queue
+BUSY = "the connection was busy for too long"
+FULL = "too many statements wait for a connection"
+REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+
+
+class Call(list[Any]):
+    """The arguments of a statement on their way to a connection's thread."""
+
+    def __init__(
+        self, arguments: Sequence[Any], start_by: float, *, in_transaction: bool = False
+    ) -> None:
+        """`start_by` is by `time.monotonic`; the statement does not run later than that."""
+        super().__init__(arguments)
+        self.start_by = start_by
+        self.in_transaction = in_transaction
+        self.is_canceled = False
+
+
+class _Connection(sqlite3.Connection):
+    """A connection within its thread. Each statement has a deadline, waiting for locks included."""
+
+    def __init__(self, file: str, *, timeout: float, threads: list[Thread], **options: Any) -> None:
+        threads.append(current_thread())
+        # SQLite's own way to wait for a lock cannot be canceled: a write could run long after.
+        super().__init__(file, timeout=0, **options)
+        self.row_factory = sqlite3.Row
+        self._timeout = timeout
+        self.set_progress_handler(self._is_over, CHECK_EVERY)
+        try:
+            for pragma in PRAGMAS:
+                self.execute(pragma, Call((), math.inf))
+        except sqlite3.Error:
+            self.close()
+            raise
+
+    def execute(self, sql: str, call: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        now = time.monotonic()
+        if call.is_canceled or now > call.start_by:
+            raise TimeoutError(BUSY)
+        self._call, self._deadline = call, now + self._timeout
+        while True:
+            try:
+                cursor = super().execute(sql, call)
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(LOCK_RETRY)
+                if self._is_over():
+                    raise
+            else:
+                if self.in_transaction and not call.in_transaction:
+                    self.rollback()  # the statement was a BEGIN
+                return cursor
+
+    def _is_over(self) -> bool:
+        return self._call.is_canceled or time.monotonic() > self._deadline
+
+
+class _Queue:
+    """A connection, and the statements that wait for it in the queue of its thread."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self.length = 0  # the running statement included
+        self.moved_at = 0.0  # when the last one began or ended
+
+    async def run(self, sql: str, call: Call) -> list[sqlite3.Row]:
+        if self.length >= MAX_WAITING:
+            raise TimeoutError(FULL)
+        if not self.length:
+            self.moved_at = time.monotonic()
+        self.length += 1
+        try:
+            return cast(list[sqlite3.Row], await self.connection.execute_fetchall(sql, call))
+        except BaseException:
+            call.is_canceled = True
+            raise
+        finally:
+            self.length -= 1
+            self.moved_at = time.monotonic()
+
+    def rank(self) -> tuple[bool, int]:
+        """Return what is least for the shortest queue; where a slow statement runs, it is most."""
+        is_stuck = self.length > 0 and time.monotonic() - self.moved_at > STUCK_AFTER
+        return is_stuck, self.length
+
+
+class Connections:
+    """They are opened together and closed together. `must_open` says when `open` is due.
+
+    That a file was read-only when it was opened holds for all connections of the process, new ones
+    too, until the last of them is closed.
+    """
+
+    def __init__(self, file: Path, size: int, timeout: float) -> None:
+        """Nothing is connected yet. Each statement has `timeout` seconds."""
+        self.must_open = True
+        self._file = file
+        self._size = max(2, size)
+        self._timeout = timeout
+        self._opening = asyncio.Lock()
+        self._all: list[aiosqlite.Connection] = []
+        self._writer: _Queue
+        self._readers: list[_Queue] = []
+        self._threads: list[Thread] = []
+
+    @property
+    def writer(self) -> aiosqlite.Connection:
+        return self._writer.connection
+
+    async def write(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
+        """Run a statement on the connection that writes, and return its rows."""
+        return await self._run(self._writer, sql, call)
+
+    async def read(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
+        """Run a statement on the least busy one of the others, and return its rows."""
+        return await self._run(min(self._readers, key=_Queue.rank), sql, call)
+
+    async def _run(self, queue: _Queue, sql: str, call: Call) -> Sequence[sqlite3.Row]:
+        try:
+            return await queue.run(sql, call)
+        except sqlite3.Error as error:
+            self.must_open |= _code(error) in REOPEN_AFTER
+            raise
+
+    async def open(self) -> None:
+        """Close all connections, then open new ones. No transaction may be under way.
+
+        This goes on if it is canceled, and the next one waits for it.
+        """
+        await asyncio.shield(self._reopen())
+
+    async def close(self) -> None:
+        """Close all connections, after what they are running."""
+        async with self._opening:
+            await asyncio.shield(self._close())
+
+    async def _reopen(self) -> None:
+        async with self._opening:
+            if not self.must_open:
+                return
+            await self._close()
+            # Threads are daemons if the thread that makes them is one. A process that is forced to
+            # exit would wait forever for others.
+            maker = Thread(target=self._make_connections, daemon=True)
+            maker.start()
+            maker.join()
+            for connection in self._all:
+                await connection
+            self._writer, *self._readers = map(_Queue, self._all)
+            self.must_open = False
+
+    def _make_connections(self) -> None:
+        options: dict[str, Any] = {"timeout": self._timeout, "threads": self._threads}
+        self._all = [
+            aiosqlite.connect(self._file, factory=_Connection, isolation_level=None, **options)
+            for _ in range(self._size)
+        ]
+
+    async def _close(self) -> None:
+        self.must_open, self._readers = True, []
+        while self._all:
+            await self._all.pop().close()
+        while self._threads:  # those that failed to open, too
+            self._threads.pop().join()
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's primary result code for an error, or 0."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF

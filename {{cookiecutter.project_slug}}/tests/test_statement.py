@@ -1,0 +1,179 @@
+"""Any SQLAlchemy expression runs by `Database.run`, with the conversions of its columns' types."""
+
+import enum
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    text,
+    update,
+)
+
+from app.config import Settings
+from app.database import Database
+from app.engine import UtcDateTime
+from app.security.acting import acting_as
+from tests.database import COLUMN_TYPES
+from tests.engines import engine_for
+
+
+class Color(enum.Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+METADATA = MetaData()
+SAMPLES = Table(
+    "samples",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(20), default="unnamed", onupdate=lambda: "renamed"),
+    Column("parent", Integer),
+)
+AT = datetime(2026, 7, 1, 12, 30, 15, 123456, timezone(timedelta(hours=2)))
+VALUES: list[tuple[Any, Any]] = [
+    (JSON(), {"a": [1, None, "ä"], "b": {}}),
+    (JSON(), [True, 1.5]),
+    (Numeric(12, 3), Decimal("-123456.789")),
+    (Float(), 0.1),
+    (Enum(Color), Color.GREEN),
+    (Enum("red", "green", name="shade"), "red"),
+    (LargeBinary(), b"\x00\xff"),
+    (Date(), date(2026, 2, 28)),
+    (Interval(), timedelta(days=-1, microseconds=5)),
+    (Uuid(), UUID("018f0000-0000-7000-8000-000000000001")),
+    (Boolean(), True),
+    (UtcDateTime(), AT),
+    *COLUMN_TYPES,
+]
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def samples(database: Database, database_url: str) -> AsyncIterator[Database]:
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    await database.run(insert(SAMPLES).values([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]))
+    yield database
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.drop_all)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("column_type", "value"), VALUES, ids=str)
+async def test_values_of_each_column_type_come_back_equal(
+    database: Database, database_url: str, column_type: Any, value: Any
+) -> None:
+    metadata = MetaData()
+    table = Table(
+        "typed", metadata, Column("id", Integer, primary_key=True), Column("it", column_type)
+    )
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+
+    try:
+        returned = await database.run(insert(table).values(it=value).returning(table.c.it))
+        await database.run(insert(table).values(it=null()))
+        read = await database.run(select(table.c.it).order_by(table.c.id))
+    finally:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.drop_all)
+        await engine.dispose()
+
+    assert returned == [{"it": value}]
+    assert read == [{"it": value}, {"it": None}]
+
+
+async def test_times_are_utc(database: Database) -> None:
+    rows = await database.run(select(bindparam("at", AT, type_=UtcDateTime()).label("at")))
+
+    assert [row["at"].isoformat() for row in rows] == ["2026-07-01T10:30:15.123456+00:00"]
+
+
+async def test_a_time_without_a_time_zone_is_refused(database: Database) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        await database.run(select(bindparam("at", AT.replace(tzinfo=None), type_=UtcDateTime())))
+
+
+async def test_defaults_of_columns_apply(samples: Database) -> None:
+    add = insert(SAMPLES).values(id=bindparam("number")).returning(SAMPLES.c.name)
+    rename = update(SAMPLES).values(parent=1).where(SAMPLES.c.id == 3).returning(SAMPLES.c.name)
+
+    assert await samples.run(add, {"number": 3}) == [{"name": "unnamed"}]
+    assert await samples.run(rename) == [{"name": "renamed"}]
+
+
+async def test_a_list_can_be_part_of_a_statement_or_a_parameter(samples: Database) -> None:
+    fixed = select(SAMPLES.c.id).where(SAMPLES.c.name.in_(["b", "c"]))
+    given = select(SAMPLES.c.id).where(SAMPLES.c.name.in_(bindparam("names", expanding=True)))
+
+    assert await samples.run(fixed) == [{"id": 2}]
+    assert await samples.run(given, {"names": ["a"]}) == [{"id": 1}]
+    assert len(await samples.run(given, {"names": ["a", "b"]})) == 2
+    assert await samples.run(given, {"names": []}) == []
+
+
+async def test_rows_have_the_names_of_the_select_list(samples: Database) -> None:
+    child = SAMPLES.alias("child")
+    joined = (
+        select(SAMPLES.c.id, child.c.name.label("child"), func.count().label("number"))
+        .join(child, child.c.id == SAMPLES.c.id + 1)
+        .group_by(SAMPLES.c.id, child.c.name)
+    )
+
+    assert await samples.run(joined) == [{"id": 1, "child": "b", "number": 1}]
+    assert await samples.run(text("SELECT 1 AS one, :two AS two").bindparams(two="2")) == [
+        {"one": 1, "two": "2"}
+    ]
+
+
+async def test_a_statement_without_rows_returns_none(samples: Database) -> None:
+    assert await samples.run(delete(SAMPLES)) == []
+
+
+async def test_a_misnamed_parameter_is_refused(samples: Database) -> None:
+    by_name = select(SAMPLES.c.id).where(SAMPLES.c.name == bindparam("name"))
+
+    with pytest.raises(TypeError, match="no value for the parameter 'name'"):
+        await samples.run(by_name)
+    with pytest.raises(TypeError, match="no such parameters: nmae"):
+        await samples.run(by_name, {"name": "a", "nmae": "a"})
+
+
+async def test_the_owner_is_no_parameter_like_others(samples: Database) -> None:
+    with pytest.raises(TypeError, match="pass `owner`"):
+        await samples.run(select(SAMPLES.c.id), {"owner_": "bob"})
+    with pytest.raises(TypeError, match="no such parameters: owner_"):
+        await samples.run(select(SAMPLES.c.id), owner=acting_as("ann", reason="a test"))

@@ -1,0 +1,196 @@
+"""Several statements take effect together or not at all, and repositories take part in them."""
+# ruff: noqa: PT012 - a transaction that fails is a block of statements
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+
+from app.config import Settings
+from app.database import Database, Runner, Transaction
+from app.engine import INTEGRITY_ERRORS
+from app.errors import NotFound, Unavailable
+from app.repositories.owned import UserData
+from app.security.acting import acting_as
+from tests.database import SLOW, locked_database
+from tests.things import VALUES, Repository
+
+pytestmark = pytest.mark.usefixtures("service")
+
+ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings)
+    yield database
+    await database.close()
+
+
+async def number_of_rows(database: Runner) -> int:
+    rows, _ = await Repository(database, ANN).page(100, None, {})
+    return len(rows)
+
+
+async def test_all_that_repositories_did_is_kept_when_the_block_ends(database: Database) -> None:
+    async with database.transaction() as transaction:
+        things = Repository(transaction, ANN)
+        first, second = await things.create(VALUES), await things.create(VALUES)
+        await things.delete(first["id"])
+        changed = await things.update(second["id"], VALUES, frozenset({1}))
+
+    assert await Repository(database, ANN).get(second["id"]) == changed
+    assert await number_of_rows(database) == 1
+
+
+async def test_only_the_transaction_sees_what_is_not_committed(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await Repository(transaction, ANN).create(VALUES)
+
+        assert await number_of_rows(transaction) == 1
+        assert await number_of_rows(database) == 0
+
+
+@pytest.mark.parametrize(
+    "error", [NotFound, Unavailable("x"), OSError("of the block"), KeyboardInterrupt]
+)
+async def test_an_exception_rolls_back_and_passes_unchanged(
+    database: Database, error: BaseException | type[BaseException]
+) -> None:
+    with pytest.raises(error if isinstance(error, type) else type(error)) as raised:
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            raise error
+
+    assert isinstance(error, type) or raised.value is error
+    assert await number_of_rows(database) == 0
+
+
+async def test_cancellation_rolls_back(database: Database) -> None:
+    has_written = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            has_written.set()
+            await asyncio.Event().wait()
+
+    writing = asyncio.create_task(write_and_wait())
+    await has_written.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    await Repository(database, ANN).create(VALUES)
+    assert await number_of_rows(database) == 1
+
+
+async def test_the_error_of_a_statement_rolls_back_even_if_it_was_caught(
+    database: Database,
+) -> None:
+    async def break_a_rule(transaction: Transaction) -> None:
+        await Repository(transaction, ANN).create({})
+
+    with pytest.raises(INTEGRITY_ERRORS):
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            with suppress(*INTEGRITY_ERRORS):
+                await break_a_rule(transaction)
+
+    assert await number_of_rows(database) == 0
+
+
+async def test_a_statement_that_was_canceled_rolls_back_even_if_that_was_caught(
+    database: Database,
+) -> None:
+    with pytest.raises(Unavailable, match="canceled"):
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(transaction.run(text(SLOW)), 0.05)
+
+    assert await number_of_rows(database) == 0
+
+
+async def test_a_missing_row_does_not_end_a_transaction(database: Database) -> None:
+    async with database.transaction() as transaction:
+        things = Repository(transaction, ANN)
+        row = await things.create(VALUES)
+        with pytest.raises(NotFound):
+            await Repository(transaction, BOB).get(row["id"])
+
+    assert await number_of_rows(database) == 1
+
+
+async def test_a_block_within_the_block_takes_effect_with_it(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await Repository(transaction, ANN).create(VALUES)
+        await UserData(transaction, ANN).erase()
+        await Repository(transaction, ANN).create(VALUES)
+
+    assert await number_of_rows(database) == 1
+
+
+async def test_an_exception_in_a_block_within_the_block_rolls_back_all_of_it(
+    database: Database,
+) -> None:
+    with pytest.raises(NotFound):
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            with suppress(NotFound):
+                async with transaction.transaction():
+                    raise NotFound
+
+    assert await number_of_rows(database) == 0
+
+
+async def test_a_transaction_that_has_ended_is_refused(database: Database) -> None:
+    async with database.transaction() as transaction:
+        things = Repository(transaction, ANN)
+
+    with pytest.raises(RuntimeError, match="has ended"):
+        await things.create(VALUES)
+
+    assert await number_of_rows(database) == 0
+
+
+async def test_a_block_that_takes_too_long_is_rolled_back(settings: Settings) -> None:
+    database = Database(settings.model_copy(update={"database_statement_timeout_seconds": 0.2}))
+
+    with pytest.raises(Unavailable):
+        async with database.transaction() as transaction:
+            await Repository(transaction, ANN).create(VALUES)
+            await asyncio.Event().wait()
+
+    assert await number_of_rows(database) == 0
+    await database.close()
+
+
+def test_a_transaction_on_a_locked_database_is_unavailable(
+    settings: Settings, database_url: str
+) -> None:
+    hasty = settings.model_copy(update={"database_statement_timeout_seconds": 0.2})
+
+    async def write(database: Database) -> None:
+        try:
+            async with database.transaction() as transaction:
+                await Repository(transaction, ANN).create(VALUES)
+        finally:
+            await database.close()
+
+    with locked_database(database_url), pytest.raises(Unavailable):
+        asyncio.run(write(Database(hasty)))
+    asyncio.run(write(Database(settings)))
+
+
+async def test_statements_of_a_transaction_take_turns(database: Database) -> None:
+    async with database.transaction() as transaction:
+        things = Repository(transaction, ANN)
+        await asyncio.gather(*(things.create(VALUES) for _ in range(5)))
+        not_awaited = [asyncio.ensure_future(things.create(VALUES)) for _ in range(2)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*not_awaited)
+
+    assert await number_of_rows(database) == 7
