@@ -29,6 +29,8 @@ SERVER_CHANGED = (
     asyncpg.CrashShutdownError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+# After these errors a statement may still be running.
+INTERRUPTIONS = (TimeoutError, asyncio.CancelledError, GeneratorExit)
 # After these errors the next host of the URL is tried, as in libpq. Refused credentials are not
 # retried elsewhere.
 TRY_NEXT_HOST = (
@@ -45,13 +47,13 @@ class Slot:
     def __init__(self) -> None:
         self.connection: Any = None
         self.used_at = 0.0
-        self._generation = 0
+        self.generation = 0
         self._incoming = select.poll()
 
     def is_ready(self, generation: int) -> bool:
         """Return whether there is a connection that is not known to be lost or out of date."""
         return (
-            self._generation == generation
+            self.generation == generation
             and self.connection is not None
             and not self.connection.is_closed()
             # Between statements a server sends nothing but its farewell, which may have arrived
@@ -64,13 +66,12 @@ class Slot:
         if self.connection is not None:
             self.connection.terminate()
             self.connection = None
-        self._generation = generation
-        connection = await opening
+        self.generation = generation
+        self.connection = await opening
         # asyncpg has no public way to its socket.
-        socket = connection._transport.get_extra_info("socket")
+        socket = self.connection._transport.get_extra_info("socket")
         self._incoming = select.poll()
         self._incoming.register(socket.fileno(), select.POLLIN)
-        self.connection = connection
 
 
 class Pool:
@@ -85,19 +86,20 @@ class Pool:
         self._connect = connect
         self._slots = [Slot() for _ in range(size)]
         self._free = self._slots.copy()
-        self._waiting: deque[asyncio.Future[Slot]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Slot]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._generation = 0  # connections of earlier generations are not used again
 
     async def acquire(self) -> Slot:
         """Return a slot with a connection. Waiting and connecting share the timeout."""
-        started = monotonic()
-        slot = self._free.pop() if self._free else await self._wait()
+        now = monotonic()
+        slot = self._free.pop() if self._free else await self._wait(now + self._timeout)
         try:
             if not slot.is_ready(self._generation) or (
-                started - slot.used_at > PING_AFTER and not await self._responds(slot)
+                now - slot.used_at > PING_AFTER and not await self._responds(slot)
             ):
-                opening = self._connect(started + self._timeout - monotonic())
+                opening = self._connect(now + self._timeout - monotonic())
                 await slot.connect(self._generation, opening)
         except BaseException as error:
             self.release(slot, error)
@@ -109,12 +111,11 @@ class Pool:
         slot.used_at = monotonic()
         connection = slot.connection
         if connection and isinstance(error, SERVER_CHANGED):
-            self._generation += 1
-        is_running = isinstance(error, TimeoutError) or not isinstance(error, Exception | None)
+            self._distrust(slot)
         if (
             not connection
             or connection.is_closed()
-            or not (is_running or connection.is_in_transaction())
+            or not (isinstance(error, INTERRUPTIONS) or connection.is_in_transaction())
         ):
             self._hand_over(slot)
             return
@@ -132,37 +133,52 @@ class Pool:
 
     def _hand_over(self, slot: Slot) -> None:
         while self._waiting:
-            waiter = self._waiting.popleft()
+            _, waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(slot)
                 return
         self._free.append(slot)
 
-    async def _wait(self) -> Slot:
+    def _distrust(self, slot: Slot) -> None:
+        """Have this connection replaced at its next use, and all that are as old."""
+        self._generation = max(self._generation, slot.generation + 1)
+
+    async def _wait(self, until: float) -> Slot:
         """Wait for a free slot, first come, first served."""
         if len(self._waiting) >= MAX_WAITING:
             raise TimeoutError(f"{MAX_WAITING} statements already wait for a connection")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Slot] = loop.create_future()
-        # Not asyncio.timeout, which takes longer than all the rest of this.
-        timer = loop.call_later(self._timeout, _expire, waiter)
-        self._waiting.append(waiter)
+        self._waiting.append((until, waiter))
+        # One timer for the whole line, because a timer takes longer than all the rest of this.
+        if not self._timer:
+            self._timer = loop.call_later(self._timeout, self._expire)
         try:
             return await waiter
         except BaseException:
             with suppress(ValueError):
-                self._waiting.remove(waiter)
+                self._waiting.remove((until, waiter))
             if not waiter.cancelled() and not waiter.exception():
                 self._hand_over(waiter.result())  # a slot came, but the caller was canceled
             raise
-        finally:
-            timer.cancel()
+
+    def _expire(self) -> None:
+        """Fail those at the head of the line that have waited too long."""
+        self._timer = None
+        while self._waiting:
+            until, waiter = self._waiting[0]
+            if (seconds := until - monotonic()) > 0:
+                self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+                return
+            self._waiting.popleft()
+            with suppress(asyncio.InvalidStateError):  # the caller has just been canceled
+                waiter.set_exception(TimeoutError("no connection became free in time"))
 
     async def _responds(self, slot: Slot) -> bool:
         try:
             await slot.connection.execute("SELECT 1", timeout=PING_TIMEOUT)
         except Exception:
-            self._generation += 1  # the other idle connections are lost, too
+            self._distrust(slot)  # the other idle connections are lost, too
             return False
         return True
 
@@ -174,14 +190,9 @@ class Pool:
         try:
             await connection.close()  # waits until the server has confirmed, or for its timeout
         except Exception:
-            self._generation += 1  # the server does not respond
+            self._distrust(slot)  # the server does not respond
         finally:
             self._hand_over(slot)
-
-
-def _expire(waiter: "asyncio.Future[Slot]") -> None:
-    with suppress(asyncio.InvalidStateError):  # a slot came at the last moment
-        waiter.set_exception(TimeoutError("no connection became free in time"))
 
 
 async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Connection:

@@ -1,10 +1,11 @@
 """Lost connections are replaced, and whatever is interrupted leaves nothing behind."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -158,10 +159,14 @@ async def test_connection_that_the_server_closed_while_idle_is_replaced(
     async with running(settings) as engine:
         [pid] = await fetch(engine, PID)
         terminate(settings, pid)
-        if has_noticed:
-            await asyncio.sleep(0.05)
+        with ExitStack() as stack:
+            if has_noticed:
+                await asyncio.sleep(0.05)
+                # They take over the file descriptor of the closed connection.
+                for end in (end for _ in range(10) for end in socket.socketpair()):
+                    stack.enter_context(end)
 
-        assert await fetch(engine, PID) != [pid]
+            assert await fetch(engine, PID) != [pid]
 
 
 async def test_connections_that_idle_session_timeout_closed_are_replaced(
@@ -244,6 +249,23 @@ async def test_statement_that_waits_too_long_for_a_connection_fails(settings: Se
         assert await fetch(engine, PID)
 
 
+async def test_each_waiting_statement_has_a_deadline_of_its_own(settings: Settings) -> None:
+    async def waited() -> float:
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match="no connection became free"):
+            await fetch(engine, PID)
+        return time.monotonic() - started
+
+    changes: dict[str, Any] = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
+    async with running(settings, **changes) as engine, engine.transaction():
+        first = asyncio.create_task(waited())
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(waited())
+
+        assert await first >= 0.19
+        assert await second >= 0.19
+
+
 async def test_waiting_statements_get_their_turn_in_order(settings: Settings) -> None:
     done: list[int] = []
 
@@ -296,12 +318,16 @@ async def test_line_of_waiting_statements_is_bounded(
     assert "already wait for a connection" in str(refused[0])
 
 
-async def test_statements_that_waited_too_long_leave_the_line(
+async def test_statements_that_no_longer_wait_leave_the_line(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_WAITING", 1)
     changes: dict[str, Any] = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.05}
     async with running(settings, **changes) as engine, engine.transaction():
+        canceled = asyncio.create_task(fetch(engine, PID))
+        await asyncio.sleep(0)
+        canceled.cancel()
+        await asyncio.gather(canceled, return_exceptions=True)
         for _ in range(2):
             with pytest.raises(TimeoutError, match="no connection became free"):
                 await fetch(engine, PID)
