@@ -9,7 +9,6 @@ Not seen: what views, triggers and database functions read.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, Executable, MetaData
@@ -36,16 +35,11 @@ class UnscopedStatement(Exception):
         )
 
 
-def check_owner(
-    statement: Executable,
-    dialect: Dialect,
-    metadata: MetaData,
-    column_keys: Sequence[str] | None = None,
-) -> str | None:
+def check_owner(statement: Executable, dialect: Dialect, metadata: MetaData) -> str | None:
     """Raise UnscopedStatement unless every part of `statement` is limited to the rows of OWNER.
 
     A statement with `.execution_options(unscoped="the reason")` is not checked; its reason is
-    returned. `column_keys` are those with which the statement will be compiled.
+    returned.
     """
     reason = statement.get_execution_options().get("unscoped")
     if isinstance(reason, str) and reason.strip():
@@ -56,7 +50,7 @@ def check_owner(
                 raise UnscopedStatement(part.__name__, "only SQLAlchemy's own elements are known")
     owned = {table.name.lower() for table in metadata.tables.values() if _has_owner(table)}
     compiler = type("OwnerCheck", (_OwnerCheck, dialect.statement_compiler), {})
-    check: Any = compiler(dialect, statement, owned, column_keys)
+    check: Any = compiler(dialect, statement, owned)
     if check.params.get(OWNER.key) is not None:
         raise UnscopedStatement(OWNER, "only the database gives this parameter a value")
     refused = "|".join([OPAQUE, *(rf"\b{re.escape(name)}\b" for name in owned)])
@@ -71,11 +65,11 @@ Compiler: Any = SQLCompiler  # which has no types
 
 
 class _OwnerCheck(Compiler):  # type: ignore[misc]
-    def __init__(self, dialect: Dialect, statement: Any, owned: set[str], keys: Any) -> None:
+    def __init__(self, dialect: Dialect, statement: Any, owned: set[str]) -> None:
         self.owned = owned
         self.literals: list[str] = []
         self.touches_owned = False
-        super().__init__(dialect, statement, column_keys=keys)
+        super().__init__(dialect, statement)
 
     # What is read, by SELECT, UPDATE, DELETE and everything inside of them
 
@@ -123,9 +117,8 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
     def _rows(self, statement: Any, kw: dict[str, Any]) -> list[dict[str, Any]]:
         state = statement._compile_state_factory(statement, self, **kw)
         rows = state._multi_parameters or [state._dict_parameters or {}]
-        keys = dict.fromkeys(self.column_keys or ())
         # str(), because a key of a subclass could claim to be another name.
-        return [keys | {str(getattr(key, "key", key)): row[key] for key in row} for row in rows]
+        return [{str(getattr(key, "key", key)): row[key] for key in row} for row in rows]
 
     def visit_on_conflict_do_update(self, on_conflict: Any, **kw: Any) -> Any:
         changes = [getattr(key, "key", key) for key in dict(on_conflict.update_values_to_set)]

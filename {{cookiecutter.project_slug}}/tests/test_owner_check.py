@@ -476,17 +476,6 @@ def test_upsert_of_other_users_rows_is_refused(conflict: dict[str, Any], dialect
         check_owner(statement, dialect.dialect(), Base.metadata)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_column_keys_cannot_set_the_owner(dialect: Dialect) -> None:
-    change = update(Note).where(MINE)
-
-    assert check_owner(change, dialect, Base.metadata, ["size"]) is None
-    assert check_owner(insert(Note).values(new), dialect, Base.metadata, ["owner_id"]) is None
-    for statement in (change, change.values(size=1), insert(Note)):
-        with pytest.raises(UnscopedStatement):
-            check_owner(statement, dialect, Base.metadata, ["size", "owner_id"])
-
-
 @pytest.mark.parametrize("statement", [select(Note), text("SELECT * FROM notes")], ids=str)
 def test_reason_is_returned_and_the_statement_not_checked(statement: Any) -> None:
     marked = statement.execution_options(unscoped="a report for administrators")
