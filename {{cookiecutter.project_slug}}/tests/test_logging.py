@@ -141,3 +141,19 @@ def test_a_terminal_gets_words_and_colours(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert "\x1b[" in terminal.getvalue()
     assert "hello" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("name", ["ä", "\u2028", "\x85", "\ud800", "line\nbreak", "\x7f"])
+def test_any_text_is_logged_as_one_line_of_ascii(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    written = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", written)
+        configure_logging()
+        structlog.get_logger().info("event", name=name, unknown=object())
+    configure_logging()
+
+    [line] = written.getvalue().splitlines()
+    assert line.isascii()
+    assert json.loads(line)["name"] == name

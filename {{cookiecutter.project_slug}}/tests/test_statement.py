@@ -132,6 +132,7 @@ async def test_defaults_of_columns_apply(samples: Database) -> None:
     rename = update(SAMPLES).values(parent=1).where(SAMPLES.c.id == 3).returning(SAMPLES.c.name)
 
     assert await samples.run(add, {"number": 3}) == [{"name": "unnamed"}]
+    assert await samples.run(add, {"number": 4, "name": "given"}) == [{"name": "given"}]
     assert await samples.run(rename) == [{"name": "renamed"}]
 
 

@@ -201,6 +201,17 @@ async def test_a_read_that_waited_too_long_is_skipped(file: Path) -> None:
         assert was_skipped_in_time
 
 
+async def test_a_read_that_has_begun_is_not_given_up(file: Path) -> None:
+    limits = {"database_pool_timeout_seconds": 0.3, "database_statement_timeout_seconds": 0.2}
+    async with running(file, database_pool_size=1, **limits) as engine:
+        first = await started(read(engine, SLOW))
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            await read(engine, SLOW)
+
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            await first
+
+
 async def test_a_canceled_read_frees_its_connection(file: Path) -> None:
     async with running(file, database_pool_size=1) as engine:
         running_one = await started(read(engine, SLOW))

@@ -25,6 +25,8 @@ from app.security.verifier import User
 
 MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
 
+MAX_VERSIONS = 100
+
 Row = TypeVar("Row", bound=OwnedRow)
 Versions = frozenset[int] | None
 """The versions that a change may apply to; None stands for any."""
@@ -194,6 +196,8 @@ def _one(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElem
 
 
 def _count(versions: Versions) -> int | None:
+    if versions is not None and len(versions) > MAX_VERSIONS:
+        raise ValueError(f"more than {MAX_VERSIONS} versions")
     return None if versions is None else len(versions)
 
 

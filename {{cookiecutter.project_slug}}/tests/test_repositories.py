@@ -1,0 +1,43 @@
+"""Repositories return rows of their resource's own type, and take its own columns only."""
+
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from app.repositories.owned import OwnedRepository, UserData
+from app.routers import ROUTERS
+from app.security.acting import acting_as
+from tests.things import Repository
+
+REPOSITORIES = OwnedRepository.__subclasses__()
+
+
+def test_every_router_of_a_resource_has_its_repository() -> None:
+    assert len(REPOSITORIES) == len(ROUTERS) - 1  # account deletion has none
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
+def test_row_type_has_the_columns_of_the_model(repository: Any) -> None:
+    [row] = get_args(repository.__orig_bases__[0])
+    members = get_type_hints(row)
+
+    columns = repository.model.__table__.columns
+    assert list(members) == [column.name for column in columns if column.name != "owner_id"]
+    for name, annotation in members.items():
+        assert (NoneType in get_args(annotation)) == columns[name].nullable, name
+
+
+@pytest.mark.parametrize("owned", [Repository, UserData])
+@pytest.mark.parametrize("owner", ["ann", None, 1])
+def test_owner_that_is_no_verified_user_is_refused(owned: Any, owner: Any) -> None:
+    with pytest.raises(TypeError, match="User"):
+        owned(None, owner)
+
+
+@pytest.mark.anyio
+async def test_too_many_versions_are_refused() -> None:
+    things = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="100 versions"):
+        await things.delete(things._owner.id, frozenset(range(101)))  # type: ignore[arg-type]
