@@ -25,7 +25,8 @@ NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 class Runner:
     """What repositories need: a `Database` or a `Transaction`."""
 
-    _fetch: Fetch
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
 
     async def run(
         self,
@@ -64,8 +65,8 @@ class Database(Runner):
     def __init__(self, settings: DatabaseSettings) -> None:
         """Nothing is connected yet."""
         self._engine = Engine(settings)
+        super().__init__(self._engine.fetch)
         self._trace: Callable[[Fetch], Fetch] = lambda fetch: fetch
-        self._fetch = self._engine.fetch
         self._privileges = missing_privileges(Base.metadata.tables)
         self._probes = [
             select(table).where(false()).execution_options(unscoped="reads no row")
@@ -126,12 +127,15 @@ class Transaction(Runner):
     """
 
     def __init__(self, fetch: Fetch) -> None:
+        super().__init__(self._fetch_in_turn)
         self._fetch_at_once = fetch
         self._turn = asyncio.Lock()  # a connection runs one statement at a time
         self._failure: Exception | None = None
         self.has_ended = False
 
-    async def _fetch(self, sql: str, arguments: Sequence[Any], *, reads: bool) -> Sequence[Any]:
+    async def _fetch_in_turn(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[Any]:
         async with self._turn, self.transaction():
             if self.has_ended:
                 raise RuntimeError("this transaction has ended")

@@ -19,6 +19,8 @@ from tests.things import VALUES, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
+NAME = next(iter(VALUES))  # of a column with text
+
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
 
@@ -183,6 +185,23 @@ def test_a_transaction_on_a_locked_database_is_unavailable(
     with locked_database(database_url), pytest.raises(Unavailable):
         asyncio.run(write(Database(hasty)))
     asyncio.run(write(Database(settings)))
+
+
+async def test_concurrent_transactions_lose_no_change(database: Database) -> None:
+    row = await Repository(database, ANN).create(VALUES)
+
+    async def change() -> None:
+        async with database.transaction() as transaction:
+            things = Repository(transaction, ANN)
+            before = await things.get(row["id"])
+            await asyncio.sleep(0.05)
+            await things.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
+
+    outcomes = await asyncio.gather(*(change() for _ in range(3)), return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} <= {type(None), Unavailable}
+    after = await Repository(database, ANN).get(row["id"])
+    assert after[NAME].count("+") == outcomes.count(None) > 0  # type: ignore[literal-required]
 
 
 async def test_statements_of_a_transaction_take_turns(database: Database) -> None:
