@@ -357,7 +357,7 @@ async def test_connection_whose_server_does_not_stop_a_statement_is_dropped(
     proxy = Proxy(settings)
     async with (
         proxy.listening() as parameters,
-        running(settings, parameters, database_statement_timeout_seconds=0.2) as engine,
+        running(settings, parameters, database_statement_timeout_seconds=1) as engine,
     ):
         before = await pids(engine, 3)
         proxy.go_silent()
