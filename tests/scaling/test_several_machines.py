@@ -82,7 +82,7 @@ def test_all_of_it_works_behind_one_address(
                 "WHERE datname = current_database() AND application_name <> 'psql'"
             )
 
-    shares = [log.read_text().count('"route": "/api') for log in site.logs[:2]]
+    shares = [log.read_text().count('"route":"/api') for log in site.logs[:2]]
     figures(requests=sum(len(person.answers) for person in people), shares=shares)
     assert [surprise for person in people for surprise in person.surprises] == []
     assert_each_has_what_was_acknowledged(people, database)
