@@ -1,4 +1,4 @@
-"""Running statements: each by itself, or several in a transaction."""
+"""Runs statements, alone or in a transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -55,17 +55,17 @@ class Database:
         """Run one statement and return its rows; what it changed is durable by then.
 
         It is a transaction of its own: as atomic as one with BEGIN and COMMIT around it, without
-        the round trips. `values` go by the names of the parameters; `OWNER` stands for `owner`.
+        the round trips. `values` are keyed by parameter; the parameter `OWNER` is for `owner`.
         Raises the driver's error if the statement or its values are wrong.
         """
         return await _run(self._fetch, statement, values, owner)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Yield a transaction, which is durable when the block has ended.
+        """Yield a transaction. When the block has ended, its changes are durable.
 
-        Any exception rolls it back, and so does cancellation. The block has
-        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite nobody else writes meanwhile.
+        Any exception rolls it back, and so does cancellation. The whole block has
+        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite, all other writes wait for it.
         """
         raised: BaseException | None = None
         try:
@@ -105,7 +105,7 @@ class Database:
 
 
 class Transaction:
-    """Several statements, all or none. Repositories take it in place of the `Database`."""
+    """Several statements, all or none. Repositories accept it in place of the `Database`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -122,12 +122,12 @@ class Transaction:
         """Run one statement, like `Database.run`; an error in it fails the whole transaction."""
         async with self._turn, self.transaction():
             if self.has_ended:
-                raise RuntimeError("this transaction has ended")
+                raise RuntimeError("the transaction has ended: use it inside of its block only")
             return await _run(self._fetch, statement, values, owner)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Join this transaction. An exception in the block fails all of it, even if caught."""
+        """Join this transaction. An exception in the block rolls back all of it, even if caught."""
         try:
             yield self
         except Exception as error:
@@ -138,7 +138,7 @@ class Transaction:
             raise
 
     async def check(self) -> None:
-        """Wait for statements under way. Raise the error of one that failed."""
+        """Wait for running statements. Raise the error of a statement that failed."""
         async with self._turn:
             self.has_ended = True
         if self._failure:
@@ -149,10 +149,10 @@ async def _run(
     fetch: Fetch, statement: Executable, values: Mapping[str, Any], owner: User | None
 ) -> list[Record]:
     if OWNER.key in values:
-        raise TypeError(f"{OWNER.key} has no value but the id of a User: pass `owner`")
+        raise TypeError(f"{OWNER.key} takes its value from a User only: pass `owner`")
     if owner is not None:
         if not isinstance(owner, User):
-            raise TypeError("owner has to be a verified User")
+            raise TypeError("owner must be a verified User")
         values = {**values, OWNER.key: owner.id}
     prepared = compiled(statement)
     sql, arguments = prepared.bind(values)
@@ -165,7 +165,7 @@ async def _run(
 
 
 def unavailable(error: BaseException) -> Unavailable:
-    """Return what a driver's error means to the caller, with the error's first line for the log."""
+    """Return the Unavailable for a driver's error, whose first line becomes the logged reason."""
     # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
     parts = (f"{type(error).__name__}: {error}", getattr(error, "detail", None) or "")
     reason = " ".join(part.partition("\n")[0] for part in parts).strip()

@@ -315,7 +315,7 @@ async def test_line_of_waiting_statements_is_bounded(
 
     refused = [answer for answer in answers if isinstance(answer, TimeoutError)]
     assert len(refused) == 6
-    assert "already wait for a connection" in str(refused[0])
+    assert "already waiting for a connection" in str(refused[0])
 
 
 async def test_statements_that_no_longer_wait_leave_the_line(
