@@ -1,10 +1,10 @@
-"""Runs statements, alone or in a transaction."""
+"""Runs statements: each by itself, or several in a transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry import trace
 from sqlalchemy import Executable, false, select
@@ -22,29 +22,11 @@ CLOSE_TIMEOUT = 2  # seconds
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
-class Runner(Protocol):
+class Runner:
     """What repositories need: a `Database` or a `Transaction`."""
 
-    async def run(
-        self, statement: Executable, values: Mapping[str, Any] = ..., owner: User | None = ...
-    ) -> list[Record]: ...
-
-    def transaction(self) -> AbstractAsyncContextManager["Transaction"]: ...
-
-
-class Database:
-    """Runs statements. Raises Unavailable when the database is away, locked, full or too slow."""
-
-    def __init__(self, settings: DatabaseSettings) -> None:
-        """Nothing is connected yet."""
-        self._engine = Engine(settings)
-        self._fetch: Fetch = self._engine.fetch
-        self._is_traced = False
-        self._privileges = missing_privileges(Base.metadata.tables)
-        self._probes = [
-            select(table).where(false()).execution_options(unscoped="reads no row")
-            for table in Base.metadata.sorted_tables
-        ]
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
 
     async def run(
         self,
@@ -52,42 +34,75 @@ class Database:
         values: Mapping[str, Any] = NO_VALUES,
         owner: User | None = None,
     ) -> list[Record]:
-        """Run one statement and return its rows; what it changed is durable by then.
+        """Run one statement and return its rows.
 
-        It is a transaction of its own: as atomic as one with BEGIN and COMMIT around it, without
-        the round trips. `values` are keyed by parameter; the parameter `OWNER` is for `owner`.
-        Raises the driver's error if the statement or its values are wrong.
+        `values` are those of its parameters, by name; `OWNER` stands for the id of `owner`. Raises
+        Unavailable when the database is away, locked, full or too slow, the driver's error when a
+        value breaks a constraint or does not fit, and TypeError when the parameters are wrong.
         """
-        return await _run(self._fetch, statement, values, owner)
+        if OWNER.key in values:
+            raise TypeError(f"pass `owner`: only a User can be the value of {OWNER.key}")
+        if owner is not None:
+            if not isinstance(owner, User):
+                raise TypeError("`owner` must be a verified User")
+            values = {**values, OWNER.key: owner.id}
+        prepared = compiled(statement)
+        sql, arguments = prepared.bind(values)
+        with translate_driver_errors():
+            return prepared.records(await self._fetch(sql, arguments, reads=prepared.reads))
+
+    def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
+        """Begin a transaction, or join the one that this is."""
+        raise NotImplementedError
+
+
+class Database(Runner):
+    """Runs each statement in a transaction of its own, so it is durable when `run` returns.
+
+    That is as atomic as BEGIN and COMMIT around the statement, without their round trips.
+    """
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        """Nothing is connected yet."""
+        self._engine = Engine(settings)
+        super().__init__(self._engine.fetch)
+        self._trace: Callable[[Fetch], Fetch] = lambda fetch: fetch
+        self._privileges = missing_privileges(Base.metadata.tables)
+        self._probes = [
+            select(table).where(false()).execution_options(unscoped="reads no row")
+            for table in Base.metadata.sorted_tables
+        ]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Yield a transaction. When the block has ended, its changes are durable.
+        """Begin a transaction, which is durable when the block has ended.
 
-        Any exception rolls it back, and so does cancellation. The whole block has
-        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite, all other writes wait for it.
+        Any exception rolls it back, and so does cancellation. The block as a whole has
+        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite nothing else is written meanwhile.
         """
         raised: BaseException | None = None
         try:
             async with self._engine.transaction() as fetch:
-                transaction = Transaction(traced(fetch) if self._is_traced else fetch)
+                transaction = Transaction(self._trace(fetch))
                 try:
                     yield transaction
-                    await transaction.check()
+                    await transaction.end()
                 except BaseException as error:
                     raised = error
                     raise
                 finally:
                     transaction.has_ended = True
         except UNAVAILABLE_ERRORS as error:
-            if error is raised or isinstance(error, INTEGRITY_ERRORS):
+            if error is raised:
+                raise  # by the code in the block, not by the database
+            with translate_driver_errors():
                 raise
-            raise unavailable(error) from error
 
     def trace(self) -> None:
-        """Give each statement a span, if OpenTelemetry is on."""
+        """Record a span for each statement, if OpenTelemetry is on."""
         if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            self._fetch, self._is_traced = traced(self._engine.fetch), True
+            self._trace = traced
+            self._fetch = traced(self._engine.fetch)
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database responds and has all columns and privileges."""
@@ -98,36 +113,37 @@ class Database:
             await self.run(probe)
 
     async def close(self) -> None:
-        """Close what can be closed soon: a server that hangs must not hold up the end."""
+        """Close what can be closed soon: a server that hangs must not delay the shutdown."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._engine.close()
 
 
-class Transaction:
-    """Several statements, all or none. Repositories accept it in place of the `Database`."""
+class Transaction(Runner):
+    """Several statements, all or none. Of use within its block only.
+
+    An error of a statement rolls it back, even if the block catches the error: PostgreSQL cannot
+    continue after one.
+    """
 
     def __init__(self, fetch: Fetch) -> None:
-        self._fetch = fetch
+        super().__init__(self._fetch_in_turn)
+        self._fetch_at_once = fetch
         self._turn = asyncio.Lock()  # a connection runs one statement at a time
         self._failure: Exception | None = None
         self.has_ended = False
 
-    async def run(
-        self,
-        statement: Executable,
-        values: Mapping[str, Any] = NO_VALUES,
-        owner: User | None = None,
-    ) -> list[Record]:
-        """Run one statement, like `Database.run`; an error in it fails the whole transaction."""
+    async def _fetch_in_turn(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[Any]:
         async with self._turn, self.transaction():
             if self.has_ended:
-                raise RuntimeError("the transaction has ended: use it inside of its block only")
-            return await _run(self._fetch, statement, values, owner)
+                raise RuntimeError("this transaction has ended")
+            return await self._fetch_at_once(sql, arguments, reads=reads)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Join this transaction. An exception in the block rolls back all of it, even if caught."""
+        """Join this transaction. An exception in the block rolls all of it back, even if caught."""
         try:
             yield self
         except Exception as error:
@@ -137,36 +153,24 @@ class Transaction:
             self._failure = Unavailable("database: a part of the transaction was canceled")
             raise
 
-    async def check(self) -> None:
-        """Wait for running statements. Raise the error of a statement that failed."""
+    async def end(self) -> None:
+        """Wait for statements that nobody awaited. Raise the error of one that failed."""
         async with self._turn:
             self.has_ended = True
-        if self._failure:
-            raise self._failure
+        with translate_driver_errors():
+            if self._failure:
+                raise self._failure
 
 
-async def _run(
-    fetch: Fetch, statement: Executable, values: Mapping[str, Any], owner: User | None
-) -> list[Record]:
-    if OWNER.key in values:
-        raise TypeError(f"{OWNER.key} takes its value from a User only: pass `owner`")
-    if owner is not None:
-        if not isinstance(owner, User):
-            raise TypeError("owner must be a verified User")
-        values = {**values, OWNER.key: owner.id}
-    prepared = compiled(statement)
-    sql, arguments = prepared.bind(values)
+@contextmanager
+def translate_driver_errors() -> Iterator[None]:
+    """Raise Unavailable for errors that mean that the database cannot serve; pass others on."""
     try:
-        return prepared.records(await fetch(sql, arguments, reads=prepared.reads))
-    except INTEGRITY_ERRORS:
-        raise
+        yield
     except UNAVAILABLE_ERRORS as error:
-        raise unavailable(error) from error
-
-
-def unavailable(error: BaseException) -> Unavailable:
-    """Return the Unavailable for a driver's error, whose first line becomes the logged reason."""
-    # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
-    parts = (f"{type(error).__name__}: {error}", getattr(error, "detail", None) or "")
-    reason = " ".join(part.partition("\n")[0] for part in parts).strip()
-    return Unavailable(f"database: {reason}")
+        if isinstance(error, INTEGRITY_ERRORS):
+            raise
+        # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
+        parts = (f"{type(error).__name__}: {error}", getattr(error, "detail", None) or "")
+        reason = " ".join(part.partition("\n")[0] for part in parts).strip()
+        raise Unavailable(f"database: {reason}") from error

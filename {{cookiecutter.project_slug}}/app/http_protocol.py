@@ -21,7 +21,8 @@ VALUE = rb":[\t -~\x80-\xff]*+(?<![\t ])\r\n"
 HOST = rb"(?i:host)" + VALUE
 LENGTH = rb"(?i:content-length): *+([0-9]{1,18}+)\r\n"
 FRAMING = rb"(?i:host|content-length|transfer-encoding|upgrade|expect|proxy-connection):"
-OTHERS = rb"(?:(?!" + FRAMING + rb")[-!#$%&'*+.^_`|~0-9A-Za-z]++" + VALUE + rb")*+"
+# Not `(?:…)*+`, which never matches before Python 3.11.5 if there is a lookahead in it.
+OTHERS = rb"(?>(?:(?!" + FRAMING + rb")[-!#$%&'*+.^_`|~0-9A-Za-z]++" + VALUE + rb")*)"
 PLAIN_HEAD = re.compile(
     b"%(line)b%(others)b(?:%(host)b%(others)b(?:%(length)b%(others)b)?"
     b"|%(length)b%(others)b%(host)b%(others)b)\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ClauseElement, Executable
+from sqlalchemy import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -36,7 +36,7 @@ class Statement:
     """
 
     def __init__(self, expression: Executable) -> None:
-        compiled = cast(SQLCompiler, cast(ClauseElement, expression).compile(dialect=DIALECT))
+        compiled = cast(SQLCompiler, cast(Any, expression).compile(dialect=DIALECT))
         binds = compiled.binds
         columns = getattr(expression, "exported_columns", ())
         self.reads = expression.is_select
@@ -77,7 +77,9 @@ class Statement:
                 for name in names
             ]
         except KeyError as error:
-            raise TypeError(f"no value for the parameter {error}") from None
+            raise TypeError(
+                f"no value for the parameter {error}: pass values by name, and the owner as `owner`"
+            ) from None
 
     def records(self, rows: Sequence[DriverRow]) -> list[Record]:
         """Return the rows as dictionaries, with values of the columns' Python types."""

@@ -23,8 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import ConfigurationError, DatabaseSettings
-from app.database import unavailable
-from app.engine import UNAVAILABLE_ERRORS, for_migrations
+from app.database import translate_driver_errors
+from app.engine import for_migrations
 from app.errors import EXIT_UNAVAILABLE, Unavailable
 from app.logging import configure_logging
 from app.models import Base
@@ -69,12 +69,11 @@ async def upgrade(engine: AsyncEngine) -> None:
     """Migrate. Raises Unavailable if the database is unreachable or read-only, and SystemExit with
     one line if it refuses a statement or has an unknown revision.
     """
-    try:
-        connection = await engine.connect()
-    except DBAPIError as error:
-        raise unavailable(error.orig or error) from error
-    except UNAVAILABLE_ERRORS as error:
-        raise unavailable(error) from error
+    with translate_driver_errors():
+        try:
+            connection = await engine.connect()
+        except DBAPIError as error:
+            raise error.orig or error from error
     async with aclosing(connection):
         try:
             await connection.run_sync(migrate)

@@ -19,6 +19,8 @@ from tests.things import VALUES, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
+NAME = next(iter(VALUES))  # of a column with text
+
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
 
@@ -185,7 +187,24 @@ def test_transaction_on_a_locked_database_raises_unavailable(
     asyncio.run(write(Database(settings)))
 
 
-async def test_concurrent_statements_of_a_transaction_take_turns(database: Database) -> None:
+async def test_concurrent_transactions_lose_no_change(database: Database) -> None:
+    row = await Repository(database, ANN).create(VALUES)
+
+    async def change() -> None:
+        async with database.transaction() as transaction:
+            things = Repository(transaction, ANN)
+            before = await things.get(row["id"])
+            await asyncio.sleep(0.05)
+            await things.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
+
+    outcomes = await asyncio.gather(*(change() for _ in range(3)), return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} <= {type(None), Unavailable}
+    after = await Repository(database, ANN).get(row["id"])
+    assert after[NAME].count("+") == outcomes.count(None) > 0  # type: ignore[literal-required]
+
+
+async def test_statements_of_a_transaction_take_turns(database: Database) -> None:
     async with database.transaction() as transaction:
         repository = Repository(transaction, ANN)
         await asyncio.gather(*(repository.create(VALUES) for _ in range(5)))

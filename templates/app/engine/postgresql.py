@@ -56,7 +56,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the name that SQLAlchemy gives it
+    ) -> datetime | None:
         if value and value.tzinfo is None:
             raise ValueError("a point in time needs a time zone")
         return value
@@ -99,8 +103,8 @@ class Engine:
     ) -> Sequence[asyncpg.Record]:
         """Run one statement in its own transaction. When this returns, its changes are durable."""
         if self._is_behind_pooler:
-            # A statement takes several messages, which must all reach the same server process.
-            async with self.transaction() as fetch:
+            # It takes several messages, which must all reach the same server.
+            async with self.transaction("READ COMMITTED") as fetch:
                 return await fetch(sql, arguments, reads=reads)
         slot = await self._pool.acquire()
         try:
@@ -112,16 +116,17 @@ class Engine:
         return rows
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Fetch]:
-        """Yield a function that runs statements in a transaction, committed when the block ends.
+    async def transaction(self, isolation: str = "REPEATABLE READ") -> AsyncIterator[Fetch]:
+        """Yield what runs statements in one transaction, which is durable when the block ends.
 
         Any exception rolls it back, and so does cancellation. The whole block has as much time as
-        a single statement.
+        a single statement. If a row that it changes was changed after it began, the statement
+        fails; READ COMMITTED would overwrite the change.
         """
         slot = await self._pool.acquire()
         try:
             async with asyncio.timeout(self._timeout):
-                await slot.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                await slot.connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
                 try:
                     yield partial(_fetch, slot.connection)
                 except Exception:

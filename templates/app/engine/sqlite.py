@@ -45,7 +45,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the name that SQLAlchemy gives it
+    ) -> datetime | None:
         if value and not value.tzinfo:
             raise ValueError("a point in time needs a time zone")
         return value and value.astimezone(UTC)

@@ -106,8 +106,8 @@ class OwnedRepository(Owned, Generic[Row]):
         own, names = _own_columns(self.model), frozenset(columns)
         # Exactly str: a subclass could compare equal to another name.
         if unknown := [name for name in names if type(name) is not str or name not in own]:
-            table = self.model.__tablename__
-            raise TypeError(f"{table} accepts no such columns: {', '.join(map(repr, unknown))}")
+            listed = ", ".join(map(repr, unknown))
+            raise TypeError(f"{self.model.__tablename__} has no column of its own named {listed}")
         return names
 
     async def _refusal(self, id: UUID, versions: Versions) -> NotFound | PreconditionFailed:

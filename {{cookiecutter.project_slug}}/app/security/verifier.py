@@ -36,6 +36,7 @@ class KeySource(Protocol):
 
         Raises Unauthenticated if there can be none, Unavailable if nobody can tell for now.
         """
+        ...
 
 
 class TokenVerifier:
