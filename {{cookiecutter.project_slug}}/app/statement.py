@@ -100,8 +100,8 @@ class Statement:
 def compiled(expression: Executable) -> Statement:
     """Return the statement of an expression. It is compiled at the first call.
 
-    Compiling takes about as long as running ten statements. So build an expression that requests
-    use only once: at module level, or in a function with a cache.
+    Compiling takes about as long as running ten statements. So if requests use an expression, build
+    it once: at module level, or in a function with a cache.
     """
     return Statement(expression)
 

@@ -19,7 +19,7 @@ from tests.things import VALUES, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
-NAME = next(iter(VALUES))  # of a column with text
+NAME = next(iter(VALUES))  # of a text column
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
@@ -187,15 +187,15 @@ def test_transaction_on_a_locked_database_raises_unavailable(
     asyncio.run(write(Database(settings)))
 
 
-async def test_concurrent_transactions_lose_no_change(database: Database) -> None:
+async def test_concurrent_transactions_do_not_overwrite_each_other(database: Database) -> None:
     row = await Repository(database, ANN).create(VALUES)
 
     async def change() -> None:
         async with database.transaction() as transaction:
-            things = Repository(transaction, ANN)
-            before = await things.get(row["id"])
+            anns = Repository(transaction, ANN)
+            before = await anns.get(row["id"])
             await asyncio.sleep(0.05)
-            await things.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
+            await anns.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
 
     outcomes = await asyncio.gather(*(change() for _ in range(3)), return_exceptions=True)
 

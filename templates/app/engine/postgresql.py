@@ -103,7 +103,7 @@ class Engine:
     ) -> Sequence[asyncpg.Record]:
         """Run one statement in its own transaction. When this returns, its changes are durable."""
         if self._is_behind_pooler:
-            # It takes several messages, which must all reach the same server.
+            # A statement takes several messages, which must all reach the same server process.
             async with self.transaction("READ COMMITTED") as fetch:
                 return await fetch(sql, arguments, reads=reads)
         slot = await self._pool.acquire()
@@ -117,11 +117,11 @@ class Engine:
 
     @asynccontextmanager
     async def transaction(self, isolation: str = "REPEATABLE READ") -> AsyncIterator[Fetch]:
-        """Yield what runs statements in one transaction, which is durable when the block ends.
+        """Yield a function that runs statements in a transaction, committed when the block ends.
 
         Any exception rolls it back, and so does cancellation. The whole block has as much time as
-        a single statement. If a row that it changes was changed after it began, the statement
-        fails; READ COMMITTED would overwrite the change.
+        a single statement. A statement fails if a row that it changes was changed by others after
+        the transaction began; READ COMMITTED would overwrite that change.
         """
         slot = await self._pool.acquire()
         try:
