@@ -187,7 +187,7 @@ def test_transaction_on_a_locked_database_raises_unavailable(
     asyncio.run(write(Database(settings)))
 
 
-async def test_concurrent_transactions_do_not_overwrite_each_other(database: Database) -> None:
+async def test_concurrent_transactions_keep_each_others_changes(database: Database) -> None:
     row = await Repository(database, ANN).create(VALUES)
 
     async def change() -> None:
