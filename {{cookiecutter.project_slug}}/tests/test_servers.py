@@ -213,4 +213,6 @@ def test_idle_connections_are_closed_at_shutdown(settings: Settings) -> None:
             for client in clients[:3]:
                 assert client.recv(65536)
 
-        assert [client.recv(65536) for client in clients] == [b""] * len(sent)
+        for client in clients:
+            while client.recv(65536):
+                pass  # the rest of a response; at the end nothing, or a timeout

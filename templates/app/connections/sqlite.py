@@ -49,6 +49,7 @@ class _Connection(sqlite3.Connection):
         # No timeout for locks in SQLite: a canceled write would keep waiting, and run later.
         super().__init__(file, timeout=0, **options)
         self.row_factory = sqlite3.Row
+        self._call, self._deadline = Call(()), 0.0  # of the statement that runs
         self._timeout = timeout
         self.set_progress_handler(self._is_over, CHECK_EVERY)
         try:
@@ -58,7 +59,7 @@ class _Connection(sqlite3.Connection):
             self.close()
             raise
 
-    def execute(self, sql: str, call: Any) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, call: Any = (), /) -> sqlite3.Cursor:
         if not call.claim():
             raise TimeoutError(BUSY)
         self._call, self._deadline = call, time.monotonic() + self._timeout

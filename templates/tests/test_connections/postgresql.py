@@ -357,7 +357,7 @@ async def test_connection_to_a_silent_server_is_replaced_after_a_timeout(
     proxy = Proxy(settings)
     async with (
         proxy.listening() as parameters,
-        running(settings, parameters, database_statement_timeout_seconds=0.2) as engine,
+        running(settings, parameters, database_statement_timeout_seconds=1) as engine,
     ):
         before = await pids(engine, 3)
         proxy.go_silent()
