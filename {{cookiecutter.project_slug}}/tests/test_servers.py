@@ -215,4 +215,4 @@ def test_idle_connections_are_closed_at_shutdown(settings: Settings) -> None:
 
         for client in clients:
             while client.recv(65536):
-                pass  # the rest of a response; at the end nothing, or a timeout
+                pass  # the rest of a response, until the connection is closed

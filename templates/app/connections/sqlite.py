@@ -49,7 +49,7 @@ class _Connection(sqlite3.Connection):
         # No timeout for locks in SQLite: a canceled write would keep waiting, and run later.
         super().__init__(file, timeout=0, **options)
         self.row_factory = sqlite3.Row
-        self._call, self._deadline = Call(()), 0.0  # of the statement that runs
+        self._call, self._deadline = Call(()), 0.0  # of the running statement
         self._timeout = timeout
         self.set_progress_handler(self._is_over, CHECK_EVERY)
         try:

@@ -55,7 +55,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002 - as above
-        """Return a function that reads a stored time."""
+        """Return a function that converts a stored timestamp."""
         # SQLAlchemy's conversion takes ten times as long, and a page has 42 of these values.
         return lambda text: datetime.fromisoformat(f"{text}+00:00") if text else None
 
