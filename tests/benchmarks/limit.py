@@ -1,7 +1,7 @@
 """The limit: the same API by hand, on FastAPI, PyJWT and the bare driver.
 
 It shows how fast a service on FastAPI can be, and nothing else: it trusts every body, and has no
-deadlines, no logs, no `If-Match`, no filters, no limits and no answer to an outage.
+deadlines, no logs, no `If-Match`, no filters, no limits and no handling of outages.
 """
 
 import json

@@ -58,7 +58,7 @@ class Load:
         return samples
 
     def once(self, operation: str, service: Service) -> Sample:
-        """Raises AssertionError unless all responses were successful."""
+        """Return a sample. Raises AssertionError unless all responses were successful."""
         block = next(self._blocks) if operation == "delete" else 0
         before = cpu_seconds(service.pid)
         done = subprocess.run(

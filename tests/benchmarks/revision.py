@@ -7,7 +7,7 @@ from conftest import ROOT
 
 
 def template_at(revision: str, folder: Path) -> Path:
-    """Return the template at `revision`, a path or what git can resolve; `folder` is to be made.
+    """Return the template at `revision`, a path or what git can resolve. Creates `folder` for it.
 
     Raises SystemExit if it is neither.
     """

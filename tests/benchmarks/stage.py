@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 USERS, TASKS_EACH = 50, 40  # of which a page shows 20
 PYTHON = ".venv/bin/python"
 UVICORN = "-m uvicorn --host 127.0.0.1 --no-access-log --no-server-header"
-# uvicorn chooses the HTTP parser and the event loop by itself, as it does for people.
+# uvicorn chooses the HTTP parser and the event loop by itself, as in a deployment.
 OURS = "--factory app.main:create_app"
 # With the shared secret only: all of them check tokens as the limit does.
 OTHERS = {"starlette": "on_starlette:app", "litestar": "on_litestar:app", "orm": "orm:app"}
@@ -30,7 +30,7 @@ BY_HAND_PACKAGES = "aiosqlite asyncpg httptools litestar msgspec sqlalchemy[asyn
 
 
 class Subject(NamedTuple):
-    """A service to measure: the arguments of uvicorn, and with which Python and where it runs."""
+    """A service to measure: the arguments of uvicorn, its Python and its working directory."""
 
     arguments: str
     python: Path
@@ -129,7 +129,7 @@ class Stage:
         return done.stdout
 
     def versions(self, packages: Sequence[str]) -> dict[str, str]:
-        """Return those of Python, SQLite and the installed ones of the packages."""
+        """Return the versions of Python, SQLite and those of the packages that are installed."""
         code = """
 import importlib.metadata, json, platform, sqlite3, sys
 found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
@@ -161,7 +161,7 @@ print(json.dumps(own | given))
 def deployment(project: RenderedProject, folder: Path, more: str = "") -> Path:
     """Return the Python of a new environment: what a deployment installs, and `more`.
 
-    The project's `.venv` will not do. Its development tools bring Rich, which structlog imports.
+    Not the project's `.venv`, whose development tools bring Rich, which structlog imports.
     """
     uv, python, locked = '"${UV:-uv}"', folder / "bin/python", f"{folder}.txt"
     project.run(

@@ -1,4 +1,4 @@
-"""Clients that send without end: the service keeps little of it, and serves all others."""
+"""Clients that send without end: the service uses little memory, and serves other clients."""
 
 import select
 import socket
@@ -23,7 +23,7 @@ pytestmark = on_sqlite
 
 @contextmanager
 def clients(service: Service, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections that do not wait when the service does not read."""
+    """Yield `count` connections that do not block when the service does not read."""
     with ExitStack() as stack:
         opened = [
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=10))
@@ -35,7 +35,7 @@ def clients(service: Service, count: int) -> Iterator[list[socket.socket]]:
 
 
 def send_without_end(opened: list[socket.socket], start: bytes, more: bytes) -> tuple[int, int]:
-    """The bytes that were sent in some seconds, and the number of connections still open."""
+    """Send for SECONDS. Return the number of bytes sent, and of connections still open."""
     sent, waiting = 0, dict.fromkeys(opened, start)
     until = time.monotonic() + SECONDS
     while waiting and time.monotonic() < until:
@@ -61,7 +61,7 @@ def send_without_end(opened: list[socket.socket], start: bytes, more: bytes) -> 
     ],
     ids=["headers", "headers of h11", "one header", "chunk extension", "trailers"],
 )
-def test_no_part_of_a_request_is_kept_without_limit(
+def test_endless_request_is_refused_with_bounded_memory(
     service: Service, figures: Figures, start: str, more: str
 ) -> None:
     before = resident_bytes(service.pid)
@@ -78,7 +78,7 @@ def test_no_part_of_a_request_is_kept_without_limit(
 
 
 @pytest.mark.parametrize("method", ["GET", "BREW"])
-def test_a_client_that_never_reads_is_not_answered_without_limit(
+def test_client_that_never_reads_takes_bounded_memory(
     service: Service, figures: Figures, method: str
 ) -> None:
     before = resident_bytes(service.pid)
@@ -94,7 +94,7 @@ def test_a_client_that_never_reads_is_not_answered_without_limit(
     assert answer.status == 200
 
 
-def test_heads_that_are_not_complete_take_little_memory(service: Service, figures: Figures) -> None:
+def test_incomplete_heads_take_bounded_memory(service: Service, figures: Figures) -> None:
     before = resident_bytes(service.pid)
     head = GET.encode() + b"X: " + b"y" * 15_000
 

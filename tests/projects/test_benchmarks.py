@@ -84,7 +84,7 @@ def test_template_of_a_git_revision_is_extracted(tmp_path: Path) -> None:
     assert (template / "cookiecutter.json").is_file()
 
 
-def test_unknown_revision_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_unknown_revision_exits_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="BENCH_BEFORE: nowhere"):
         template_at("nowhere", tmp_path / "template")
 

@@ -1,4 +1,4 @@
-"""What docs/data-access.md shows works as it stands, and mistakes in it are found."""
+"""The examples in docs/data-access.md work, and mistakes in them are found."""
 
 import re
 
@@ -51,7 +51,7 @@ async def test_the_page(database: Database) -> None:
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project with the modules of the page."""
+    """A project with the examples of the page in it."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
     project.run("make .venv/ready")
@@ -66,7 +66,7 @@ def project(
 
 
 def output(project: RenderedProject, command: str) -> str:
-    """What a command prints that has to fail."""
+    """Return what a command prints that must fail."""
     with pytest.raises(AssertionError) as failed:
         project.run(command)
     return str(failed.value)
@@ -79,7 +79,7 @@ def listed(project: RenderedProject, reason: str) -> None:
     )
 
 
-def test_page_works_once_its_unscoped_statement_is_listed(project: RenderedProject) -> None:
+def test_examples_work_once_the_unscoped_reason_is_listed(project: RenderedProject) -> None:
     run = ".venv/bin/python -m pytest -q tests/test_page.py"
 
     assert "statistics of all users" in output(project, run)
@@ -90,7 +90,7 @@ def test_page_works_once_its_unscoped_statement_is_listed(project: RenderedProje
     project.run(BASEDPYRIGHT)
 
 
-def test_types_reveal_misspelt_members(project: RenderedProject) -> None:
+def test_type_checkers_report_misspelled_members(project: RenderedProject) -> None:
     router, jobs = project.path / "app/routers/task.py", project.path / "app/jobs.py"
     before = {file: file.read_text() for file in (router, jobs)}
     router.write_text(before[router].replace('task["version"]', 'task["versoin"]'))
@@ -106,7 +106,7 @@ def test_types_reveal_misspelt_members(project: RenderedProject) -> None:
             file.write_text(code)
 
 
-def test_suite_fails_if_a_query_forgets_the_owner(project: RenderedProject) -> None:
+def test_suite_fails_if_a_query_omits_the_owner(project: RenderedProject) -> None:
     file = project.path / "app/repositories/task.py"
     before = file.read_text()
     file.write_text(before.replace("    .where(Task.owner_id == OWNER)\n", ""))

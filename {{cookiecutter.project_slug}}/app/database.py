@@ -1,4 +1,4 @@
-"""Runs statements: each by itself, or several in a transaction."""
+"""Runs statements, alone or in a transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -36,9 +36,9 @@ class Runner:
     ) -> list[Record]:
         """Run one statement and return its rows.
 
-        `values` are those of its parameters, by name; `OWNER` stands for the id of `owner`. Raises
-        Unavailable when the database is away, locked, full or too slow, the driver's error when a
-        value breaks a constraint or does not fit, and TypeError when the parameters are wrong.
+        `values` are keyed by parameter; `OWNER` stands for the id of `owner`. Raises Unavailable
+        when the database is unreachable, locked, full or too slow, the driver's error when a value
+        violates a constraint or does not fit, and TypeError when the parameters are wrong.
         """
         if OWNER.key in values:
             raise TypeError(f"pass `owner`: only a User can be the value of {OWNER.key}")
@@ -52,7 +52,7 @@ class Runner:
             return prepared.records(await self._fetch(sql, arguments, reads=prepared.reads))
 
     def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
-        """Begin a transaction, or join the one that this is."""
+        """Begin a transaction. On a transaction, join it."""
         raise NotImplementedError
 
 
@@ -75,10 +75,10 @@ class Database(Runner):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Begin a transaction, which is durable when the block has ended.
+        """Begin a transaction. When the block has ended, its changes are durable.
 
         Any exception rolls it back, and so does cancellation. The block as a whole has
-        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite nothing else is written meanwhile.
+        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite, all other writes wait for it.
         """
         raised: BaseException | None = None
         try:
@@ -94,7 +94,7 @@ class Database(Runner):
                     transaction.has_ended = True
         except UNAVAILABLE_ERRORS as error:
             if error is raised:
-                raise  # by the code in the block, not by the database
+                raise  # it comes from the code in the block, not from the database
             with translate_driver_errors():
                 raise
 
@@ -120,9 +120,9 @@ class Database(Runner):
 
 
 class Transaction(Runner):
-    """Several statements, all or none. Of use within its block only.
+    """Several statements, all or none. Use it within its block only.
 
-    An error of a statement rolls it back, even if the block catches the error: PostgreSQL cannot
+    A failed statement rolls it back, even if the block catches the error: PostgreSQL cannot
     continue after one.
     """
 
@@ -138,7 +138,7 @@ class Transaction(Runner):
     ) -> Sequence[Any]:
         async with self._turn, self.transaction():
             if self.has_ended:
-                raise RuntimeError("this transaction has ended")
+                raise RuntimeError("the transaction has ended: use it inside of its block only")
             return await self._fetch_at_once(sql, arguments, reads=reads)
 
     @asynccontextmanager
@@ -154,7 +154,7 @@ class Transaction(Runner):
             raise
 
     async def end(self) -> None:
-        """Wait for statements that nobody awaited. Raise the error of one that failed."""
+        """Wait for statements that are still running. Raise the error of a failed one."""
         async with self._turn:
             self.has_ended = True
         with translate_driver_errors():
@@ -164,7 +164,7 @@ class Transaction(Runner):
 
 @contextmanager
 def translate_driver_errors() -> Iterator[None]:
-    """Raise Unavailable for errors that mean that the database cannot serve; pass others on."""
+    """Convert errors that mean that the database is unavailable. Others pass unchanged."""
     try:
         yield
     except UNAVAILABLE_ERRORS as error:

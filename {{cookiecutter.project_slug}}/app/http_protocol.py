@@ -1,10 +1,10 @@
-"""Read plain requests with httptools and all others with h11.
+"""Parse plain requests with httptools and all others with h11.
 
 httptools saves about 0.1 ms of CPU per request: it takes a third of the time that h11 takes. It is
-not safe alone. uvicorn then turns the trailers of a chunked body into headers, so that a trailer
-can be the `Authorization` of its own request; has no limit for headers; answers unknown methods
-itself, with 400; and drops the body of a request with an `Upgrade` header. Here it only gets
-requests that h11 would read in the same way, and only one at a time.
+not safe alone. With it, uvicorn turns the trailers of a chunked body into headers, so that a
+trailer can supply the `Authorization` of its own request. It also has no limit for headers,
+responds to unknown methods with a 400 of its own, and drops the body of a request with an `Upgrade`
+header. Here httptools only gets requests that h11 would parse in the same way, one at a time.
 """
 
 import re
@@ -31,7 +31,7 @@ PLAIN_HEAD = re.compile(
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection. The first request that is not plain, and all after it, are read by h11."""
+    """One connection. From the first request that is not plain, h11 parses everything."""
 
     _unread = b""  # part of a head, or what arrived while a request was under way
     _missing = 0  # bytes of the current body that have not arrived yet
@@ -43,7 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._missing:
                 size = self._missing
             elif self.cycle and not self.cycle.response_complete:
-                # Wait, so that no request is under way if the next one is for h11.
+                # Wait for the response: no request may be under way when h11 takes over.
                 self._unread = data
                 self.flow.pause_reading()
                 return
@@ -66,19 +66,20 @@ class HttpProtocol(HttpToolsProtocol):
             self.data_received(b"")
 
     def _continue_with_h11(self, data: bytes) -> None:
-        # Imported only when needed: it takes 20 ms, and most processes never do.
+        # Imported only when needed: this takes 20 ms, and most processes never need it.
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         protocol = H11Protocol(self.config, self.server_state, self.app_state, self.loop)
         protocol.connection_made(self.transport)
-        protocol.flow = self.flow  # which knows whether the client reads
+        protocol.flow = self.flow  # it knows whether the client reads
         if not data.startswith(b"GET "):
-            protocol.ws_protocol_class = None  # no WebSocket (RFC 6455, 4.1), so its body is kept
+            # Not a WebSocket (RFC 6455, 4.1). Otherwise uvicorn would drop the body.
+            protocol.ws_protocol_class = None
         self.flow.resume_reading()
         self.transport.set_protocol(protocol)
-        self.parser = None  # type: ignore[assignment]  # a reference cycle
+        self.parser = None  # type: ignore[assignment]  # ends a reference cycle
         # In two parts, because h11 does not limit a head that arrives as a whole.
         for part in (data[: MAX_HEAD_BYTES + 1], data[MAX_HEAD_BYTES + 1 :]):
             if part and not self.transport.is_closing():
@@ -86,7 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _is_incomplete(data: bytes) -> bool:
-    """Whether to wait for the rest of a head. h11 refuses at once what begins with no letter."""
+    """Return whether to wait for the rest of a head. What cannot be one, h11 refuses at once."""
     has_end = data.endswith(b"\r\n\r\n") or b"\n\r\n" in data or b"\n\n" in data
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 

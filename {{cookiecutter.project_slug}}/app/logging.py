@@ -49,7 +49,7 @@ def configure_logging() -> None:
 def _json(event: dict[str, Any], **_: Any) -> str:
     """Return one line of ASCII, so that no text can look like a second line.
 
-    Nearly all lines are ASCII as they are; pydantic writes them in a fifth of the time.
+    pydantic takes a fifth of the time of `json`, but does not escape. Most lines are ASCII anyway.
     """
     try:
         line = to_json(event, serialize_unknown=True)

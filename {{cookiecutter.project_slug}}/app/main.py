@@ -91,8 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database.trace()
-        # What exists by now stays, and requests leave no cycles. Collecting garbage every 700
-        # objects, Python's default, would take 4 % of the time.
+        # Objects that exist now stay, and requests leave no reference cycles. Collecting garbage
+        # every 700 objects, Python's default, would take 4 % of the time.
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
         with draining(settings.drain_seconds, partial(setattr, app.state, "draining", True)):

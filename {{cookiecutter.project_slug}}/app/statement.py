@@ -1,8 +1,8 @@
 """SQLAlchemy expressions, compiled once and run by the bare driver.
 
 Running a statement through SQLAlchemy's connection and result objects takes longer than the rest
-of a request. So this module takes from SQLAlchemy what an expression says, which is its SQL and
-the conversions of its types, and leaves the running to `app.engine`.
+of a request. So this module only takes the SQL of an expression and the conversions of its types
+from SQLAlchemy, and `app.engine` runs the SQL.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_COMPILED = 500  # about 20 KB each
 
 Convert = Callable[[Any], Any]
 Record = dict[str, Any]
-"""A row: its values by the names of the columns."""
+"""A row: its values, keyed by column."""
 
 
 class DriverRow(Protocol):
@@ -30,7 +30,7 @@ class DriverRow(Protocol):
 
 
 class Statement:
-    """The SQL of an expression, and how its values go in and its rows come out.
+    """The SQL of an expression, and the conversions of its parameters and rows.
 
     `reads` is true for a SELECT, which changes nothing.
     """
@@ -54,9 +54,9 @@ class Statement:
         self._expanding = compiled if compiled.post_compile_params else None
 
     def bind(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
-        """Return the SQL and its arguments for `values`, which go by the parameters' names.
+        """Return the SQL and its arguments for `values`, which are keyed by parameter.
 
-        Defaults of the model's columns apply. Raises TypeError if a value is missing, or has no
+        The defaults of columns apply. Raises TypeError if a parameter has no value, or a value no
         parameter.
         """
         if unknown := values.keys() - self._to_driver.keys():
@@ -82,11 +82,11 @@ class Statement:
             ) from None
 
     def records(self, rows: Sequence[DriverRow]) -> list[Record]:
-        """Return the rows with the values that the columns' types stand for in Python."""
+        """Return the rows as dictionaries, with values of the columns' Python types."""
         if not rows:
             return []
         if not self._keys:
-            # The driver's names, because they are those of the SQL, labels included.
+            # The driver reports the names that the SQL uses, labels included.
             self._keys = tuple(rows[0].keys())
         records = [dict(zip(self._keys, row, strict=True)) for row in rows]
         for key, convert in zip(self._keys, self._from_driver, strict=False):
@@ -98,10 +98,10 @@ class Statement:
 
 @lru_cache(MAX_COMPILED)
 def compiled(expression: Executable) -> Statement:
-    """Return the statement of an expression, which is compiled when it is seen first.
+    """Return the statement of an expression. It is compiled at the first call.
 
-    That takes about as long as running ten. Keep expressions that requests use: in a module, or in
-    a function with a cache.
+    Compiling takes about as long as running ten statements. So if requests use an expression, build
+    it once: at module level, or in a function with a cache.
     """
     return Statement(expression)
 
@@ -115,7 +115,7 @@ def _from_driver(column_type: TypeEngine[Any]) -> Convert | None:
 
 
 def _generator(default: Any) -> Callable[[], Any]:
-    """Return what computes a column's default in Python."""
+    """Return a function that computes the default of a column."""
     if default.is_callable:
         return lambda: default.arg(None)  # in place of SQLAlchemy's execution context
     return lambda: default.arg

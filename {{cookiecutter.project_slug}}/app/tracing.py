@@ -20,7 +20,7 @@ def traced(fetch: Fetch) -> Fetch:
             sql.partition(" ")[0],
             kind=SpanKind.CLIENT,
             attributes={"db.system.name": DIALECT.name, "db.query.text": sql},
-            record_exception=False,  # its message may hold an argument
+            record_exception=False,  # its message may contain an argument
             set_status_on_exception=False,
         ) as span:
             try:

@@ -56,17 +56,17 @@ def _no_settings_from_outside() -> Iterator[None]:
         yield
 
 
-# Why statements may reach the rows of several users. A statement with another reason needs a line
-# here, so that whoever reviews a change sees it.
+# The reasons of statements that may reach the rows of several users. A new reason needs a line
+# here, so that reviewers see it.
 UNSCOPED = {
     "reads no row",  # Database.ping
-    "a test, which acts for nobody",
+    "a test that acts for no user",
 }
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _statements_are_scoped() -> Iterator[None]:
-    """Check each statement that the service compiles, whatever test it is for.
+    """Check each statement that the service compiles in any of the tests.
 
     A statement that could reach rows of other users raises UnscopedStatement. If it is marked as
     unscoped, its reason has to be listed, or the run fails at its end.
@@ -82,7 +82,7 @@ def _statements_are_scoped() -> Iterator[None]:
         patch.setattr(Statement, "__init__", check_and_compile)
         yield
     unknown = reasons - UNSCOPED - {None}
-    assert not unknown, f"reasons that are not in UNSCOPED of tests/conftest.py: {unknown}"
+    assert not unknown, f"add these reasons to UNSCOPED in tests/conftest.py: {unknown}"
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
-"""Finds statements that could reach rows of another user than `OWNER`.
+"""Finds statements that could reach rows of users other than `OWNER`.
 
 SQLAlchemy's compiler decides which tables a statement reads, and where: it resolves joins,
 correlated subqueries, ORM entities and column defaults. So the check is a compiler too. It runs
-once per statement, and its SQL is thrown away. Some of what it needs has no public name (the
+once per statement, and its SQL is discarded. Some of what it needs has no public name (the
 compiler's stack, the values of an INSERT or UPDATE); such names are used in this file only.
 
-Not seen: what views, triggers and database functions read.
+Not checked: the tables that views, triggers and database functions read.
 """
 
 import re
@@ -21,7 +21,7 @@ from app.models.base import OWNER
 
 # Literal SQL that changes no condition: `*`, a number, or an operator that binds before AND does.
 HARMLESS = re.compile(r"\d+|(?!.*(--|/\*))[-+*/<>=~!@#%^&|?]+")
-# Literal SQL whose tables cannot be read: escaped identifiers, and SQL composed at run time.
+# Literal SQL whose tables cannot be found: escaped identifiers, and SQL composed at run time.
 OPAQUE = r"U&|\bEXECUTE\b"
 
 
@@ -47,21 +47,21 @@ def check_owner(statement: Executable, dialect: Dialect, metadata: MetaData) -> 
     for element in visitors.iterate(statement):  # type: ignore[arg-type]
         for part in type(element).__mro__:
             if part.__module__.partition(".")[0] not in ("sqlalchemy", "builtins", "typing"):
-                raise UnscopedStatement(part.__name__, "only SQLAlchemy's own elements are known")
+                raise UnscopedStatement(part.__name__, "only SQLAlchemy's own elements are allowed")
     owned = {table.name.lower() for table in metadata.tables.values() if _has_owner(table)}
     compiler = type("OwnerCheck", (_OwnerCheck, dialect.statement_compiler), {})
     check: Any = compiler(dialect, statement, owned)
     if check.params.get(OWNER.key) is not None:
-        raise UnscopedStatement(OWNER, "only the database gives this parameter a value")
+        raise UnscopedStatement(OWNER, "only Database.run sets this parameter")
     refused = "|".join([OPAQUE, *(rf"\b{re.escape(name)}\b" for name in owned)])
     for text in check.literals:
-        # Beside an owned table even `OR true` is too much: it would undo each condition.
+        # Next to an owned table, even `OR true` is unsafe: it would undo each condition.
         if check.touches_owned or re.search(refused, text, re.IGNORECASE):
             raise UnscopedStatement(repr(text), "literal SQL must not touch a table with owner_id")
     return None
 
 
-Compiler: Any = SQLCompiler  # which has no types
+Compiler: Any = SQLCompiler  # it has no type hints
 
 
 class _OwnerCheck(Compiler):  # type: ignore[misc]
@@ -87,7 +87,7 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
         return is_owned
 
     def _scoped(self) -> set[Any]:
-        """The tables of the current statement or subquery in which all rows are OWNER's."""
+        """Return the tables of the current statement or subquery whose rows are all OWNER's."""
         same = _same_owner(getattr(self.current_executable, "whereclause", None))
         for join in self.stack[-1]["asfrom_froms"]:
             if isinstance(join, Join) and not join.full:
@@ -117,7 +117,7 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
     def _rows(self, statement: Any, kw: dict[str, Any]) -> list[dict[str, Any]]:
         state = statement._compile_state_factory(statement, self, **kw)
         rows = state._multi_parameters or [state._dict_parameters or {}]
-        # str(), because a key of a subclass could claim to be another name.
+        # str(), because a key of a subclass could compare equal to another name.
         return [{str(getattr(key, "key", key)): row[key] for key in row} for row in rows]
 
     def visit_on_conflict_do_update(self, on_conflict: Any, **kw: Any) -> Any:
@@ -166,7 +166,7 @@ def _is_owner(value: Any) -> bool:
 
 
 def _owner_of(side: Any) -> Any:
-    """The table or alias whose owner_id `side` is, or OWNER itself, or None."""
+    """Return the table or alias whose owner_id `side` is, or OWNER itself, or None."""
     if isinstance(side, ColumnClause) and side.name == "owner_id":
         table: Any = side.table
         return table if isinstance(getattr(table, "element", table), TableClause) else None
@@ -174,7 +174,7 @@ def _owner_of(side: Any) -> Any:
 
 
 def _same_owner(condition: Any) -> list[tuple[Any, Any]]:
-    """Pairs that have the same owner wherever `condition` is true: tables, aliases and OWNER."""
+    """Return the pairs of tables, aliases and OWNER that `condition` limits to the same owner."""
     if isinstance(condition, Grouping):
         return _same_owner(condition.element)
     if isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
@@ -187,7 +187,7 @@ def _same_owner(condition: Any) -> list[tuple[Any, Any]]:
 
 
 def _tables(source: Any) -> set[Any]:
-    """The tables and aliases that `source`, a join or one of them, consists of."""
+    """Return the tables and aliases in `source`, which is a join or one of them."""
     if isinstance(source, Join):
         return _tables(source.left) | _tables(source.right)
     return _tables(source.element) if isinstance(source, FromGrouping) else {source}

@@ -27,7 +27,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-UNSCOPED = {"unscoped": "a test, which acts for nobody"}
+UNSCOPED = {"unscoped": "a test that acts for no user"}
 INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
 IDS = select(Thing.id).execution_options(**UNSCOPED)
 

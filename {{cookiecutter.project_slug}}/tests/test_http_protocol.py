@@ -1,4 +1,4 @@
-"""A connection read by two parsers: every request is what h11 alone would make of it."""
+"""Two parsers share a connection, and parse each request as h11 alone would."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from app.http_protocol import MAX_HEAD_BYTES, HttpProtocol, replace_httptools_pr
 
 Protocol = H11Protocol | HttpToolsProtocol
 
-# What a protocol makes of a request; the body comes last.
+# What a protocol passes to the application; the body comes last.
 READ = ("method", "path", "raw_path", "query_string", "http_version", "headers", "client", "scheme")
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -32,7 +32,7 @@ CHUNKED = (
 
 
 class Connection(asyncio.Transport):
-    """A connection to a service that answers with what it was sent."""
+    """A connection to an application that records requests, and responds with their numbers."""
 
     def __init__(self, protocol: type[Protocol]) -> None:
         super().__init__({"peername": ("192.0.2.1", 50_000), "sockname": ("192.0.2.2", 80)})
@@ -48,7 +48,7 @@ class Connection(asyncio.Transport):
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         number = len(self.requests)
         self.requests.append(())
-        body, more = b"", scope["path"] != "/early"  # which does not wait for the body
+        body, more = b"", scope["path"] != "/early"  # it does not wait for the body
         while more and (message := await receive())["type"] == "http.request":
             body, more = body + message["body"], message["more_body"]
         self.requests[number] = (*(scope[name] for name in READ), body, more)
@@ -109,7 +109,7 @@ def in_bytes(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("split", [lambda data: [data], in_bytes], ids=["whole", "bytes"])
-async def test_plain_requests_are_read_with_httptools_in_order(split: Any) -> None:
+async def test_plain_requests_are_parsed_by_httptools_in_order(split: Any) -> None:
     seen = await connection(*split(GET + POST + GET))
 
     assert [(request[0], request[-2]) for request in seen.requests] == [
@@ -136,7 +136,7 @@ async def test_no_request_is_lost_when_the_parser_changes(split: Any) -> None:
     [b"BREW / HTTP/1.1", b"get / HTTP/1.1", b"GET / HTTP/1.0", b"GET / HTTP/2.0", b"GET * HTTP/1.1",
      b"GET http://x/ HTTP/1.1", b"GET /#a HTTP/1.1", b"GET /\x80 HTTP/1.1", b"GET  / HTTP/1.1"],
 )  # fmt: skip
-async def test_an_unusual_request_line_is_left_to_h11(request_line: bytes) -> None:
+async def test_unusual_request_line_is_parsed_by_h11(request_line: bytes) -> None:
     seen = await connection(request_line + b"\r\nHost: x\r\n\r\n")
 
     assert isinstance(seen.protocol, H11Protocol)
@@ -149,13 +149,13 @@ async def test_an_unusual_request_line_is_left_to_h11(request_line: bytes) -> No
      b"Content-Length: 5, 5", b"X: y ", b"X: a\0b", b"X: a\x7fb", b"X: a\rb", b"X: y\r\n z",
      b"X : y", b" X: y", b": y", b"X", b"X: y\nZ: z"],
 )  # fmt: skip
-async def test_an_unusual_header_is_left_to_h11(field: bytes) -> None:
+async def test_unusual_header_is_parsed_by_h11(field: bytes) -> None:
     seen = await connection(POST.replace(b"\r\n\r\n", b"\r\n" + field + b"\r\n\r\n"))
 
     assert isinstance(seen.protocol, H11Protocol)
 
 
-async def test_a_request_waits_until_the_one_before_is_answered() -> None:
+async def test_pipelined_request_waits_for_the_previous_response() -> None:
     seen = await connection(POST[:-1])
 
     seen.protocol.data_received(POST[-1:] + GET * 1_000)
@@ -168,7 +168,7 @@ async def test_a_request_waits_until_the_one_before_is_answered() -> None:
     assert seen.statuses == [200] * 1_001
 
 
-async def test_the_rest_of_a_body_that_nobody_waited_for_is_no_request() -> None:
+async def test_rest_of_an_unread_body_is_not_parsed_as_a_request() -> None:
     early = POST.replace(b"/b", b"/early").replace(b"5", b"%d" % len(GET))
 
     seen = await connection(early[:-5], GET, GET)
@@ -176,7 +176,7 @@ async def test_the_rest_of_a_body_that_nobody_waited_for_is_no_request() -> None
     assert [request[1] for request in seen.requests] == ["/early", "/a"]
 
 
-async def test_a_client_that_does_not_read_is_waited_for_after_the_change() -> None:
+async def test_paused_writing_stays_paused_after_the_change_to_h11() -> None:
     seen = await connection(GET)
     seen.sent = b""
     seen.protocol.pause_writing()
@@ -190,7 +190,7 @@ async def test_a_client_that_does_not_read_is_waited_for_after_the_change() -> N
     assert seen.statuses == [200]
 
 
-async def test_no_timer_of_the_first_protocol_closes_the_connection_of_the_second() -> None:
+async def test_keep_alive_timer_is_canceled_by_the_change_to_h11() -> None:
     seen = await connection(GET)
     timer = seen.protocol.timeout_keep_alive_task
 
@@ -201,7 +201,7 @@ async def test_no_timer_of_the_first_protocol_closes_the_connection_of_the_secon
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"BREW / HTTP/1.1"])
 @pytest.mark.parametrize("ending", [b"", b"\r\n\r\n"], ids=["incomplete", "complete"])
-async def test_a_head_over_the_limit_is_refused(request_line: bytes, ending: bytes) -> None:
+async def test_head_over_the_limit_returns_400(request_line: bytes, ending: bytes) -> None:
     head = request_line + b"\r\nHost: x" + b"\r\nX: y" * 4_000 + ending
 
     whole = await connection(head)
@@ -211,7 +211,7 @@ async def test_a_head_over_the_limit_is_refused(request_line: bytes, ending: byt
         assert (seen.statuses, seen.requests, seen.closed) == ([400], [], True)
 
 
-async def test_a_head_at_the_limit_is_read() -> None:
+async def test_head_at_the_limit_is_accepted() -> None:
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n" % (b"y" * (MAX_HEAD_BYTES - 32))
     assert len(head) == MAX_HEAD_BYTES
 
@@ -220,7 +220,7 @@ async def test_a_head_at_the_limit_is_read() -> None:
 
 
 @pytest.mark.parametrize("start", [b"\x16\x03\x01", b"\r\n", b" "])
-async def test_what_is_not_http_is_refused_at_once(start: bytes) -> None:
+async def test_data_that_is_not_http_closes_the_connection_at_once(start: bytes) -> None:
     seen = await connection(start)
 
     assert seen.closed
@@ -228,7 +228,7 @@ async def test_what_is_not_http_is_refused_at_once(start: bytes) -> None:
 
 
 @pytest.mark.parametrize(("sent", "is_upgraded"), [(GET, True), (POST, False)])
-async def test_only_a_get_becomes_a_websocket(sent: bytes, is_upgraded: bool) -> None:
+async def test_only_a_get_is_upgraded_to_a_websocket(sent: bytes, is_upgraded: bool) -> None:
     upgrade = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     upgraded: list[Any] = []
     seen = Connection(HttpProtocol)
@@ -244,9 +244,9 @@ async def test_only_a_get_becomes_a_websocket(sent: bytes, is_upgraded: bool) ->
     assert [request[-2] for request in seen.requests] == ([] if is_upgraded else [b"hello"])
 
 
-async def test_uvicorns_own_class_is_replaced_and_its_subclasses_are_not() -> None:
+async def test_uvicorns_own_class_is_replaced_but_not_its_subclasses() -> None:
     class Other(HttpToolsProtocol):
-        """Somebody else's."""
+        """A class of another library."""
 
     replace_httptools_protocol()
 
@@ -254,7 +254,7 @@ async def test_uvicorns_own_class_is_replaced_and_its_subclasses_are_not() -> No
     assert type(Connection(Other).protocol) is Other
 
 
-# --- The same as h11
+# --- Compared with h11
 
 METHODS = [
     "GET", "GET", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW", "get", "CONNECT",
@@ -299,7 +299,7 @@ without_body = st.just(([("Accept", "*/*")], ""))
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """One that is valid, or nearly so."""
+    """A request that is valid, or nearly so."""
     is_odd = draw(st.booleans())
     framing, body = draw(without_body | lengths | chunked)
     more = draw(st.lists(st.tuples(one_of(NAMES), one_of(VALUES)), max_size=2))
@@ -315,7 +315,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def packets(draw: st.DrawFn) -> list[bytes]:
-    """Some requests, sometimes with a wrong byte, cut anywhere."""
+    """Some requests, sometimes with a wrong byte, split anywhere."""
     data = b"".join(draw(st.lists(requests(), min_size=1, max_size=3)))
     if draw(st.integers(0, 9)) == 0:
         index = draw(st.integers(0, len(data) - 1))
@@ -327,8 +327,8 @@ def packets(draw: st.DrawFn) -> list[bytes]:
 @pytest.mark.slow
 @given(packets())
 @example_settings(max_examples=2_000)
-def test_each_request_is_read_as_h11_alone_reads_it(packets: list[bytes]) -> None:
-    async def read_with(protocol: type[Protocol]) -> Connection:
+def test_generated_requests_are_parsed_as_by_h11_alone(packets: list[bytes]) -> None:
+    async def parsed_by(protocol: type[Protocol]) -> Connection:
         seen = await connection(*packets, protocol=protocol)
         closed = seen.closed
         seen.hang_up()
@@ -336,11 +336,11 @@ def test_each_request_is_read_as_h11_alone_reads_it(packets: list[bytes]) -> Non
         seen.closed = closed
         return seen
 
-    ours = asyncio.run(read_with(HttpProtocol))
-    by_h11 = asyncio.run(read_with(H11Protocol))
+    ours = asyncio.run(parsed_by(HttpProtocol))
+    by_h11 = asyncio.run(parsed_by(H11Protocol))
 
     assert ours.requests == by_h11.requests
     assert ours.closed == by_h11.closed
-    # h11 refuses what follows `Connection: close`, and in place of an answer that is due.
+    # After `Connection: close`, h11 sends a 400 for more data, in place of a pending response.
     if b"close" not in b"".join(packets).lower():
         assert ours.statuses == by_h11.statuses

@@ -1,4 +1,4 @@
-"""A statement that is not limited to the rows of its owner is refused when it is compiled."""
+"""A statement that is not limited to the rows of its owner raises UnscopedStatement."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -89,7 +89,7 @@ SCOPED: dict[str, Executable] = {
     "table without owners": select(Place),
     "literal without owners": select(literal_column("area + 1"), text("name")).select_from(Place),
     "numbers and stars": select(func.count(literal_column("*")), text("1")).where(MINE),
-    "operator of symbols": select(Note.size.op("%")(2)).where(MINE, Note.size.op("<>")(1)),
+    "operator that is a symbol": select(Note.size.op("%")(2)).where(MINE, Note.size.op("<>")(1)),
     "join": select(Note, Tag).join(Tag, Tag.id == Note.id).where(MINE, TAGS_MINE),
     "join by the owner": select(Note, Tag).join(Tag, Tag.owner_id == Note.owner_id).where(MINE),
     "join, owner in ON": select(Note, Tag)
@@ -166,7 +166,7 @@ SCOPED: dict[str, Executable] = {
     "delete": delete(Note).where(MINE),
     "delete returning": delete(Note).where(MINE, Note.id == 1).returning(Note),
     "delete by a subquery": delete(Note).where(MINE, Note.id.in_(ids)),
-    "text of nothing": text("SELECT 1"),
+    "text without a table": text("SELECT 1"),
     "function": select(func.lower(Note.title)).where(MINE),
     "text that is a value": select(Note).where(MINE, Note.title == "DROP TABLE notes"),
 }
@@ -198,23 +198,23 @@ SCOPED_ON_POSTGRESQL: dict[str, Executable] = {
     "upsert": pg_upsert.on_conflict_do_update(
         index_elements=["owner_id", "id"], set_={"size": pg_upsert.excluded.size}
     ),
-    "function of a set": select(func.generate_series(1, 3).table_valued("x")),
+    "set-returning function": select(func.generate_series(1, 3).table_valued("x")),
     "operator": select(Note).where(MINE, func.to_tsvector(Note.title).op("@@")("x")),
 }
 
 
-class Everything(ColumnElement[Any]):
-    """An element of somebody's own, which can compile to any SQL."""
+class CustomElement(ColumnElement[Any]):
+    """An element that compiles to SQL of its own, which can be anything."""
 
     inherit_cache = True
 
 
-@compiles(Everything)
-def _everything(*_: Any, **__: Any) -> str:
+@compiles(CustomElement)
+def _custom_element(*_: Any, **__: Any) -> str:
     return "(SELECT count(*) FROM notes)"
 
 
-class OwnFunction(FunctionElement[Any]):
+class CustomFunction(FunctionElement[Any]):
     inherit_cache = True
 
 
@@ -236,7 +236,7 @@ UNSCOPED: dict[str, Executable] = {
     "with not": select(Note).where(not_(MINE)),
     "with not of and": select(Note).where(not_(and_(MINE, Note.id == 1))),
     "with unequal": select(Note).where(Note.owner_id != OWNER),
-    "with less": select(Note).where(Note.owner_id <= OWNER),
+    "with less or equal": select(Note).where(Note.owner_id <= OWNER),
     "with like": select(Note).where(Note.owner_id.like(OWNER)),
     "with between": select(Note).where(Note.owner_id.between(OWNER, OWNER)),
     "with in": select(Note).where(Note.owner_id.in_([OWNER, "bob"])),
@@ -253,7 +253,7 @@ UNSCOPED: dict[str, Executable] = {
     "with a label": select(Note.title.label("owner_id")).where(column("owner_id") == OWNER),
     "with a literal column": select(Note).where(literal_column("owner_id") == OWNER),
     "with another column": select(Note).where(Note.title == OWNER),
-    "with a text": select(Note).where(Note.owner_id == "ann"),
+    "with a string": select(Note).where(Note.owner_id == "ann"),
     "with another parameter": select(Note).where(Note.owner_id == bindparam("user", type_=String)),
     "with a parameter that has a value": select(Note).where(
         Note.owner_id == bindparam("owner_", BOB, type_=String)
@@ -286,7 +286,7 @@ UNSCOPED: dict[str, Executable] = {
         MINE, exists().where(Tag.owner_id == Note.owner_id)
     ),
     "exists of itself": select(Note).where(MINE, exists().where(other.id > Note.id)),
-    "exists in nothing": select(exists(select(Note.id))),
+    "exists without a table around it": select(exists(select(Note.id))),
     "scalar subquery": select(Place.name, select(func.max(Note.id)).scalar_subquery()),
     "scalar subquery in the order": select(Place).order_by(
         select(func.max(Note.id)).scalar_subquery()
@@ -313,9 +313,9 @@ UNSCOPED: dict[str, Executable] = {
     "nested union": select(union_all(ids, select(Note.id)).subquery()),
     "default of a column": insert(Numbered).values(owner_id=OWNER),
     "text": text("SELECT * FROM notes"),
-    "text in other letters": text('SELECT * FROM "Notes"'),
+    "text in another case": text('SELECT * FROM "Notes"'),
     "text in escapes": text('SELECT * FROM U&"\\006eotes"'),
-    "text made by the database": text("DO $$ BEGIN EXECUTE 'DELETE FROM no' || 'tes'; END $$"),
+    "text composed by the database": text("DO $$ BEGIN EXECUTE 'DELETE FROM no' || 'tes'; END $$"),
     "text as a select": text("SELECT id FROM notes").columns(Note.id),
     "text as a condition": select(Note).where(MINE, text("1 = 1 OR 1 = 1")),
     "text as a column": select(Place.name, text("(SELECT count(*) FROM notes)")),
@@ -328,16 +328,16 @@ UNSCOPED: dict[str, Executable] = {
     "literal column": select(Note).where(MINE, literal_column("1 OR 1") == 1),
     "literal column of a subquery": select(literal_column("(SELECT max(id) FROM notes)")),
     "name that is not quoted": select(column(quoted_name("(SELECT id FROM notes)", False))),
-    "operator of words": select(Note).where(MINE, Note.id.op("OR", precedence=100)(Note.id)),
+    "operator that is a word": select(Note).where(MINE, Note.id.op("OR", precedence=100)(Note.id)),
     "operator with a comment": select(Note).where(MINE, Note.id.op("--")(Note.id)),
     "template": template,
     "template with a model": with_model,
     "template before": select(Place).prefix_with(template),
-    "element of one's own": select(Everything()),
-    "element of one's own inside": select(Place).where(Place.area > Everything() + 1),
-    "function of one's own": select(OwnFunction()),
+    "custom element": select(CustomElement()),
+    "custom element inside": select(Place).where(Place.area > CustomElement() + 1),
+    "custom function": select(CustomFunction()),
     "another table of this name": select(table("notes", column("title"))),
-    "another table of this name in capitals": select(table("NOTES", column("title"))),
+    "another table of this name in upper case": select(table("NOTES", column("title"))),
     "another table with a schema": select(table("notes", column("title"), schema="main")),
     "insert into another table of this name": insert(table("notes", column("title"))).values(
         title="x"
@@ -345,18 +345,18 @@ UNSCOPED: dict[str, Executable] = {
     "lambda": lambda_stmt(lambda: select(Note)),
     "eager join": select(Tag).where(TAGS_MINE).options(joinedload(Tag.note)),
     "insert": insert(Note).values(id=9),
-    "insert of everything": insert(Note),
-    "insert for somebody": insert(Note).values(id=9, owner_id=BOB),
+    "insert without values": insert(Note),
+    "insert for another user": insert(Note).values(id=9, owner_id=BOB),
     "insert for a parameter": insert(Note).values(id=9, owner_id=bindparam("user")),
     "insert for an expression": insert(Note).values(id=9, owner_id=func.lower(OWNER)),
-    "insert of rows, one of them for somebody": insert(Note).values(
+    "insert of rows, one of them for another user": insert(Note).values(
         [new, {"id": 8, "owner_id": BOB}]
     ),
     "insert of tuples": insert(Tag).values([(OWNER, 8, 1), (BOB, 9, 2)]),
     "insert from select": insert(Note).from_select(
         ["owner_id", "id"], select(OWNER, ids.subquery())
     ),
-    "insert from select of everybody": insert(Tag).from_select(
+    "insert from select of all users": insert(Tag).from_select(
         ["owner_id", "id"], select(Note.owner_id, Note.id)
     ),
     "insert of a subquery": insert(Note).values(
@@ -368,7 +368,7 @@ UNSCOPED: dict[str, Executable] = {
     .returning(select(func.max(Tag.id)).scalar_subquery()),
     "update": update(Note).values(size=1),
     "update by id": update(Note).where(Note.id == 1).values(size=1),
-    "update of everything": update(Note).where(MINE),
+    "update without values": update(Note).where(MINE),
     "update of the owner": update(Note).where(MINE).values(owner_id=BOB),
     "update of the owner to itself": update(Note).where(MINE).values(owner_id=OWNER),
     "update of the owner by column": update(Note).where(MINE).values({Note.owner_id: BOB}),
@@ -388,10 +388,10 @@ UNSCOPED: dict[str, Executable] = {
     .where(MINE)
     .returning(select(func.max(Tag.id)).scalar_subquery()),
     "empty reason": select(Note).execution_options(unscoped=" "),
-    "reason that is no text": select(Note).execution_options(unscoped=True),
+    "reason that is not a string": select(Note).execution_options(unscoped=True),
     "reason inside": select(select(Note).execution_options(unscoped="x").subquery()),
 }
-"""Statements that are refused, on each dialect that can write them."""
+"""Statements that raise UnscopedStatement on both dialects."""
 
 UNSCOPED_UPSERTS = {
     "other index": {"index_elements": ["title"], "set_": {"size": 1}},
@@ -401,7 +401,7 @@ UNSCOPED_UPSERTS = {
         "index_elements": ["owner_id", "id"],
         "set_": {Note.owner_id: BOB},
     },
-    "reads everybody": {
+    "reads rows of all users": {
         "index_elements": ["owner_id", "id"],
         "set_": {"size": select(func.max(Tag.id)).scalar_subquery()},
     },
@@ -437,7 +437,7 @@ def test_scoped_statement_is_accepted(statement: Executable, dialect: Dialect) -
 
 
 @pytest.mark.parametrize("statement", (SCOPED | UPSERTS).values(), ids=SCOPED | UPSERTS)
-def test_scoped_statement_does_the_same_whether_others_have_rows_or_not(
+def test_scoped_statement_does_not_depend_on_other_users(
     statement: Executable, ann_alone: Connection, ann_and_bob: Connection
 ) -> None:
     assert check_owner(statement, sqlite.dialect(), Base.metadata) is None
@@ -456,20 +456,20 @@ def test_scoped_statement_of_postgresql_is_accepted(statement: Executable) -> No
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("statement", UNSCOPED.values(), ids=UNSCOPED)
-def test_unscoped_statement_is_refused(statement: Executable, dialect: Dialect) -> None:
+def test_unscoped_statement_raises(statement: Executable, dialect: Dialect) -> None:
     with pytest.raises(UnscopedStatement, match="unscoped="):
         check_owner(statement, dialect, Base.metadata)
 
 
 @pytest.mark.parametrize("statement", UNSCOPED_ON_POSTGRESQL.values(), ids=UNSCOPED_ON_POSTGRESQL)
-def test_unscoped_statement_of_postgresql_is_refused(statement: Executable) -> None:
+def test_unscoped_statement_of_postgresql_raises(statement: Executable) -> None:
     with pytest.raises(UnscopedStatement):
         check_owner(statement, POSTGRESQL, Base.metadata)
 
 
 @pytest.mark.parametrize("dialect", [sqlite, postgresql], ids=["sqlite", "postgresql"])
 @pytest.mark.parametrize("conflict", UNSCOPED_UPSERTS.values(), ids=UNSCOPED_UPSERTS)
-def test_upsert_of_other_users_rows_is_refused(conflict: dict[str, Any], dialect: Any) -> None:
+def test_upsert_that_can_reach_other_users_raises(conflict: dict[str, Any], dialect: Any) -> None:
     statement = dialect.insert(Note).values(new).on_conflict_do_update(**conflict)
 
     with pytest.raises(UnscopedStatement):
@@ -477,21 +477,21 @@ def test_upsert_of_other_users_rows_is_refused(conflict: dict[str, Any], dialect
 
 
 @pytest.mark.parametrize("statement", [select(Note), text("SELECT * FROM notes")], ids=str)
-def test_reason_is_returned_and_the_statement_not_checked(statement: Any) -> None:
+def test_statement_with_a_reason_is_not_checked(statement: Any) -> None:
     marked = statement.execution_options(unscoped="a report for administrators")
 
     assert check_owner(marked, POSTGRESQL, Base.metadata) == "a report for administrators"
 
 
-def test_refusal_names_the_table_and_the_rule() -> None:
+def test_error_names_the_table_and_the_rule() -> None:
     with pytest.raises(UnscopedStatement, match="notes: needs owner_id == OWNER in WHERE"):
         check_owner(select(Note), POSTGRESQL, Base.metadata)
 
 
-def test_without_owned_tables_everything_is_accepted() -> None:
+def test_any_statement_is_accepted_without_owned_tables() -> None:
     assert check_owner(text("SELECT * FROM notes"), POSTGRESQL, MetaData()) is None
 
 
-def test_statement_about_the_schema_is_not_compiled() -> None:
+def test_statement_that_changes_the_schema_raises_compile_error() -> None:
     with pytest.raises(CompileError):
         check_owner(CreateTable(notes), POSTGRESQL, Base.metadata)

@@ -1,4 +1,4 @@
-"""Whatever code of the service gives to a repository, it reaches no row of another user."""
+"""Whatever keys and values a repository receives, it reaches no row of another user."""
 
 import asyncio
 import random
@@ -21,18 +21,18 @@ from tests.things import VALUES, Repository, Thing
 pytestmark = pytest.mark.usefixtures("service")
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
-ALL = select(Thing).execution_options(unscoped="a test, which acts for nobody")
-NAME = next(iter(VALUES))  # of a column with text
+ALL = select(Thing).execution_options(unscoped="a test that acts for no user")
+NAME = next(iter(VALUES))  # of a text column
 
 
 class Text(str):
-    """Text of a type of its own."""
+    """A subclass of str."""
 
     __slots__ = ()
 
 
 class Liar(Text):
-    """Text that claims to be the name of a column, and is `owner_id`."""
+    """Text that compares equal to the name of a column, but is `owner_id`."""
 
     __slots__ = ()
 
@@ -43,13 +43,13 @@ class Liar(Text):
         return hash(NAME)
 
 
-FOREIGN_KEYS: list[Any] = [
+OTHER_KEYS: list[Any] = [
     *("owner_id", "owner_", "id", "id_", "version", "version_0_", "created_at", "updated_at"),
     *("limit_", "after_", "", " ", NAME.upper(), f"{NAME} ", f"{NAME}\0", f"{NAME} = 'x' --"),
     *(Text("owner_id"), Text("owner_"), Liar("owner_id"), None, 1, NAME.encode(), (NAME,)),
     *(Thing.owner_id, getattr(Thing, NAME), Thing.__table__.c.owner_id, text(NAME), OWNER),
 ]
-"""What is no column of the resource's own."""
+"""Keys that are not the resource's own columns."""
 
 ODD: list[Any] = [
     *(None, True, 0, -1, 1.5, float("nan"), 10**30, -(10**30), b"x", "", "\0", "\ud800", "bob"),
@@ -57,7 +57,7 @@ ODD: list[Any] = [
     *(OWNER, Thing.id, Thing.owner_id, text("1"), true(), literal_column("1 OR 1 = 1")),
     *(func.now(), select(Thing.id).scalar_subquery(), Text("bob"), Liar("owner_id"), BOB),
 ]
-"""Values for everything that has a value."""
+"""Values for every column and argument."""
 
 
 def numbered(values: list[Any]) -> list[str]:
@@ -65,7 +65,7 @@ def numbered(values: list[Any]) -> list[str]:
 
 
 class Users:
-    """Ann's repository, beside three rows of hers and three of Bob's."""
+    """Ann's repository, and a table with three rows of Ann's and three of Bob's."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -78,7 +78,7 @@ class Users:
         return sorted((row for row in rows if row["owner_id"] == owner), key=lambda row: row["id"])
 
     async def attack(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Run what may fail, but must not return rows of Bob's."""
+        """Run a call that may fail, but must not return a row of Bob's."""
         try:
             returned = await call()
         except Exception:
@@ -89,7 +89,7 @@ class Users:
 
 @pytest.fixture
 async def users(settings: Settings) -> AsyncIterator[Users]:
-    """Bob's rows have to be the same when the test is over."""
+    """Yield both users, then check that Bob's rows have not changed."""
     database = Database(settings)
     users = Users(database)
     for user in (ANN, BOB):
@@ -101,14 +101,14 @@ async def users(settings: Settings) -> AsyncIterator[Users]:
     await database.close()
 
 
-@pytest.mark.parametrize("key", FOREIGN_KEYS, ids=numbered(FOREIGN_KEYS))
-async def test_key_that_is_no_column_of_the_resources_own_raises(users: Users, key: Any) -> None:
+@pytest.mark.parametrize("key", OTHER_KEYS, ids=numbered(OTHER_KEYS))
+async def test_key_that_is_not_an_own_column_raises_type_error(users: Users, key: Any) -> None:
     anns, before = users.anns, await users.rows("ann")
     mine = users.ids["ann"][0]
 
     for values in ({key: "bob"}, {**VALUES, key: "bob"}, {key: "bob", **VALUES}):
         if not any(name is key for name in values):
-            continue  # it claims to be another key, which is there already
+            continue  # it compares equal to a key that is there already
         for call in (
             anns.create(values),
             anns.update(mine, values),
@@ -148,7 +148,7 @@ async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -
         await users.attack(call)
 
 
-async def test_long_text_is_kept_for_its_owner_or_refused(users: Users) -> None:
+async def test_very_long_text_reaches_no_row_of_another_user(users: Users) -> None:
     long = {**VALUES, NAME: "x" * 10_000_000}
 
     await users.attack(lambda: users.anns.create(long))
@@ -156,7 +156,7 @@ async def test_long_text_is_kept_for_its_owner_or_refused(users: Users) -> None:
     await users.attack(lambda: users.anns.page(10, None, long))
 
 
-async def test_ids_of_another_user_are_found_in_no_form(users: Users) -> None:
+async def test_id_of_another_user_in_any_format_finds_no_row(users: Users) -> None:
     for bobs in users.ids["bob"]:
         for form in (bobs, str(bobs), bobs.hex, bobs.bytes, bobs.int, Text(bobs)):
             odd: Any = form
@@ -171,7 +171,7 @@ async def test_ids_of_another_user_are_found_in_no_form(users: Users) -> None:
 
 
 @pytest.mark.parametrize("owner", ["ann", "", None, SimpleNamespace(id="bob"), OWNER], ids=repr)
-async def test_an_owner_is_a_user(users: Users, owner: Any) -> None:
+async def test_owner_that_is_not_a_user_raises_type_error(users: Users, owner: Any) -> None:
     mine = select(Thing.id).where(Thing.owner_id == OWNER)
 
     with pytest.raises(TypeError):
@@ -182,7 +182,7 @@ async def test_an_owner_is_a_user(users: Users, owner: Any) -> None:
         UserData(users.database, owner)
 
 
-async def test_calls_that_are_canceled_touch_no_rows_of_another_user(users: Users) -> None:
+async def test_canceled_calls_touch_no_row_of_another_user(users: Users) -> None:
     chance = random.Random(1)  # noqa: S311 - not for secrets
 
     async def one_call() -> Any:

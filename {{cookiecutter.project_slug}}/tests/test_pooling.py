@@ -10,7 +10,7 @@ from tests.things import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
-UNSCOPED = {"unscoped": "a test, which acts for nobody"}
+UNSCOPED = {"unscoped": "a test that acts for no user"}
 INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
 IDS = select(Thing.id).execution_options(**UNSCOPED)
 PREPARED = text("SELECT name FROM pg_prepared_statements")

@@ -1,7 +1,7 @@
-"""No statement that is accepted depends on rows of other users, or changes them.
+"""No statement that the owner check accepts depends on rows of other users, or changes them.
 
-Statements are put together at random, from tables with owners and without, and are run twice: in
-a database that has Ann's rows only, and in one that has Bob's too. Ann has to see no difference.
+Random statements on tables with and without owners run twice: in a database with Ann's rows only,
+and in one that has Bob's, too. Ann must see no difference.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ DEPTH = 2  # of subqueries in subqueries
 
 @st.composite
 def limits(draw: Draw, source: Any, others: list[Any]) -> Any:
-    """A condition that limits `source` to its owner, or looks much like one."""
+    """A condition that limits `source` to its owner, or looks like one that does."""
     owner = source.c.get("owner_id")
     if owner is None:
         return true()
@@ -61,7 +61,7 @@ def limits(draw: Draw, source: Any, others: list[Any]) -> Any:
 
 @st.composite
 def conditions(draw: Draw, sources: list[Any], depth: int) -> Any:
-    """A condition that limits nothing, or looks into other tables."""
+    """A condition that does not limit the owner. It may read other tables."""
     column = draw(st.sampled_from([column for source in sources for column in source.c]))
     other = draw(st.sampled_from([column for source in sources for column in source.c]))
     match draw(st.sampled_from(["value", "columns", "in", "exists", "scalar"])):
@@ -96,7 +96,7 @@ def sources(draw: Draw, depth: int) -> Any:
 
 @st.composite
 def selects(draw: Draw, depth: int, outer: list[Any], width: int | None = None) -> Any:
-    """A SELECT, which may refer to what it is inside of."""
+    """A SELECT, which may refer to tables of the statement around it."""
     own = draw(st.lists(sources(depth), min_size=1, max_size=3))
     visible = [*own, *own, *outer]
     where = [draw(limits(source, visible)) for source in own]
@@ -105,7 +105,7 @@ def selects(draw: Draw, depth: int, outer: list[Any], width: int | None = None) 
     for source in own[1:]:
         if draw(st.integers(0, 3)):
             left, right = draw(st.permutations([tree, source]))
-            # What limits a table may stand in any of the joins.
+            # The condition that limits a table may be in any of the joins.
             on = [where.pop(draw(st.integers(0, len(where) - 1)))] if draw(st.booleans()) else []
             on += draw(st.lists(limits(source, own) | conditions(own, depth), max_size=1))
             tree = left.join(right, and_(true(), *on), **draw(st.sampled_from(JOINS)))
@@ -170,7 +170,7 @@ def test_accepted_statement_does_not_depend_on_other_users(
     try:
         check_owner(statement, sqlite.dialect(), Base.metadata)
     except UnscopedStatement:
-        event("refused")
+        event("rejected")
         return
     except (SQLAlchemyError, NotImplementedError):
         assume(False)

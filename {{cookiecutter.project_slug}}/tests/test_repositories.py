@@ -1,4 +1,4 @@
-"""Repositories return rows of their resource's own type, and take its own columns only."""
+"""Repositories return rows of the resource's type, and reject invalid owners and versions."""
 
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -13,7 +13,7 @@ from tests.things import Repository
 REPOSITORIES = OwnedRepository.__subclasses__()
 
 
-def test_every_router_of_a_resource_has_its_repository() -> None:
+def test_each_router_of_a_resource_has_a_repository() -> None:
     assert len(REPOSITORIES) == len(ROUTERS) - 1  # account deletion has none
 
 
@@ -30,14 +30,14 @@ def test_row_type_has_the_columns_of_the_model(repository: Any) -> None:
 
 @pytest.mark.parametrize("owned", [Repository, UserData])
 @pytest.mark.parametrize("owner", ["ann", None, 1])
-def test_owner_that_is_no_verified_user_is_refused(owned: Any, owner: Any) -> None:
+def test_owner_that_is_not_a_user_raises_type_error(owned: Any, owner: Any) -> None:
     with pytest.raises(TypeError, match="User"):
         owned(None, owner)
 
 
 @pytest.mark.anyio
-async def test_too_many_versions_are_refused() -> None:
-    things = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
+async def test_too_many_versions_raise_value_error() -> None:
+    anns = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="100 versions"):
-        await things.delete(things._owner.id, frozenset(range(101)))  # type: ignore[arg-type]
+        await anns.delete(anns._owner.id, frozenset(range(101)))  # type: ignore[arg-type]

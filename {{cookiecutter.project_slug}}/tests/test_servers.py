@@ -1,4 +1,4 @@
-"""Every way to start the service keeps the same promises to clients, well-behaved or not."""
+"""The service parses HTTP strictly and in the same way, however it is started."""
 
 import importlib.util
 import json
@@ -46,7 +46,7 @@ LENGTH = f"Content-Length: {len(BODY)}"
 def address(
     request: pytest.FixtureRequest, running_service: str, settings: Settings
 ) -> Iterator[tuple[str, int]]:
-    """Where the service listens, started in each way."""
+    """The host and port of the service, for each way to start it."""
     if request.param is None:
         url = httpx2.URL(running_service)
         yield url.host, url.port or 80
@@ -67,7 +67,7 @@ def request(line: str, *headers: str, body: bytes = b"") -> bytes:
 
 
 def exchange(address: tuple[str, int], *packets: bytes) -> bytes:
-    """Everything that is received until the service closes the connection, within seconds."""
+    """Return all that the service sends until it closes the connection, within seconds."""
     received = b""
     with socket.create_connection(address, timeout=10) as connection, suppress(ConnectionError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,7 +88,7 @@ def in_parts(data: bytes, size: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [1_000_000, 40], ids=["one packet", "several packets"])
-def test_a_trailer_never_becomes_a_header(address: tuple[str, int], signed: str, size: int) -> None:
+def test_token_in_a_trailer_returns_401(address: tuple[str, int], signed: str, size: int) -> None:
     body = b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(BODY), BODY, signed.encode())
     sent = request(f"POST {THINGS}", JSON, CHUNKED, body=body) + request("GET /nowhere", CLOSE)
 
@@ -96,13 +96,13 @@ def test_a_trailer_never_becomes_a_header(address: tuple[str, int], signed: str,
 
 
 @pytest.mark.parametrize("line", ["GET /health/live", "BREW /health/live"])
-def test_a_head_without_end_is_refused(address: tuple[str, int], line: str) -> None:
+def test_endless_head_is_refused(address: tuple[str, int], line: str) -> None:
     head = request(line, *["X-Filler: y"] * 5_000)[:-2]
 
     assert statuses(exchange(address, *in_parts(head, 8_192))) in ([400], [])
 
 
-def test_a_chunk_extension_without_end_is_refused(address: tuple[str, int], signed: str) -> None:
+def test_endless_chunk_extension_is_refused(address: tuple[str, int], signed: str) -> None:
     head = request(f"POST {THINGS}", JSON, CHUNKED, signed)
 
     received = exchange(address, head, *in_parts(b"5;" + b"x" * 65_536, 8_192))
@@ -110,7 +110,7 @@ def test_a_chunk_extension_without_end_is_refused(address: tuple[str, int], sign
     assert statuses(received) in ([400], [])
 
 
-def test_an_unknown_method_gets_the_apis_own_405(address: tuple[str, int], signed: str) -> None:
+def test_unknown_method_returns_405_problem(address: tuple[str, int], signed: str) -> None:
     received = exchange(address, request(f"BREW {THINGS}", signed, CLOSE))
 
     assert statuses(received) == [405]
@@ -118,12 +118,12 @@ def test_an_unknown_method_gets_the_apis_own_405(address: tuple[str, int], signe
     assert b"\r\ncontent-type: application/problem+json\r\n" in received
 
 
-# With a library for WebSockets, uvicorn's own h11 protocol refuses the second one.
+# With a WebSocket library, uvicorn's own h11 protocol refuses `websocket` in a POST.
 SPEAKS_WEBSOCKET = any(map(importlib.util.find_spec, ("websockets", "wsproto")))
 
 
 @pytest.mark.parametrize("protocol", ["h2c"] if SPEAKS_WEBSOCKET else ["h2c", "websocket"])
-def test_an_upgrade_header_loses_no_body(
+def test_request_with_an_upgrade_header_keeps_its_body(
     address: tuple[str, int], signed: str, protocol: str
 ) -> None:
     headers = (JSON, LENGTH, signed, f"Upgrade: {protocol}", "HTTP2-Settings: AAMAAABkAAQ")
@@ -147,7 +147,7 @@ def test_an_upgrade_header_loses_no_body(
         b"\x16\x03\x01\x02\x00\x01\x00",
     ],
 )
-def test_a_malformed_request_gets_a_400_that_tells_nothing(
+def test_malformed_request_returns_400_without_details(
     address: tuple[str, int], sent: bytes
 ) -> None:
     received = exchange(address, sent)
@@ -158,7 +158,7 @@ def test_a_malformed_request_gets_a_400_that_tells_nothing(
 
 
 @pytest.mark.parametrize("size", [1_000_000, 100], ids=["one packet", "several packets"])
-def test_pipelined_requests_are_answered_in_order(
+def test_pipelined_requests_get_responses_in_order(
     address: tuple[str, int], signed: str, size: int
 ) -> None:
     sent = [
@@ -183,7 +183,7 @@ def test_pipelined_requests_are_answered_in_order(
 
 
 @pytest.mark.parametrize("size", [64 * 1024, 5_000, 1_000], ids=str)
-def test_a_body_in_several_packets_is_read(
+def test_body_in_several_packets_is_accepted(
     address: tuple[str, int], signed: str, size: int
 ) -> None:
     body = BODY.ljust(64 * 1024)
@@ -192,7 +192,7 @@ def test_a_body_in_several_packets_is_read(
     assert statuses(exchange(address, head, *in_parts(body, size))) == [201]
 
 
-def test_a_client_of_http_1_0_gets_one_answer(address: tuple[str, int]) -> None:
+def test_http_1_0_connection_gets_one_response(address: tuple[str, int]) -> None:
     sent = b"GET /health/live HTTP/1.0\r\n\r\n"
 
     assert statuses(exchange(address, sent * 2)) == [200]
@@ -215,4 +215,4 @@ def test_idle_connections_are_closed_at_shutdown(settings: Settings) -> None:
 
         for client in clients:
             while client.recv(65536):
-                pass  # the rest of a response; at the end nothing, or a timeout
+                pass  # the rest of a response, until the connection is closed

@@ -1,4 +1,4 @@
-"""Any SQLAlchemy expression runs by `Database.run`, with the conversions of its columns' types."""
+"""`Database.run` runs any SQLAlchemy expression, and converts values by column type."""
 
 import enum
 from collections.abc import AsyncIterator
@@ -92,7 +92,7 @@ async def samples(database: Database, database_url: str) -> AsyncIterator[Databa
 
 
 @pytest.mark.parametrize(("column_type", "value"), VALUES, ids=str)
-async def test_values_of_each_column_type_come_back_equal(
+async def test_values_of_each_column_type_are_read_as_written(
     database: Database, database_url: str, column_type: Any, value: Any
 ) -> None:
     metadata = MetaData()
@@ -116,18 +116,18 @@ async def test_values_of_each_column_type_come_back_equal(
     assert read == [{"it": value}, {"it": None}]
 
 
-async def test_times_are_utc(database: Database) -> None:
+async def test_timestamps_are_returned_in_utc(database: Database) -> None:
     rows = await database.run(select(bindparam("at", AT, type_=UtcDateTime()).label("at")))
 
     assert [row["at"].isoformat() for row in rows] == ["2026-07-01T10:30:15.123456+00:00"]
 
 
-async def test_a_time_without_a_time_zone_is_refused(database: Database) -> None:
+async def test_timestamp_without_time_zone_raises_value_error(database: Database) -> None:
     with pytest.raises(ValueError, match="time zone"):
         await database.run(select(bindparam("at", AT.replace(tzinfo=None), type_=UtcDateTime())))
 
 
-async def test_defaults_of_columns_apply(samples: Database) -> None:
+async def test_column_defaults_apply(samples: Database) -> None:
     add = insert(SAMPLES).values(id=bindparam("number")).returning(SAMPLES.c.name)
     rename = update(SAMPLES).values(parent=1).where(SAMPLES.c.id == 3).returning(SAMPLES.c.name)
 
@@ -136,7 +136,7 @@ async def test_defaults_of_columns_apply(samples: Database) -> None:
     assert await samples.run(rename) == [{"name": "renamed"}]
 
 
-async def test_a_list_can_be_part_of_a_statement_or_a_parameter(samples: Database) -> None:
+async def test_in_accepts_a_fixed_list_or_a_list_parameter(samples: Database) -> None:
     fixed = select(SAMPLES.c.id).where(SAMPLES.c.name.in_(["b", "c"]))
     given = select(SAMPLES.c.id).where(SAMPLES.c.name.in_(bindparam("names", expanding=True)))
 
@@ -146,7 +146,7 @@ async def test_a_list_can_be_part_of_a_statement_or_a_parameter(samples: Databas
     assert await samples.run(given, {"names": []}) == []
 
 
-async def test_rows_have_the_names_of_the_select_list(samples: Database) -> None:
+async def test_rows_are_keyed_by_the_names_in_the_select_list(samples: Database) -> None:
     child = SAMPLES.alias("child")
     joined = (
         select(SAMPLES.c.id, child.c.name.label("child"), func.count().label("number"))
@@ -160,11 +160,11 @@ async def test_rows_have_the_names_of_the_select_list(samples: Database) -> None
     ]
 
 
-async def test_a_statement_without_rows_returns_none(samples: Database) -> None:
+async def test_statement_without_rows_returns_an_empty_list(samples: Database) -> None:
     assert await samples.run(delete(SAMPLES)) == []
 
 
-async def test_a_misnamed_parameter_is_refused(samples: Database) -> None:
+async def test_missing_or_unknown_parameter_raises_type_error(samples: Database) -> None:
     by_name = select(SAMPLES.c.id).where(SAMPLES.c.name == bindparam("name"))
 
     with pytest.raises(TypeError, match="no value for the parameter 'name'"):
@@ -173,7 +173,7 @@ async def test_a_misnamed_parameter_is_refused(samples: Database) -> None:
         await samples.run(by_name, {"name": "a", "nmae": "a"})
 
 
-async def test_the_owner_is_no_parameter_like_others(samples: Database) -> None:
+async def test_owner_among_the_values_raises_type_error(samples: Database) -> None:
     with pytest.raises(TypeError, match="pass `owner`"):
         await samples.run(select(SAMPLES.c.id), {"owner_": "bob"})
     with pytest.raises(TypeError, match="no such parameters: owner_"):

@@ -1,4 +1,4 @@
-"""Several statements take effect together or not at all, and repositories take part in them."""
+"""Transactions take effect as a whole or not at all, and repositories can join them."""
 # ruff: noqa: PT012 - a transaction that fails is a block of statements
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.things import VALUES, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
-NAME = next(iter(VALUES))  # of a column with text
+NAME = next(iter(VALUES))  # of a text column
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
@@ -36,18 +36,18 @@ async def number_of_rows(database: Runner) -> int:
     return len(rows)
 
 
-async def test_all_that_repositories_did_is_kept_when_the_block_ends(database: Database) -> None:
+async def test_changes_are_committed_when_the_block_ends(database: Database) -> None:
     async with database.transaction() as transaction:
-        things = Repository(transaction, ANN)
-        first, second = await things.create(VALUES), await things.create(VALUES)
-        await things.delete(first["id"])
-        changed = await things.update(second["id"], VALUES, frozenset({1}))
+        repository = Repository(transaction, ANN)
+        first, second = await repository.create(VALUES), await repository.create(VALUES)
+        await repository.delete(first["id"])
+        changed = await repository.update(second["id"], VALUES, frozenset({1}))
 
     assert await Repository(database, ANN).get(second["id"]) == changed
     assert await number_of_rows(database) == 1
 
 
-async def test_only_the_transaction_sees_what_is_not_committed(database: Database) -> None:
+async def test_uncommitted_row_is_visible_in_its_transaction_only(database: Database) -> None:
     async with database.transaction() as transaction:
         await Repository(transaction, ANN).create(VALUES)
 
@@ -58,7 +58,7 @@ async def test_only_the_transaction_sees_what_is_not_committed(database: Databas
 @pytest.mark.parametrize(
     "error", [NotFound, Unavailable("x"), OSError("of the block"), KeyboardInterrupt]
 )
-async def test_an_exception_rolls_back_and_passes_unchanged(
+async def test_exception_rolls_back_and_is_raised_unchanged(
     database: Database, error: BaseException | type[BaseException]
 ) -> None:
     with pytest.raises(error if isinstance(error, type) else type(error)) as raised:
@@ -89,22 +89,22 @@ async def test_cancellation_rolls_back(database: Database) -> None:
     assert await number_of_rows(database) == 1
 
 
-async def test_the_error_of_a_statement_rolls_back_even_if_it_was_caught(
+async def test_failed_statement_rolls_back_even_if_caught(
     database: Database,
 ) -> None:
-    async def break_a_rule(transaction: Transaction) -> None:
+    async def violate_a_constraint(transaction: Transaction) -> None:
         await Repository(transaction, ANN).create({})
 
     with pytest.raises(INTEGRITY_ERRORS):
         async with database.transaction() as transaction:
             await Repository(transaction, ANN).create(VALUES)
             with suppress(*INTEGRITY_ERRORS):
-                await break_a_rule(transaction)
+                await violate_a_constraint(transaction)
 
     assert await number_of_rows(database) == 0
 
 
-async def test_a_statement_that_was_canceled_rolls_back_even_if_that_was_caught(
+async def test_canceled_statement_rolls_back_even_if_caught(
     database: Database,
 ) -> None:
     with pytest.raises(Unavailable, match="canceled"):
@@ -116,17 +116,17 @@ async def test_a_statement_that_was_canceled_rolls_back_even_if_that_was_caught(
     assert await number_of_rows(database) == 0
 
 
-async def test_a_missing_row_does_not_end_a_transaction(database: Database) -> None:
+async def test_not_found_does_not_roll_back(database: Database) -> None:
     async with database.transaction() as transaction:
-        things = Repository(transaction, ANN)
-        row = await things.create(VALUES)
+        repository = Repository(transaction, ANN)
+        row = await repository.create(VALUES)
         with pytest.raises(NotFound):
             await Repository(transaction, BOB).get(row["id"])
 
     assert await number_of_rows(database) == 1
 
 
-async def test_a_block_within_the_block_takes_effect_with_it(database: Database) -> None:
+async def test_nested_transaction_joins_the_outer_one(database: Database) -> None:
     async with database.transaction() as transaction:
         await Repository(transaction, ANN).create(VALUES)
         await UserData(transaction, ANN).erase()
@@ -135,7 +135,7 @@ async def test_a_block_within_the_block_takes_effect_with_it(database: Database)
     assert await number_of_rows(database) == 1
 
 
-async def test_an_exception_in_a_block_within_the_block_rolls_back_all_of_it(
+async def test_exception_in_a_nested_transaction_rolls_back_all_of_it(
     database: Database,
 ) -> None:
     with pytest.raises(NotFound):
@@ -148,17 +148,17 @@ async def test_an_exception_in_a_block_within_the_block_rolls_back_all_of_it(
     assert await number_of_rows(database) == 0
 
 
-async def test_a_transaction_that_has_ended_is_refused(database: Database) -> None:
+async def test_use_after_the_end_raises_runtime_error(database: Database) -> None:
     async with database.transaction() as transaction:
-        things = Repository(transaction, ANN)
+        repository = Repository(transaction, ANN)
 
     with pytest.raises(RuntimeError, match="has ended"):
-        await things.create(VALUES)
+        await repository.create(VALUES)
 
     assert await number_of_rows(database) == 0
 
 
-async def test_a_block_that_takes_too_long_is_rolled_back(settings: Settings) -> None:
+async def test_transaction_over_its_deadline_rolls_back(settings: Settings) -> None:
     database = Database(settings.model_copy(update={"database_statement_timeout_seconds": 0.2}))
 
     with pytest.raises(Unavailable):
@@ -170,7 +170,7 @@ async def test_a_block_that_takes_too_long_is_rolled_back(settings: Settings) ->
     await database.close()
 
 
-def test_a_transaction_on_a_locked_database_is_unavailable(
+def test_transaction_on_a_locked_database_raises_unavailable(
     settings: Settings, database_url: str
 ) -> None:
     hasty = settings.model_copy(update={"database_statement_timeout_seconds": 0.2})
@@ -187,15 +187,15 @@ def test_a_transaction_on_a_locked_database_is_unavailable(
     asyncio.run(write(Database(settings)))
 
 
-async def test_concurrent_transactions_lose_no_change(database: Database) -> None:
+async def test_concurrent_transactions_keep_each_others_changes(database: Database) -> None:
     row = await Repository(database, ANN).create(VALUES)
 
     async def change() -> None:
         async with database.transaction() as transaction:
-            things = Repository(transaction, ANN)
-            before = await things.get(row["id"])
+            anns = Repository(transaction, ANN)
+            before = await anns.get(row["id"])
             await asyncio.sleep(0.05)
-            await things.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
+            await anns.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
 
     outcomes = await asyncio.gather(*(change() for _ in range(3)), return_exceptions=True)
 
@@ -206,9 +206,9 @@ async def test_concurrent_transactions_lose_no_change(database: Database) -> Non
 
 async def test_statements_of_a_transaction_take_turns(database: Database) -> None:
     async with database.transaction() as transaction:
-        things = Repository(transaction, ANN)
-        await asyncio.gather(*(things.create(VALUES) for _ in range(5)))
-        not_awaited = [asyncio.ensure_future(things.create(VALUES)) for _ in range(2)]
+        repository = Repository(transaction, ANN)
+        await asyncio.gather(*(repository.create(VALUES) for _ in range(5)))
+        not_awaited = [asyncio.ensure_future(repository.create(VALUES)) for _ in range(2)]
         await asyncio.sleep(0)
     await asyncio.gather(*not_awaited)
 

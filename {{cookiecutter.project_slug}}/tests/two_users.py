@@ -1,4 +1,4 @@
-"""Tables of Ann and Bob with equal rows, to see whether a statement of Ann's depends on Bob's."""
+"""Tables in which Ann and Bob have the same rows: do Ann's statements depend on Bob's rows?"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class Base(DeclarativeBase):
 
 
 class Place(Base):
-    """Everybody's."""
+    """A table without owners."""
 
     __tablename__ = "places"
 
@@ -47,7 +47,7 @@ class Tag(Base):
 
 
 class Numbered(Base):
-    """Its number is found by a query, which reads the rows of all users."""
+    """A table whose id has a query as its default, which reads the rows of all users."""
 
     __tablename__ = "numbered"
 
@@ -60,7 +60,7 @@ class Numbered(Base):
 
 @contextmanager
 def database_of(*users: str) -> Iterator[Connection]:
-    """A connection to a database in memory, in which each user has the same rows."""
+    """Yield a connection to a database in memory, in which each user has the same rows."""
     engine = create_engine("sqlite://", poolclass=StaticPool, enable_from_linting=False)
     Base.metadata.create_all(engine)
     with engine.connect() as connection:
@@ -78,7 +78,7 @@ def database_of(*users: str) -> Iterator[Connection]:
 
 
 def outcome(connection: Connection, statement: Executable) -> tuple[Any, list[str], list[str]]:
-    """What Ann gets when she runs `statement`; her rows after that, and those of others."""
+    """Return what Ann's `statement` returns, and all rows afterwards: hers and those of others."""
     try:
         result = connection.execute(statement, {"owner_": ANN})
         returned = sorted(map(repr, result.all())) if result.returns_rows else None

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL: how one is opened, and the pool that keeps them.
+"""The pool of connections to PostgreSQL, and how a connection is opened.
 
-asyncpg's own pool takes 40 µs longer for a statement than this one, which is more than half of what
-a short request takes: it wraps each connection in a proxy, and resets it after each use.
+asyncpg's own pool takes 40 µs more for each statement: it wraps each connection in a proxy, and
+resets it after each use.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ import asyncpg  # type: ignore[import-untyped]
 from app.database_url import Target
 
 MAX_WAITING = 1_000
-PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections without a word
+PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections silently
 PING_TIMEOUT = 0.5  # seconds
-# After these errors all connections are replaced at their next use: the server has gone, or it was
-# the primary and is a replica now.
+# After these errors all connections are replaced at their next use: the server is gone, or has
+# become a replica.
 SERVER_CHANGED = (
     asyncpg.AdminShutdownError,
     asyncpg.CannotConnectNowError,
@@ -42,7 +42,7 @@ TRY_NEXT_HOST = (
 
 
 class Slot:
-    """A place in the pool, with a connection or without."""
+    """A place in the pool, with or without a connection."""
 
     def __init__(self) -> None:
         self.connection: Any = None
@@ -51,13 +51,13 @@ class Slot:
         self._incoming = select.poll()
 
     def is_ready(self, generation: int) -> bool:
-        """Return whether there is a connection that is not known to be lost or out of date."""
+        """Return whether there is a connection that is not known to be lost or outdated."""
         return (
             self.generation == generation
             and self.connection is not None
             and not self.connection.is_closed()
-            # Between statements a server sends nothing but its farewell, which may have arrived
-            # without the event loop having read it yet.
+            # Between statements, a server sends data only to end the connection. It may have
+            # arrived before the event loop has read it.
             and not self._incoming.poll(0)
         )
 
@@ -68,16 +68,16 @@ class Slot:
             self.connection = None
         self.generation = generation
         self.connection = await opening
-        # asyncpg has no public way to its socket.
+        # asyncpg does not make its socket public.
         socket = self.connection._transport.get_extra_info("socket")
         self._incoming = select.poll()
         self._incoming.register(socket.fileno(), select.POLLIN)
 
 
 class Pool:
-    """Slots for connections, the last used one first.
+    """Slots for connections. The most recently used slot is acquired first.
 
-    Each is connected when it is needed, and again if its connection was lost while it was idle.
+    A slot connects when it is needed, and reconnects if its connection was lost while idle.
     """
 
     def __init__(self, size: int, timeout: float, connect: Callable[[float], Awaitable[Any]]):
@@ -107,7 +107,7 @@ class Pool:
         return slot
 
     def release(self, slot: Slot, error: BaseException | None = None) -> None:
-        """Take back a slot after success or an error. A connection that is not clean is closed."""
+        """Take back a slot. Close its connection if a statement or transaction may be open."""
         slot.used_at = monotonic()
         connection = slot.connection
         if connection and isinstance(error, SERVER_CHANGED):
@@ -119,7 +119,7 @@ class Pool:
         ):
             self._hand_over(slot)
             return
-        # In a task of its own, because the caller is late or canceled, and may be canceled again.
+        # In a task of its own, because the caller may be canceled while it waits for this.
         slot.connection = None
         task = asyncio.create_task(self._close(slot, connection))
         self._closing.add(task)
@@ -140,17 +140,17 @@ class Pool:
         self._free.append(slot)
 
     def _distrust(self, slot: Slot) -> None:
-        """Have this connection replaced at its next use, and all that are as old."""
+        """Replace this connection and all that are as old, each at its next use."""
         self._generation = max(self._generation, slot.generation + 1)
 
     async def _wait(self, until: float) -> Slot:
         """Wait for a free slot, first come, first served."""
         if len(self._waiting) >= MAX_WAITING:
-            raise TimeoutError(f"{MAX_WAITING} statements already wait for a connection")
+            raise TimeoutError(f"{MAX_WAITING} statements are already waiting for a connection")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Slot] = loop.create_future()
         self._waiting.append((until, waiter))
-        # One timer for the whole line, because a timer takes longer than all the rest of this.
+        # One timer for the whole queue: a timer takes longer than everything else here.
         if not self._timer:
             self._timer = loop.call_later(self._timeout, self._expire)
         try:
@@ -163,7 +163,7 @@ class Pool:
             raise
 
     def _expire(self) -> None:
-        """Fail those at the head of the line that have waited too long."""
+        """Fail the waiters at the head of the queue that have waited too long."""
         self._timer = None
         while self._waiting:
             until, waiter = self._waiting[0]
@@ -178,17 +178,17 @@ class Pool:
         try:
             await slot.connection.execute("SELECT 1", timeout=PING_TIMEOUT)
         except Exception:
-            self._distrust(slot)  # the other idle connections are lost, too
+            self._distrust(slot)  # the other idle connections are probably lost too
             return False
         return True
 
     async def _close(self, slot: Slot, connection: Any) -> None:
-        """Close the connection and release the slot, but first have its statement stopped.
+        """Close the connection and release the slot, once the server has stopped the statement.
 
-        Otherwise a statement that waits for a lock would run long after its caller has given up.
+        Otherwise a statement that waits for a lock could run long after its caller has given up.
         """
         try:
-            await connection.close()  # waits until the server has confirmed, or for its timeout
+            await connection.close()  # waits until the server confirms, or for its timeout
         except Exception:
             self._distrust(slot)  # the server does not respond
         finally:

@@ -1,6 +1,6 @@
-"""The connections of this process to its SQLite file: one writes, while the others read.
+"""The connections of this process to its SQLite file: one for writing, the others for reading.
 
-Each has a thread of its own, which runs statements in the order in which they arrive.
+Each has its own thread, which runs statements in the order in which they arrive.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",  # what was committed survives a power cut
     "PRAGMA foreign_keys = ON",
 )
-CHECK_EVERY = 10_000  # SQLite's own instructions: several times in a millisecond
+CHECK_EVERY = 10_000  # SQLite's virtual instructions: several times per millisecond
 LOCK_RETRY = 0.002  # seconds
 STUCK_AFTER = 0.02  # seconds
 MAX_WAITING = 1_000  # statements in one queue
 BUSY = "the connection was busy for too long"
-FULL = "too many statements wait for a connection"
+FULL = "too many statements are waiting for a connection"
 REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 
 
 class Call(list[Any]):
-    """The arguments of a statement on their way to a connection's thread."""
+    """The arguments of a statement, as they are passed to a connection's thread."""
 
     def __init__(self, arguments: Sequence[Any], *, in_transaction: bool = False) -> None:
         super().__init__(arguments)
@@ -37,19 +37,19 @@ class Call(list[Any]):
         self._claim = Lock()
 
     def claim(self) -> bool:
-        """Return True the first time: to the thread that runs it, or to the caller who gives up."""
+        """Return True only once: to the thread that runs it, or to the caller that gives up."""
         return self._claim.acquire(blocking=False)
 
 
 class _Connection(sqlite3.Connection):
-    """A connection within its thread. Each statement has a deadline, waiting for locks included."""
+    """A connection in its thread. Each statement has a deadline, waits for locks included."""
 
     def __init__(self, file: str, *, timeout: float, threads: list[Thread], **options: Any) -> None:
         threads.append(current_thread())
-        # SQLite's own way to wait for a lock cannot be canceled: a write could run long after.
+        # No timeout for locks in SQLite: a canceled write would keep waiting, and run later.
         super().__init__(file, timeout=0, **options)
         self.row_factory = sqlite3.Row
-        self._call, self._deadline = Call(()), 0.0  # of the statement that runs
+        self._call, self._deadline = Call(()), 0.0  # of the running statement
         self._timeout = timeout
         self.set_progress_handler(self._is_over, CHECK_EVERY)
         try:
@@ -82,12 +82,12 @@ class _Connection(sqlite3.Connection):
 
 
 class _Queue:
-    """A connection, and the statements that wait for it in the queue of its thread."""
+    """A connection, and the statements that are queued for its thread."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
         self.length = 0  # the running statement included
-        self.moved_at = 0.0  # when the last one began or ended
+        self.moved_at = 0.0  # when a statement last began or ended
 
     async def run(self, sql: str, call: Call, max_wait: float) -> list[sqlite3.Row]:
         """Run a statement and return its rows, unless it has to wait for too long."""
@@ -109,16 +109,16 @@ class _Queue:
             self.moved_at = time.monotonic()
 
     def rank(self) -> tuple[bool, int]:
-        """Return what is least for the shortest queue; where a slow statement runs, it is most."""
+        """Return a sort key: the shortest queue first, and those with a slow statement last."""
         is_stuck = self.length > 0 and time.monotonic() - self.moved_at > STUCK_AFTER
         return is_stuck, self.length
 
 
 class Connections:
-    """They are opened together and closed together. `must_open` says when `open` is due.
+    """Connections that are opened and closed together. Call `open` while `must_open` is true.
 
-    That a file was read-only when it was opened holds for all connections of the process, new ones
-    too, until the last of them is closed.
+    A file that was read-only when SQLite opened it stays read-only for the whole process, until the
+    last connection is closed.
     """
 
     def __init__(self, file: Path, size: int, max_wait: float, timeout: float) -> None:
@@ -139,11 +139,11 @@ class Connections:
         return self._writer.connection
 
     async def write(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
-        """Run a statement on the connection that writes, and return its rows."""
+        """Run a statement on the writing connection, and return its rows."""
         return await self._run(self._writer, sql, call)
 
     async def read(self, sql: str, call: Call) -> Sequence[sqlite3.Row]:
-        """Run a statement on the least busy one of the others, and return its rows."""
+        """Run a statement on the least busy reading connection, and return its rows."""
         return await self._run(min(self._readers, key=_Queue.rank), sql, call)
 
     async def _run(self, queue: _Queue, sql: str, call: Call) -> Sequence[sqlite3.Row]:
@@ -156,12 +156,12 @@ class Connections:
     async def open(self) -> None:
         """Close all connections, then open new ones. No transaction may be under way.
 
-        This goes on if it is canceled, and the next one waits for it.
+        Opening continues if the caller is canceled. The next call waits for it.
         """
         await asyncio.shield(self._reopen())
 
     async def close(self) -> None:
-        """Close all connections, after what they are running."""
+        """Close all connections, after the statements in their queues."""
         async with self._opening:
             await asyncio.shield(self._close())
 
@@ -170,8 +170,8 @@ class Connections:
             if not self.must_open:
                 return
             await self._close()
-            # Threads are daemons if the thread that makes them is one. A process that is forced to
-            # exit would wait forever for others.
+            # Threads of a daemon thread are daemons, too. A process that is forced to exit would
+            # wait forever for any other thread.
             maker = Thread(target=self._make_connections, daemon=True)
             maker.start()
             maker.join()
@@ -196,7 +196,7 @@ class Connections:
 
 
 async def _begun_within(seconds: float, call: Call, running: Awaitable[Any]) -> Any:
-    """Await a statement that has others before it. Raises TimeoutError if they take too long."""
+    """Await a statement that is queued. Raises TimeoutError if it cannot begin in time."""
 
     def give_up() -> None:
         if call.claim():

@@ -1,4 +1,4 @@
-"""How the service talks to PostgreSQL, by bare asyncpg."""
+"""Runs statements on PostgreSQL, with bare asyncpg."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -28,7 +28,7 @@ from app.database_url import names_transaction_pooler, parse
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-FLOAT8, NUMERIC = 701, 1700  # numbers of PostgreSQL's types
+FLOAT8, NUMERIC = 701, 1700  # OIDs of PostgreSQL's types
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
 # With an empty name a statement is forgotten at the next one: the next server may not know it.
 UNPREPARED: dict[str, Any] = {
@@ -67,14 +67,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def type_code(column_type: TypeEngine[Any]) -> int:
-    """Return the number of a numeric type, by which SQLAlchemy chooses how to read its values."""
+    """Return the OID of a numeric type, by which SQLAlchemy chooses the conversion of values."""
     undecorated = getattr(column_type, "impl_instance", column_type)
     item_type = getattr(undecorated, "item_type", undecorated)  # of an array
     return FLOAT8 if isinstance(item_type, Float) else NUMERIC
 
 
 class Fetch(Protocol):
-    """Runs a statement and returns its rows. `reads`: it is a SELECT that changes nothing."""
+    """Runs a statement and returns its rows. `reads` means a SELECT, which changes nothing."""
 
     async def __call__(
         self, sql: str, arguments: Sequence[Any], *, reads: bool
@@ -101,9 +101,9 @@ class Engine:
     async def fetch(
         self, sql: str, arguments: Sequence[Any], *, reads: bool
     ) -> Sequence[asyncpg.Record]:
-        """Run one statement in a transaction of its own, which is durable by then."""
+        """Run one statement in its own transaction. When this returns, its changes are durable."""
         if self._is_behind_pooler:
-            # It takes several messages, which must all reach the same server.
+            # A statement takes several messages, which must all reach the same server process.
             async with self.transaction("READ COMMITTED") as fetch:
                 return await fetch(sql, arguments, reads=reads)
         slot = await self._pool.acquire()
@@ -117,11 +117,11 @@ class Engine:
 
     @asynccontextmanager
     async def transaction(self, isolation: str = "REPEATABLE READ") -> AsyncIterator[Fetch]:
-        """Yield what runs statements in one transaction, which is durable when the block ends.
+        """Yield a function that runs statements in a transaction, committed when the block ends.
 
         Any exception rolls it back, and so does cancellation. The whole block has as much time as
-        a single statement. If a row that it changes was changed after it began, the statement
-        fails; READ COMMITTED would overwrite the change.
+        a single statement. A statement fails if a row that it changes was changed by others after
+        the transaction began; READ COMMITTED would overwrite that change.
         """
         slot = await self._pool.acquire()
         try:
@@ -149,14 +149,14 @@ async def _fetch(
     sql: str,
     arguments: Sequence[Any],
     *,
-    reads: bool,  # noqa: ARG001 - only SQLite has a use for it
+    reads: bool,  # noqa: ARG001 - only SQLite uses it
 ) -> Sequence[asyncpg.Record]:
     rows: Sequence[asyncpg.Record] = await connection.fetch(sql, *arguments)
     return rows
 
 
 def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
-    """Return SQLAlchemy's engine. Its transactions wait for each other, without a deadline."""
+    """Return a SQLAlchemy engine. Its transactions wait for each other without a deadline."""
     # Imported here, because it takes as long as a third of the service's other imports.
     from sqlalchemy.ext.asyncio import create_async_engine
 

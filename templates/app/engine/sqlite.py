@@ -55,18 +55,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002 - as above
-        """Return a function that reads a stored time."""
-        # SQLAlchemy's own takes ten times as long, and a page of a list has 42 of them.
+        """Return a function that converts a stored timestamp."""
+        # SQLAlchemy's conversion takes ten times as long, and a page has 42 of these values.
         return lambda text: datetime.fromisoformat(f"{text}+00:00") if text else None
 
 
 def type_code(_: TypeEngine[Any]) -> int:
-    """Return any number: the conversions of SQLite's types do not depend on it."""
+    """Return any number: conversions for SQLite do not depend on it."""
     return 0
 
 
 class Fetch(Protocol):
-    """Runs a statement and returns its rows. `reads`: it is a SELECT that changes nothing."""
+    """Runs a statement and returns its rows. `reads` means a SELECT, which changes nothing."""
 
     async def __call__(
         self, sql: str, arguments: Sequence[Any], *, reads: bool
@@ -90,18 +90,18 @@ class Engine:
     async def fetch(
         self, sql: str, arguments: Sequence[Any], *, reads: bool
     ) -> Sequence[sqlite3.Row]:
-        """Run one statement in a transaction of its own, which is durable by then."""
+        """Run one statement in its own transaction. When this returns, its changes are durable."""
         if self._connections.must_open or (self._turn.locked() and not reads):
             await self._take_turn()
             self._turn.release()
-        # From here on nothing is awaited until the statement is in the queue of a connection.
+        # No await until the statement is queued, so no transaction and no reopening can intervene.
         if reads:
             return await self._connections.read(sql, Call(arguments))
         return await self._connections.write(sql, Call(arguments))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Fetch]:
-        """Yield what runs statements in one transaction, which is durable when the block ends.
+        """Yield a function that runs statements in a transaction, committed when the block ends.
 
         Any exception rolls it back, and so does cancellation. The whole block has as much time as
         a single statement.
@@ -110,8 +110,8 @@ class Engine:
             limit = asyncio.timeout(self._timeout)
             try:
                 async with limit:
-                    # At once, not with the first write: two that have read by then would lock each
-                    # other out.
+                    # Take the write lock now: of two transactions that read first, only one could
+                    # write.
                     await self._fetch("BEGIN IMMEDIATE", (), reads=False)
                     yield self._fetch
             except TimeoutError:
@@ -121,7 +121,7 @@ class Engine:
             await self._fetch("COMMIT", (), reads=False)
 
     async def close(self) -> None:
-        """Close all connections, after what they are running."""
+        """Close all connections, after the statements in their queues."""
         async with self._turn:
             await self._connections.close()
 
@@ -130,15 +130,15 @@ class Engine:
         sql: str,
         arguments: Sequence[Any],
         *,
-        reads: bool,  # noqa: ARG002 - reads see what the transaction has written
+        reads: bool,  # noqa: ARG002 - reads must see the transaction's writes
     ) -> Sequence[sqlite3.Row]:
         return await self._connections.write(sql, Call(arguments, in_transaction=True))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Let nobody else write once what is in the queue has been written.
+        """Keep other writes out, except for those that are already queued.
 
-        At the end, no transaction is open.
+        When the block has ended, no transaction is open.
         """
         await self._take_turn()
         writer = self._connections.writer
@@ -148,8 +148,8 @@ class Engine:
             is_clean = not writer.in_transaction
         finally:
             try:
-                # Its thread does this after what was canceled, and before what comes next, even if
-                # nobody waits for it.
+                # The thread rolls back after a canceled statement and before the next one, even if
+                # this is canceled while it waits.
                 if not is_clean:
                     await writer.rollback()
             finally:
@@ -158,7 +158,7 @@ class Engine:
     async def _take_turn(self) -> None:
         """Wait until no transaction is under way, and the connections are open."""
         if not (self._waiting or self._turn.locked() or self._connections.must_open):
-            await self._turn.acquire()  # at once, because nobody has it
+            await self._turn.acquire()  # returns at once, because the lock is free
             return
         if self._waiting >= MAX_WAITING:
             raise TimeoutError(FULL)
@@ -179,7 +179,7 @@ class Engine:
 
 
 def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
-    """Return SQLAlchemy's engine. Its transactions wait for each other, without a deadline."""
+    """Return a SQLAlchemy engine. Its transactions wait for each other without a deadline."""
     # Imported here, because it takes as long as a third of the service's other imports.
     from sqlalchemy.ext.asyncio import create_async_engine
 

@@ -1,4 +1,4 @@
-"""Lost connections are replaced, and whatever is interrupted leaves nothing behind."""
+"""Lost connections are replaced, and interrupted statements leave nothing behind."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ async def running(
 
 @pytest.fixture
 async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of somebody else, and an empty table."""
+    """Yield a connection that is not in the pool, and create an empty table."""
     connection = await connect(parse(settings.database_url.get_secret_value(), PROJECT), 10)
     await connection.execute(
         "CREATE TABLE numbers (number int UNIQUE DEFERRABLE INITIALLY DEFERRED, "
@@ -69,7 +69,7 @@ async def transact(engine: Engine, block: Callable[[Fetch], Awaitable[object]]) 
 
 
 async def pids(engine: Engine, number: int) -> set[int]:
-    """Use as many connections at once, and return the process ids of their backends."""
+    """Use `number` connections at once, and return the process ids of their backends."""
     async with AsyncExitStack() as stack:
         held = [await stack.enter_async_context(engine.transaction()) for _ in range(number)]
         return {(await in_transaction(PID, [], reads=True))[0][0] for in_transaction in held}
@@ -114,7 +114,7 @@ class Proxy:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        """Yield the parameters of a URL that leads here."""
+        """Yield the URL parameters with which a client connects to this proxy."""
         self._passing.set()
         async with await asyncio.start_server(self._forward, "127.0.0.1") as server:
             yield "&host=127.0.0.1&port={1}".format(*server.sockets[0].getsockname())
@@ -143,7 +143,7 @@ class Proxy:
             target.close()
 
 
-async def test_last_used_connection_is_used_first(settings: Settings) -> None:
+async def test_most_recently_used_connection_is_used_first(settings: Settings) -> None:
     async with running(settings) as engine:
         several = await pids(engine, 3)
         used = [await fetch(engine, PID) for _ in range(5)]
@@ -162,14 +162,14 @@ async def test_connection_that_the_server_closed_while_idle_is_replaced(
         with ExitStack() as stack:
             if has_noticed:
                 await asyncio.sleep(0.05)
-                # They take over the file descriptor of the closed connection.
+                # One of them gets the file descriptor of the closed connection.
                 for end in (end for _ in range(10) for end in socket.socketpair()):
                     stack.enter_context(end)
 
             assert await fetch(engine, PID) != [pid]
 
 
-async def test_connections_that_idle_session_timeout_closed_are_replaced(
+async def test_connections_closed_by_idle_session_timeout_are_replaced(
     settings: Settings,
 ) -> None:
     async with running(settings, "&options=-cidle_session_timeout%3D20ms") as engine:
@@ -181,7 +181,7 @@ async def test_connections_that_idle_session_timeout_closed_are_replaced(
 
 
 @pytest.mark.slow
-async def test_connections_are_replaced_after_a_restart_of_the_server(settings: Settings) -> None:
+async def test_connections_are_replaced_after_a_server_restart(settings: Settings) -> None:
     with TemporaryDirectory() as folder:
         with running_server(Path(folder), "-F") as url:
             own = settings.model_copy(update={"database_url": SecretStr(url)})
@@ -194,7 +194,7 @@ async def test_connections_are_replaced_after_a_restart_of_the_server(settings: 
             await engine.close()
 
 
-async def test_connections_that_were_lost_silently_while_idle_are_replaced(
+async def test_connections_lost_silently_while_idle_are_replaced(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "PING_AFTER", 0)
@@ -209,10 +209,10 @@ async def test_connections_that_were_lost_silently_while_idle_are_replaced(
 
     assert len(after) == 5
     assert before.isdisjoint(after)
-    assert passed < 4 * connections.PING_TIMEOUT, "one is enough to tell for all"
+    assert passed < 4 * connections.PING_TIMEOUT, "only one connection should wait for a ping"
 
 
-async def test_connection_lost_during_a_statement_is_an_error(settings: Settings) -> None:
+async def test_connection_lost_during_a_statement_raises(settings: Settings) -> None:
     async with running(settings) as engine:
         before = await pids(engine, 2)
         [pid] = await fetch(engine, PID)
@@ -225,7 +225,7 @@ async def test_connection_lost_during_a_statement_is_an_error(settings: Settings
     assert before.isdisjoint(after)
 
 
-async def test_connections_to_what_is_read_only_now_are_replaced(
+async def test_connections_to_a_server_that_became_read_only_are_replaced(
     settings: Settings, other: asyncpg.Connection
 ) -> None:
     async with running(settings) as engine:
@@ -241,7 +241,7 @@ async def test_connections_to_what_is_read_only_now_are_replaced(
     assert await numbers(other) == [2]
 
 
-async def test_statement_that_waits_too_long_for_a_connection_fails(settings: Settings) -> None:
+async def test_statement_that_waits_too_long_for_a_connection_raises(settings: Settings) -> None:
     async with running(settings, database_pool_size=1, database_pool_timeout_seconds=0.1) as engine:
         async with engine.transaction():
             with pytest.raises(TimeoutError, match="no connection became free"):
@@ -249,7 +249,7 @@ async def test_statement_that_waits_too_long_for_a_connection_fails(settings: Se
         assert await fetch(engine, PID)
 
 
-async def test_each_waiting_statement_has_a_deadline_of_its_own(settings: Settings) -> None:
+async def test_each_waiting_statement_has_its_own_deadline(settings: Settings) -> None:
     async def waited() -> float:
         started = time.monotonic()
         with pytest.raises(TimeoutError, match="no connection became free"):
@@ -266,7 +266,7 @@ async def test_each_waiting_statement_has_a_deadline_of_its_own(settings: Settin
         assert await second >= 0.19
 
 
-async def test_waiting_statements_get_their_turn_in_order(settings: Settings) -> None:
+async def test_waiting_statements_run_in_order(settings: Settings) -> None:
     done: list[int] = []
 
     async def one(number: int) -> None:
@@ -283,7 +283,7 @@ async def test_waiting_statements_get_their_turn_in_order(settings: Settings) ->
 
 
 @pytest.mark.parametrize("is_canceled_first", [True, False])
-async def test_slot_that_is_released_to_a_canceled_statement_is_not_lost(
+async def test_slot_released_to_a_canceled_statement_is_not_lost(
     settings: Settings, is_canceled_first: bool
 ) -> None:
     target = parse(settings.database_url.get_secret_value(), PROJECT)
@@ -304,21 +304,21 @@ async def test_slot_that_is_released_to_a_canceled_statement_is_not_lost(
     await pool.close()
 
 
-async def test_line_of_waiting_statements_is_bounded(
+async def test_statement_raises_when_the_queue_is_full(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_WAITING", 3)
     async with running(settings, database_pool_size=1) as engine:
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(fetch(engine, PID) for _ in range(10)), return_exceptions=True
         )
 
-    refused = [answer for answer in answers if isinstance(answer, TimeoutError)]
+    refused = [result for result in results if isinstance(result, TimeoutError)]
     assert len(refused) == 6
-    assert "already wait for a connection" in str(refused[0])
+    assert "already waiting for a connection" in str(refused[0])
 
 
-async def test_statements_that_no_longer_wait_leave_the_line(
+async def test_canceled_and_late_statements_leave_the_queue(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_WAITING", 1)
@@ -333,7 +333,7 @@ async def test_statements_that_no_longer_wait_leave_the_line(
                 await fetch(engine, PID)
 
 
-async def test_statement_that_is_too_late_never_runs(
+async def test_statement_over_its_deadline_has_no_effect(
     settings: Settings, other: asyncpg.Connection
 ) -> None:
     async def block(in_transaction: Fetch) -> None:
@@ -351,7 +351,7 @@ async def test_statement_that_is_too_late_never_runs(
     assert await numbers(other) == []
 
 
-async def test_connection_whose_server_does_not_stop_a_statement_is_dropped(
+async def test_connection_to_a_silent_server_is_replaced_after_a_timeout(
     settings: Settings,
 ) -> None:
     proxy = Proxy(settings)
@@ -371,7 +371,7 @@ async def test_connection_whose_server_does_not_stop_a_statement_is_dropped(
 
 
 @pytest.mark.parametrize("number", [1000, 2**31 + 1])
-async def test_mistake_in_a_statement_keeps_the_connection(
+async def test_integrity_error_keeps_the_connection(
     settings: Settings, other: asyncpg.Connection, number: int
 ) -> None:
     async with running(settings) as engine:
@@ -405,7 +405,7 @@ async def test_transaction_is_committed_when_its_block_ends(
     assert await numbers(other) == [1, 2]
 
 
-async def test_exception_rolls_a_transaction_back_and_keeps_the_connection(
+async def test_exception_rolls_back_and_keeps_the_connection(
     settings: Settings, other: asyncpg.Connection
 ) -> None:
     async def block(in_transaction: Fetch) -> None:
@@ -436,7 +436,9 @@ async def test_exception_in_a_transaction_is_raised_even_if_the_rollback_fails(
         assert await fetch(engine, PID)
 
 
-async def test_error_of_a_commit_is_raised(settings: Settings, other: asyncpg.Connection) -> None:
+async def test_failed_commit_raises_and_keeps_the_connection(
+    settings: Settings, other: asyncpg.Connection
+) -> None:
     async def block(in_transaction: Fetch) -> None:
         for _ in range(2):
             await in_transaction(INSERT, [1], reads=False)
@@ -450,7 +452,9 @@ async def test_error_of_a_commit_is_raised(settings: Settings, other: asyncpg.Co
     assert await numbers(other) == []
 
 
-async def test_transaction_has_a_deadline(settings: Settings, other: asyncpg.Connection) -> None:
+async def test_transaction_over_its_deadline_rolls_back(
+    settings: Settings, other: asyncpg.Connection
+) -> None:
     async def block(in_transaction: Fetch) -> None:
         await in_transaction(INSERT, [1], reads=False)
         await asyncio.sleep(10)
@@ -495,7 +499,7 @@ async def one_transaction(engine: Engine) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("is_connected", [True, False])
 @pytest.mark.parametrize("work", [one_statement, one_transaction])
-async def test_cancellation_at_any_moment_leaves_nothing_behind(
+async def test_cancellation_at_any_moment_leaves_no_transaction_and_no_lock(
     settings: Settings,
     other: asyncpg.Connection,
     work: Callable[[Engine], Coroutine[Any, Any, None]],
@@ -503,7 +507,7 @@ async def test_cancellation_at_any_moment_leaves_nothing_behind(
 ) -> None:
     steps, has_finished = 0, False
     while not has_finished:
-        # Without TLS, because asyncpg logs an error if it is canceled while it asks for that.
+        # Without TLS, because asyncpg logs an error if it is canceled while it negotiates TLS.
         async with running(settings, "&sslmode=disable", database_pool_size=2) as engine:
             if is_connected:
                 await pids(engine, 2)

@@ -1,4 +1,4 @@
-"""Reads go on while somebody writes, and whatever is interrupted leaves nothing behind."""
+"""Reads continue during writes, and interrupted statements leave nothing behind."""
 
 import asyncio
 import sqlite3
@@ -31,7 +31,7 @@ INSERT_ORPHAN = "INSERT INTO children VALUES (1)"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A database with tables, and what few URLs expect in its path."""
+    """A database with tables. Its path has characters that a URL has to escape."""
     file = tmp_path / "ten % of ä.db"
     with closing(sqlite3.connect(file)) as other:
         other.executescript(TABLES)
@@ -86,7 +86,7 @@ async def write_and(engine: Engine, block: Awaitable[object]) -> None:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Nobody else writes within the block. Raises if somebody else does already."""
+    """Hold the write lock in the block. Raises OperationalError if it is already held."""
     with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -98,7 +98,7 @@ def numbers_in(file: Path) -> list[int]:
 
 
 async def started(awaitable: Awaitable[Any], seconds: float = 0.05) -> "asyncio.Task[Any]":
-    """Return a task that has been running for so long."""
+    """Return a task that has been running for `seconds`."""
     task = asyncio.ensure_future(awaitable)
     await asyncio.sleep(seconds)
     assert not task.done()
@@ -111,30 +111,30 @@ async def canceled(task: "asyncio.Future[Any]") -> None:
         await task
 
 
-async def test_rows_have_names(engine: Engine) -> None:
+async def test_rows_have_column_names(engine: Engine) -> None:
     [row] = await engine.fetch("SELECT ? AS one, 2 AS two", ["x"], reads=True)
 
     assert (tuple(row), row.keys()) == (("x", 2), ["one", "two"])
 
 
-@pytest.mark.parametrize(("question", "answer"), DURABLE.items())
-async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
-    file: Path, question: str, answer: dict[str, Any]
+@pytest.mark.parametrize(("pragma", "value"), DURABLE.items())
+async def test_each_connection_has_the_durable_settings(
+    file: Path, pragma: str, value: dict[str, Any]
 ) -> None:
     async with running(file, database_pool_size=4) as engine:
         kinds = (True, True, True, False)
-        found = await asyncio.gather(*(engine.fetch(question, [], reads=kind) for kind in kinds))
+        found = await asyncio.gather(*(engine.fetch(pragma, [], reads=kind) for kind in kinds))
 
-    assert [dict(row) for [row] in found] == [answer] * 4
+    assert [dict(row) for [row] in found] == [value] * 4
 
 
-async def test_a_write_is_durable_and_seen_by_the_next_read(engine: Engine, file: Path) -> None:
+async def test_write_is_durable_and_visible_to_the_next_read(engine: Engine, file: Path) -> None:
     await write(engine, 1)
 
     assert await read(engine) == numbers_in(file) == [1]
 
 
-async def test_reads_go_on_during_a_transaction_and_see_what_was_committed(engine: Engine) -> None:
+async def test_reads_during_a_transaction_see_committed_rows_only(engine: Engine) -> None:
     async with engine.transaction() as fetch:
         await fetch(INSERT, [1], reads=False)
         assert [row[0] for row in await fetch(NUMBERS, [], reads=True)] == [1]
@@ -144,7 +144,7 @@ async def test_reads_go_on_during_a_transaction_and_see_what_was_committed(engin
     assert await read(engine) == [1]
 
 
-async def test_writes_wait_for_a_transaction(engine: Engine, file: Path) -> None:
+async def test_writes_wait_for_an_open_transaction(engine: Engine, file: Path) -> None:
     async with engine.transaction() as fetch:
         await fetch(INSERT, [1], reads=False)
         waiting = await started(asyncio.gather(*(write(engine, n) for n in range(2, 50))))
@@ -154,7 +154,7 @@ async def test_writes_wait_for_a_transaction(engine: Engine, file: Path) -> None
     assert numbers_in(file) == list(range(1, 50))
 
 
-async def test_several_processes_share_a_file(file: Path) -> None:
+async def test_several_engines_share_a_file(file: Path) -> None:
     async with running(file) as engine, running(file) as other:
         writes = [write(one, n) for n in range(60) for one in [(engine, other)[n % 2]]]
         transactions = [write_both(one, 100 + n, 200 + n) for n, one in enumerate((engine, other))]
@@ -164,7 +164,7 @@ async def test_several_processes_share_a_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_a_slow_statement_is_ended_while_others_go_on(file: Path, reads: bool) -> None:
+async def test_slow_statement_is_interrupted_while_others_run(file: Path, reads: bool) -> None:
     async with running(file, database_statement_timeout_seconds=1.5) as engine:
         await read(engine)
         slow = await started(engine.fetch(SLOW, [], reads=reads))
@@ -187,7 +187,7 @@ async def test_reads_avoid_a_connection_with_a_slow_statement(file: Path) -> Non
         await canceled(slow)
 
 
-async def test_a_read_that_waited_too_long_is_skipped(file: Path) -> None:
+async def test_read_that_waited_too_long_raises_and_never_runs(file: Path) -> None:
     limits = {"database_pool_timeout_seconds": 0.1, "database_statement_timeout_seconds": 0.6}
     async with running(file, database_pool_size=1, **limits) as engine:
         slow = await started(read(engine, SLOW))
@@ -201,7 +201,7 @@ async def test_a_read_that_waited_too_long_is_skipped(file: Path) -> None:
         assert was_skipped_in_time
 
 
-async def test_a_read_that_has_begun_is_not_given_up(file: Path) -> None:
+async def test_running_read_is_not_limited_by_the_pool_timeout(file: Path) -> None:
     limits = {"database_pool_timeout_seconds": 0.3, "database_statement_timeout_seconds": 0.2}
     async with running(file, database_pool_size=1, **limits) as engine:
         first = await started(read(engine, SLOW))
@@ -212,7 +212,7 @@ async def test_a_read_that_has_begun_is_not_given_up(file: Path) -> None:
             await first
 
 
-async def test_a_canceled_read_frees_its_connection(file: Path) -> None:
+async def test_canceled_read_frees_its_connection(file: Path) -> None:
     async with running(file, database_pool_size=1) as engine:
         running_one = await started(read(engine, SLOW))
         waiting_one = await started(read(engine, SLOW))
@@ -222,7 +222,7 @@ async def test_a_canceled_read_frees_its_connection(file: Path) -> None:
         assert await asyncio.wait_for(read(engine), 1) == []
 
 
-async def test_a_lock_of_another_process_is_waited_for(file: Path) -> None:
+async def test_write_waits_for_a_lock_of_another_process(file: Path) -> None:
     async with running(file, database_statement_timeout_seconds=0.2) as engine:
         await read(engine)
         with locked(file):
@@ -238,7 +238,7 @@ async def test_a_lock_of_another_process_is_waited_for(file: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [write, write_both])
-async def test_a_write_that_is_canceled_while_it_waits_for_a_lock_never_runs(
+async def test_write_canceled_while_waiting_for_a_lock_never_runs(
     engine: Engine, file: Path, change: Callable[..., Awaitable[None]]
 ) -> None:
     await read(engine)
@@ -250,7 +250,7 @@ async def test_a_write_that_is_canceled_while_it_waits_for_a_lock_never_runs(
     assert numbers_in(file) == [2]
 
 
-async def test_a_write_that_waited_too_long_never_runs(file: Path) -> None:
+async def test_write_that_waited_too_long_raises_and_never_runs(file: Path) -> None:
     async with running(file, database_pool_timeout_seconds=0.1) as engine:
         async with engine.transaction() as fetch:
             for change in (write, write_both):
@@ -262,7 +262,9 @@ async def test_a_write_that_waited_too_long_never_runs(file: Path) -> None:
     assert numbers_in(file) == [2, 3]
 
 
-async def test_the_queue_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_statement_raises_when_the_queue_is_full(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (engine_module, connections):
         monkeypatch.setattr(module, "MAX_WAITING", 2)
     async with running(file, database_pool_size=1) as engine:
@@ -281,7 +283,7 @@ async def test_the_queue_is_bounded(file: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("cancellations", [1, 2])
 @pytest.mark.parametrize("change", [read, write, write_both])
-async def test_whatever_is_canceled_leaves_no_lock_and_no_part_of_a_transaction(
+async def test_cancellation_leaves_no_lock_and_no_partial_transaction(
     engine: Engine, file: Path, change: Callable[..., Awaitable[Any]], cancellations: int
 ) -> None:
     await read(engine)
@@ -307,7 +309,7 @@ async def test_whatever_is_canceled_leaves_no_lock_and_no_part_of_a_transaction(
             assert (1 + 3 * step in found) == (2 + 3 * step in found)
 
 
-async def test_whoever_is_canceled_while_connections_open_leaves_none_behind(file: Path) -> None:
+async def test_cancellation_while_connections_open_leaves_none_behind(file: Path) -> None:
     for step in range(30):
         async with running(file, database_pool_size=3) as engine:
             task = asyncio.ensure_future(read(engine))
@@ -320,15 +322,15 @@ async def test_whoever_is_canceled_while_connections_open_leaves_none_behind(fil
             await asyncio.gather(read(engine), write(engine, step))
 
 
-async def test_an_opening_that_is_canceled_is_completed(file: Path) -> None:
+async def test_opening_continues_after_cancellation(file: Path) -> None:
     async with running(file) as engine:
-        with locked(file):  # so that its journal cannot be changed to a log
+        with locked(file):  # so that it cannot be switched to WAL
             await canceled(await started(read(engine)))
             waiting = await started(read(engine))
         assert await waiting == []
 
 
-async def test_any_exception_rolls_back(engine: Engine, file: Path) -> None:
+async def test_exception_rolls_back(engine: Engine, file: Path) -> None:
     async def fail() -> None:
         raise TimeoutError("of the block")
 
@@ -339,7 +341,7 @@ async def test_any_exception_rolls_back(engine: Engine, file: Path) -> None:
         assert numbers_in(file) == []
 
 
-async def test_a_transaction_has_a_deadline(file: Path) -> None:
+async def test_transaction_over_its_deadline_rolls_back(file: Path) -> None:
     async with running(file, database_statement_timeout_seconds=0.2) as engine:
         for block in (asyncio.sleep(5), read(engine, SLOW)):
             with pytest.raises(TimeoutError, match="took too long"):
@@ -348,7 +350,7 @@ async def test_a_transaction_has_a_deadline(file: Path) -> None:
                 assert numbers_in(file) == []
 
 
-async def test_a_commit_that_fails_leaves_nothing_locked(engine: Engine, file: Path) -> None:
+async def test_failed_commit_raises_and_leaves_no_lock(engine: Engine, file: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         async with engine.transaction() as fetch:
             await fetch(INSERT_ORPHAN, [], reads=False)
@@ -358,7 +360,7 @@ async def test_a_commit_that_fails_leaves_nothing_locked(engine: Engine, file: P
     assert await read(engine, "SELECT * FROM children") == []
 
 
-async def test_a_transaction_holds_the_write_lock_from_its_beginning(
+async def test_transaction_holds_the_write_lock_from_its_beginning(
     engine: Engine, file: Path
 ) -> None:
     async with engine.transaction():
@@ -366,7 +368,7 @@ async def test_a_transaction_holds_the_write_lock_from_its_beginning(
             locked(file).__enter__()
 
 
-async def test_a_transaction_that_a_statement_begins_ends_with_it(
+async def test_transaction_that_a_statement_leaves_open_is_rolled_back(
     engine: Engine, file: Path
 ) -> None:
     await engine.fetch("BEGIN IMMEDIATE", [], reads=False)
@@ -375,10 +377,10 @@ async def test_a_transaction_that_a_statement_begins_ends_with_it(
         pass
 
 
-async def test_a_connection_that_cannot_write_is_replaced(engine: Engine, file: Path) -> None:
+async def test_connections_that_became_read_only_are_replaced(engine: Engine, file: Path) -> None:
     await engine.fetch(MAKE_READ_ONLY, [], reads=False)
 
-    # Those that are in its queue by then fail too.
+    # Statements that are already queued fail, too.
     for number in (1, 2):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await asyncio.gather(write(engine, number), read(engine), write(engine, number + 10))
@@ -398,7 +400,7 @@ async def test_connections_are_not_replaced_during_a_transaction(engine: Engine)
     assert await waiting == [2]
 
 
-async def test_a_file_that_is_replaced_is_used(file: Path) -> None:
+async def test_replaced_file_is_reopened(file: Path) -> None:
     other = file.parent / "other.db"
     other.write_text("This is no database. " * 100)
     async with running(other) as engine:
@@ -411,7 +413,7 @@ async def test_a_file_that_is_replaced_is_used(file: Path) -> None:
         assert await read(engine) == [2]
 
 
-async def test_a_process_can_exit_without_closing(engine: Engine) -> None:
+async def test_open_connections_do_not_keep_the_process_alive(engine: Engine) -> None:
     before = set(threading.enumerate())
     await read(engine)
 
@@ -419,7 +421,7 @@ async def test_a_process_can_exit_without_closing(engine: Engine) -> None:
     assert [thread.daemon for thread in threads] == [True] * 10
 
 
-async def test_closing_waits_for_what_runs(file: Path) -> None:
+async def test_close_waits_for_running_statements(file: Path) -> None:
     async with running(file) as engine:
         await read(engine)
         with locked(file):
@@ -431,19 +433,19 @@ async def test_closing_waits_for_what_runs(file: Path) -> None:
     assert numbers_in(file) == [1]
 
 
-async def test_a_value_out_of_range_is_a_mistake(engine: Engine) -> None:
+async def test_value_out_of_range_raises_an_integrity_error(engine: Engine) -> None:
     with pytest.raises(INTEGRITY_ERRORS):
         await write(engine, 2**64)
 
 
-async def test_what_migrating_or_waiting_can_mend_is_unavailable(engine: Engine) -> None:
+async def test_missing_table_raises_an_unavailable_error(engine: Engine) -> None:
     with pytest.raises(UNAVAILABLE_ERRORS) as raised:
         await read(engine, "SELECT * FROM missing")
 
     assert not isinstance(raised.value, INTEGRITY_ERRORS)
 
 
-def test_points_in_time_are_stored_in_utc() -> None:
+def test_timestamps_are_stored_in_utc() -> None:
     stored = UtcDateTime().dialect_impl(DIALECT)
     bind, result = stored.bind_processor(DIALECT), stored.result_processor(DIALECT, 0)
     assert bind

@@ -1,4 +1,4 @@
-"""What all tables have in common, and those whose rows belong to users."""
+"""The base classes of all tables, and of tables whose rows belong to users."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from app.engine import TABLE_OPTIONS, UtcDateTime
 
 OWNER = bindparam("owner_", type_=String)
-"""The user who owns the rows of a statement. `Database` takes its value from a `User` only."""
+"""The owner of the rows of a statement. `Database` takes its value from a `User` only."""
 
 
 def now() -> datetime:

@@ -1,4 +1,4 @@
-"""Ownership: the API reads and writes rows by repositories, and they name the owner."""
+"""Ownership: each statement of a repository names the owner of the rows."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
@@ -36,31 +36,31 @@ class Owned:
     """Access to one user's rows. Takes a verified `User`, never a plain string."""
 
     def __init__(self, database: Runner, owner: User) -> None:
-        """With a `Transaction` as `database`, all that is done takes effect with it."""
+        """With a `Transaction` as `database`, all changes are part of that transaction."""
         if not isinstance(owner, User):
-            raise TypeError("the owner of rows is a User, which TokenVerifier returns")
+            raise TypeError("owner must be a verified User, not an id")
         self._database = database
         self._owner = owner
 
 
 class OwnedRepository(Owned, Generic[Row]):
-    """One user's rows of one table, as `Row`, which has its columns except for `owner_id`.
+    """One user's rows of one table. A `Row` has all of its columns except for `owner_id`.
 
     Each method is one statement that names the owner, so nothing can happen between a check and
-    a change. (If a change finds no row, it looks again to tell why.)
+    a change. (If a change finds no row, a second statement finds out why.)
     """
 
     model: ClassVar[type[OwnedBase]]
 
     async def create(self, values: Mapping[str, Any]) -> Row:
-        """Insert a row and return it. Raises TypeError for a key that is no column of its own."""
+        """Insert a row and return it. Raises TypeError for keys that are not its own columns."""
         at = now()
-        statement = _insert(self.model, self._own(values))
+        statement = _insert(self.model, self._checked(values))
         rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
         return rows[0]
 
     async def get(self, id: UUID) -> Row:
-        """Return a row. Raises NotFound, also if it is somebody else's."""
+        """Return a row. Raises NotFound if it is missing or owned by somebody else."""
         rows = await self._run(_select(self.model), {"id_": id})
         if not rows:
             raise NotFound
@@ -71,10 +71,10 @@ class OwnedRepository(Owned, Generic[Row]):
     ) -> tuple[list[Row], UUID | None]:
         """Return at most `limit` rows, newest first, and the position of the next page, if any.
 
-        Rows have the values of `filters`, which go by column. A position is the id of the last
-        row before it, so every page costs the same.
+        Rows have the values of `filters`, which are keyed by column. A position is the id of the
+        last row before it, so every page costs the same.
         """
-        statement = _page(self.model, self._own(filters), after is not None)
+        statement = _page(self.model, self._checked(filters), after is not None)
         position = {} if after is None else {"after_": after}
         rows = await self._run(statement, {**filters, **position, "limit_": limit + 1})
         return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
@@ -82,10 +82,10 @@ class OwnedRepository(Owned, Generic[Row]):
     async def update(self, id: UUID, changes: Mapping[str, Any], versions: Versions = None) -> Row:
         """Change a row and return it.
 
-        Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for a
-        key that is no column of its own.
+        Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for
+        keys that are not its own columns.
         """
-        statement = _update(self.model, self._own(changes), _count(versions))
+        statement = _update(self.model, self._checked(changes), _count(versions))
         rows = await self._run(statement, {**changes, **_numbered(versions), "id_": id})
         if not rows:
             raise await self._refusal(id, versions)
@@ -98,20 +98,20 @@ class OwnedRepository(Owned, Generic[Row]):
             raise await self._refusal(id, versions)
 
     async def _run(self, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
-        """Run a statement that names `OWNER`, and selects the columns of `Row` or returns them."""
-        # The cast costs nothing and is true: a test compares row types with their models.
+        """Run a statement that names `OWNER` and returns the columns of `Row`."""
+        # The cast is free, and a test compares each row type with its model.
         return cast(list[Row], await self._database.run(statement, values, self._owner))
 
-    def _own(self, columns: Iterable[str]) -> frozenset[str]:
+    def _checked(self, columns: Iterable[str]) -> frozenset[str]:
         own, names = _own_columns(self.model), frozenset(columns)
-        # Plain text only: a subclass of str could claim to be another name.
+        # Exactly str: a subclass could compare equal to another name.
         if unknown := [name for name in names if type(name) is not str or name not in own]:
             listed = ", ".join(map(repr, unknown))
             raise TypeError(f"{self.model.__tablename__} has no column of its own named {listed}")
         return names
 
     async def _refusal(self, id: UUID, versions: Versions) -> NotFound | PreconditionFailed:
-        """Why nothing was changed. Nothing depends on it any more, so a second look is safe."""
+        """Return why nothing was changed. This read is safe, because no change depends on it."""
         if versions is None:
             return NotFound()
         try:
@@ -131,8 +131,8 @@ class UserData(Owned):
                 await transaction.run(statement, owner=self._owner)
 
 
-# Building a statement takes as long as running one, so each is built once. Names of parameters end
-# in an underscore where they could be taken for columns.
+# Building a statement takes as long as running one, so each is built once. The names of parameters
+# end in an underscore where they could be confused with columns.
 
 
 @lru_cache(MAX_STATEMENTS)
@@ -144,7 +144,7 @@ def _insert(model: type[OwnedBase], columns: frozenset[str]) -> Executable:
 
 @cache
 def _select(model: type[OwnedBase]) -> Executable:
-    return select(*row_columns(model)).where(*_one(model))
+    return select(*row_columns(model)).where(*_by_id(model))
 
 
 @lru_cache(MAX_STATEMENTS)
@@ -160,12 +160,13 @@ def _page(model: type[OwnedBase], filters: frozenset[str], continues: bool) -> E
 @lru_cache(MAX_STATEMENTS)
 def _update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
     values = {"version": model.version + 1, **{name: bindparam(name) for name in columns}}
-    return update(model).where(*_one(model, versions)).values(values).returning(*row_columns(model))
+    statement = update(model).where(*_by_id(model, versions)).values(values)
+    return statement.returning(*row_columns(model))
 
 
 @lru_cache(MAX_STATEMENTS)
 def _delete(model: type[OwnedBase], versions: int | None) -> Executable:
-    return delete(model).where(*_one(model, versions)).returning(model.id)
+    return delete(model).where(*_by_id(model, versions)).returning(model.id)
 
 
 @cache
@@ -186,7 +187,7 @@ def row_columns(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
     return [column for column in model.__table__.columns if column.name != "owner_id"]
 
 
-def _one(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElement[bool]]:
+def _by_id(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElement[bool]]:
     conditions = [model.owner_id == OWNER, model.id == bindparam("id_")]
     if versions is not None:
         # Not `IN` over a list, which would have to be compiled for each request.
@@ -197,7 +198,7 @@ def _one(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElem
 
 def _count(versions: Versions) -> int | None:
     if versions is not None and len(versions) > MAX_VERSIONS:
-        raise ValueError(f"more than {MAX_VERSIONS} versions")
+        raise ValueError(f"at most {MAX_VERSIONS} versions are accepted")
     return None if versions is None else len(versions)
 
 

@@ -8,7 +8,7 @@ from app.schemas.task import TaskRead
 class TaskRepository(OwnedRepository[TaskRead]):
     model = Task
 
-    # The last method: below it, `list` would not be the type any more.
+    # Keep this method last: in annotations below it, `list` would mean the method.
     async def list(
         self, limit: int, after: UUID | None, completed: bool | None
     ) -> tuple[list[TaskRead], UUID | None]:

@@ -1,4 +1,4 @@
-"""What the rows of all resources have."""
+"""The fields that the rows of all resources have."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Act for a user who sent no token: in a job, or in a script of an administrator."""
+"""Act for a user without a token, in a job or in an administrator's script."""
 
 import structlog
 
@@ -10,11 +10,11 @@ log = structlog.get_logger()
 def acting_as(user_id: str, *, reason: str) -> User:
     """Return the user with this id, and write a log line with the reason.
 
-    Raises ValueError if no token could have this `sub`, or without a reason.
+    Raises ValueError for an empty reason, and for an id that could not be a token's `sub`.
     """
     if not is_identifier(user_id):
-        raise ValueError("user_id must be 1 to 255 printable characters without blanks around them")
+        raise ValueError("user_id must be 1 to 255 printable characters without surrounding spaces")
     if not reason.strip():
-        raise ValueError("a reason is needed: it says in the log why this user's rows are touched")
+        raise ValueError("reason must not be empty: it tells the log why this user's rows are used")
     log.info("acting_as", user=user_id, reason=reason)
     return User(user_id, _VERIFIED)

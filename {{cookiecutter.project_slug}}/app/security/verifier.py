@@ -20,7 +20,7 @@ _VERIFIED = object()
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A caller whose token was verified; `id` is its `sub`. Without a token: `acting_as`."""
+    """A caller whose token was verified; `id` is its `sub`. Jobs get one from `acting_as`."""
 
     id: str
     proof: InitVar[object]

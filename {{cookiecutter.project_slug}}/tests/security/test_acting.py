@@ -1,4 +1,4 @@
-"""Code without a token acts for a user, visibly."""
+"""Code without a token can act for a user, and the log says so."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from app.security.acting import acting_as
 
 
-def test_acting_for_a_user_writes_a_log_line() -> None:
+def test_acting_as_a_user_writes_a_log_line() -> None:
     with capture_logs() as lines:
         user = acting_as("ann", reason="nightly summary")
 
@@ -21,12 +21,12 @@ def test_acting_for_a_user_writes_a_log_line() -> None:
     ["", " ", " ann", "ann\n", "a\0b", "\ud800", "x" * 256, None, 1, b"ann", ["ann"]],
     ids=repr,
 )
-def test_id_that_no_token_could_have_is_refused(user_id: str) -> None:
+def test_id_that_no_token_could_have_raises_value_error(user_id: str) -> None:
     with pytest.raises(ValueError, match="user_id"):
         acting_as(user_id, reason="a test")
 
 
 @pytest.mark.parametrize("reason", ["", " "])
-def test_acting_needs_a_reason(reason: str) -> None:
+def test_acting_without_a_reason_raises_value_error(reason: str) -> None:
     with pytest.raises(ValueError, match="reason"):
         acting_as("ann", reason=reason)
