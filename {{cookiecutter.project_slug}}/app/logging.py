@@ -57,4 +57,4 @@ def _json(event: dict[str, Any], **_: Any) -> str:
             return line.decode()
     except PydanticSerializationError:
         pass  # text with lone surrogates
-    return json.dumps(event, default=repr, separators=(",", ":"))
+    return json.dumps(event, default=repr, skipkeys=True, separators=(",", ":"))

@@ -39,19 +39,26 @@ class Statement:
         compiled = cast(SQLCompiler, cast(Any, expression).compile(dialect=DIALECT))
         binds = compiled.binds
         columns = getattr(expression, "exported_columns", ())
+        is_positional = getattr(expression, "positional", True)  # else text().columns(name=type)
         self.reads = expression.is_select
         self._sql = compiled.string
         self._names: Sequence[str] = compiled.positiontup or ()
         self._fixed = {name: bind.value for name, bind in binds.items() if not bind.required}
         self._generated = {
+            **{name: bind.callable for name, bind in binds.items() if bind.callable},
             **{column.key: _generator(column.default) for column in compiled.insert_prefetch},
             **{column.key: _generator(column.onupdate) for column in compiled.update_prefetch},
         }
         self._to_driver = {name: _to_driver(bind.type) for name, bind in binds.items()}
-        self._from_driver = [_from_driver(column.type) for column in columns]
+        self._from_driver = {
+            place if is_positional else column.key: _from_driver(column.type)
+            for place, column in enumerate(columns)
+        }
         self._keys: tuple[str, ...] = ()
+        self._converted: list[tuple[str, Convert]] = []
         # `IN` over a list has a parameter for each value, so its SQL depends on the values.
-        self._expanding = compiled if compiled.post_compile_params else None
+        depends_on_values = compiled.post_compile_params or compiled.literal_execute_params
+        self._expanding = compiled if depends_on_values else None
 
     def bind(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
         """Return the SQL and its arguments for `values`, which are keyed by parameter.
@@ -82,18 +89,29 @@ class Statement:
             ) from None
 
     def records(self, rows: Sequence[DriverRow]) -> list[Record]:
-        """Return the rows as dictionaries, with values of the columns' Python types."""
+        """Return the rows as dictionaries, with values of the columns' Python types.
+
+        Raises TypeError if two columns have the same name.
+        """
         if not rows:
             return []
         if not self._keys:
-            # The driver reports the names that the SQL uses, labels included.
-            self._keys = tuple(rows[0].keys())
+            self._learn_keys(rows[0])
         records = [dict(zip(self._keys, row, strict=True)) for row in rows]
-        for key, convert in zip(self._keys, self._from_driver, strict=False):
-            if convert:
-                for record in records:
-                    record[key] = convert(record[key])
+        for key, convert in self._converted:
+            for record in records:
+                record[key] = convert(record[key])
         return records
+
+    def _learn_keys(self, row: DriverRow) -> None:
+        """Take the names of the columns from the driver, because only the SQL has all labels."""
+        keys = tuple(row.keys())
+        if len({*keys}) < len(keys):
+            raise TypeError(f"two columns have the same name, give one a label: {', '.join(keys)}")
+        for place, key in enumerate(keys):
+            if convert := self._from_driver.get(place) or self._from_driver.get(key):
+                self._converted.append((key, convert))
+        self._keys = keys
 
 
 @lru_cache(MAX_COMPILED)

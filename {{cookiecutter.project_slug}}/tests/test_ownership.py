@@ -160,3 +160,8 @@ def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> 
 def test_nobody_makes_a_user_by_hand() -> None:
     with pytest.raises(TypeError):
         User("ann", object())
+
+
+def test_user_cannot_be_subclassed() -> None:
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("Forged", (User,), {})

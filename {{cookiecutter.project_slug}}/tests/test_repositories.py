@@ -35,9 +35,16 @@ def test_owner_that_is_not_a_user_raises_type_error(owned: Any, owner: Any) -> N
         owned(None, owner)
 
 
-@pytest.mark.anyio
 async def test_too_many_versions_raise_value_error() -> None:
     anns = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
 
     with pytest.raises(ValueError, match="100 versions"):
         await anns.delete(anns._owner.id, frozenset(range(101)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_page_without_rows_is_refused(limit: int) -> None:
+    things = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="at least one row"):
+        await things.page(limit, None, {})

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Uuid,
     bindparam,
+    column,
     delete,
     func,
     insert,
@@ -178,3 +179,28 @@ async def test_owner_among_the_values_raises_type_error(samples: Database) -> No
         await samples.run(select(SAMPLES.c.id), {"owner_": "bob"})
     with pytest.raises(TypeError, match="no such parameters: owner_"):
         await samples.run(select(SAMPLES.c.id), owner=acting_as("ann", reason="a test"))
+
+
+async def test_types_of_text_apply_by_name(samples: Database) -> None:
+    named = text("SELECT name, id, 1 AS flag FROM samples WHERE id = 1").columns(flag=Boolean)
+    placed = text("SELECT id, 1 AS flag FROM samples WHERE id = 1").columns(
+        SAMPLES.c.id, column("x", Boolean)
+    )
+
+    assert await samples.run(named) == [{"name": "a", "id": 1, "flag": True}]
+    assert await samples.run(placed) == [{"id": 1, "flag": True}]
+
+
+async def test_columns_of_the_same_name_are_refused(samples: Database) -> None:
+    with pytest.raises(TypeError, match="the same name"):
+        await samples.run(text("SELECT 1 AS a, 2 AS a"))
+
+
+async def test_parameters_may_be_computed_or_literal(samples: Database) -> None:
+    computed = bindparam("computed", callable_=lambda: 1, type_=Integer)
+    literal = bindparam("literal", "b", type_=String, literal_execute=True)
+
+    assert await samples.run(select(SAMPLES.c.name).where(SAMPLES.c.id == computed)) == [
+        {"name": "a"}
+    ]
+    assert await samples.run(select(SAMPLES.c.id).where(SAMPLES.c.name == literal)) == [{"id": 2}]

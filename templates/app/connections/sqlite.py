@@ -24,7 +24,13 @@ STUCK_AFTER = 0.02  # seconds
 MAX_WAITING = 1_000  # statements in one queue
 BUSY = "the connection was busy for too long"
 FULL = "too many statements are waiting for a connection"
-REOPEN_AFTER = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+REOPEN_AFTER = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 class Call(list[Any]):

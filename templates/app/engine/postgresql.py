@@ -124,11 +124,14 @@ class Engine:
         the transaction began; READ COMMITTED would overwrite that change.
         """
         slot = await self._pool.acquire()
+        limit = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with limit:
                 await slot.connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
                 try:
                     yield partial(_fetch, slot.connection)
+                    if limit.expired():
+                        raise TimeoutError  # although the block caught the cancellation
                 except Exception:
                     with suppress(*UNAVAILABLE_ERRORS):
                         await slot.connection.execute("ROLLBACK")
@@ -136,6 +139,8 @@ class Engine:
                 await slot.connection.execute("COMMIT")
         except BaseException as error:
             self._pool.release(slot, error)
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise TimeoutError("the transaction took too long") from None
             raise
         self._pool.release(slot)
 

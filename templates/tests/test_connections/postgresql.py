@@ -363,7 +363,7 @@ async def test_connection_to_a_silent_server_is_replaced_after_a_timeout(
         proxy.go_silent()
         with pytest.raises(TimeoutError):
             await fetch(engine, PID)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)
         after = await pids(engine, 3)
 
     assert len(after) == 3

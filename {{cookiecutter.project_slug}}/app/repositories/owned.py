@@ -54,7 +54,7 @@ class OwnedRepository(Owned, Generic[Row]):
 
     async def create(self, values: Mapping[str, Any]) -> Row:
         """Insert a row and return it. Raises TypeError for keys that are not its own columns."""
-        at = now()
+        at, values = now(), dict(values)
         statement = _insert(self.model, self._checked(values))
         rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
         return rows[0]
@@ -74,9 +74,18 @@ class OwnedRepository(Owned, Generic[Row]):
         Rows have the values of `filters`, which are keyed by column. A position is the id of the
         last row before it, so every page costs the same.
         """
-        statement = _page(self.model, self._checked(filters), after is not None)
+        if limit < 1:
+            raise ValueError("a page has at least one row")
+        given = {name: filters[name] for name in self._checked(filters)}
+        values = {name: value for name, value in given.items() if value is not None}
+        statement = _page(
+            self.model,
+            frozenset(values),
+            frozenset(given.keys() - values.keys()),
+            after is not None,
+        )
         position = {} if after is None else {"after_": after}
-        rows = await self._run(statement, {**filters, **position, "limit_": limit + 1})
+        rows = await self._run(statement, {**values, **position, "limit_": limit + 1})
         return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
 
     async def update(self, id: UUID, changes: Mapping[str, Any], versions: Versions = None) -> Row:
@@ -85,6 +94,7 @@ class OwnedRepository(Owned, Generic[Row]):
         Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for
         keys that are not its own columns.
         """
+        changes = dict(changes)
         statement = _update(self.model, self._checked(changes), _count(versions))
         rows = await self._run(statement, {**changes, **_numbered(versions), "id_": id})
         if not rows:
@@ -148,9 +158,12 @@ def _select(model: type[OwnedBase]) -> Executable:
 
 
 @lru_cache(MAX_STATEMENTS)
-def _page(model: type[OwnedBase], filters: frozenset[str], continues: bool) -> Executable:
+def _page(
+    model: type[OwnedBase], filters: frozenset[str], nulls: frozenset[str], continues: bool
+) -> Executable:
     columns = model.__table__.columns
     conditions = [columns[name] == bindparam(name) for name in filters]
+    conditions += [columns[name].is_(None) for name in nulls]
     if continues:
         conditions.append(model.id < bindparam("after_"))
     page = select(*row_columns(model)).where(model.owner_id == OWNER, *conditions)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard, final
 
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
@@ -18,6 +18,7 @@ YEAR_10000 = 253_402_300_800  # seconds since 1970: no clock will read it
 _VERIFIED = object()
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class User:
     """A caller whose token was verified; `id` is its `sub`. Jobs get one from `acting_as`."""
@@ -28,6 +29,9 @@ class User:
     def __post_init__(self, proof: object) -> None:
         if proof is not _VERIFIED:
             raise TypeError("a User comes from TokenVerifier.verify, or from acting_as")
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("User has no subclasses: they could do without the proof")
 
 
 class KeySource(Protocol):
