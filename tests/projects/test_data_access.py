@@ -75,7 +75,7 @@ def output(project: RenderedProject, command: str) -> str:
 def listed(project: RenderedProject, reason: str) -> None:
     conftest = project.path / "tests/conftest.py"
     conftest.write_text(
-        conftest.read_text().replace("UNSCOPED = {", f'UNSCOPED = {{\n    "{reason}",')
+        conftest.read_text().replace("UNSCOPED = {", f'UNSCOPED = {{\n    "{reason}": "count",')
     )
 
 

@@ -1,6 +1,7 @@
 """Runs statements, alone or in a transaction."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
@@ -22,7 +23,7 @@ CLOSE_TIMEOUT = 2  # seconds
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
-class Runner:
+class Runner(ABC):
     """What repositories need: a `Database` or a `Transaction`."""
 
     def __init__(self, fetch: Fetch) -> None:
@@ -51,9 +52,9 @@ class Runner:
         with translate_driver_errors():
             return prepared.records(await self._fetch(sql, arguments, reads=prepared.reads))
 
+    @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager["Transaction"]:
         """Begin a transaction. On a transaction, join it."""
-        raise NotImplementedError
 
 
 class Database(Runner):

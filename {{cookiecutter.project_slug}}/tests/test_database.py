@@ -14,6 +14,7 @@ from app.config import Settings
 from app.database import Database
 from app.engine import INTEGRITY_ERRORS
 from app.errors import Unavailable
+from tests.conftest import TESTING
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
 from tests.things import Thing
 
@@ -27,7 +28,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-UNSCOPED = {"unscoped": "a test that acts for no user"}
+UNSCOPED = {"unscoped": TESTING}
 INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
 IDS = select(Thing.id).execution_options(**UNSCOPED)
 

@@ -9,8 +9,10 @@ import httpx2
 import pytest
 from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
+from app.config import PROJECT
 from app.models import Base
 from app.security.verifier import User
+from tests.conftest import TESTING
 from tests.things import THINGS, create
 
 # A resource with its own calls gets a line here: where it is created, and the body that does.
@@ -165,3 +167,9 @@ def test_nobody_makes_a_user_by_hand() -> None:
 def test_user_cannot_be_subclassed() -> None:
     with pytest.raises(TypeError, match="no subclasses"):
         type("Forged", (User,), {})
+
+
+def test_service_does_not_use_the_reason_of_the_tests() -> None:
+    code = [path.read_text() for path in (PROJECT / "app").rglob("*.py")]
+
+    assert not any(TESTING in text for text in code)

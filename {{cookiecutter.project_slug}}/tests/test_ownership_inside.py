@@ -16,12 +16,13 @@ from app.database import Database
 from app.models.base import OWNER
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
+from tests.conftest import TESTING
 from tests.things import VALUES, Repository, Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
-ALL = select(Thing).execution_options(unscoped="a test that acts for no user")
+ALL = select(Thing).execution_options(unscoped=TESTING)
 NAME = next(iter(VALUES))  # of a text column
 
 

@@ -6,11 +6,12 @@ from sqlalchemy import insert, select, text
 
 from app.config import Settings
 from app.database import Database
+from tests.conftest import TESTING
 from tests.things import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
-UNSCOPED = {"unscoped": "a test that acts for no user"}
+UNSCOPED = {"unscoped": TESTING}
 INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
 IDS = select(Thing.id).execution_options(**UNSCOPED)
 PREPARED = text("SELECT name FROM pg_prepared_statements")

@@ -114,8 +114,8 @@ class Engine:
                     # write.
                     await self._fetch("BEGIN IMMEDIATE", (), reads=False)
                     yield self._fetch
-                    if limit.expired():
-                        raise TimeoutError  # although the block caught the cancellation
+                if limit.expired():
+                    raise TimeoutError  # although the block caught the cancellation
             except TimeoutError:
                 if limit.expired():
                     raise TimeoutError("the transaction took too long") from None

@@ -94,17 +94,19 @@ class OwnedRepository(Owned, Generic[Row]):
         Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for
         keys that are not its own columns.
         """
-        changes = dict(changes)
-        statement = _update(self.model, self._checked(changes), _count(versions))
-        rows = await self._run(statement, {**changes, **_numbered(versions), "id_": id})
+        changes, numbered = dict(changes), _numbered(versions)
+        count = None if versions is None else len(numbered)
+        statement = _update(self.model, self._checked(changes), count)
+        rows = await self._run(statement, {**changes, **numbered, "id_": id})
         if not rows:
             raise await self._refusal(id, versions)
         return rows[0]
 
     async def delete(self, id: UUID, versions: Versions = None) -> None:
         """Delete a row. Raises NotFound, or PreconditionFailed if it has none of `versions`."""
-        statement = _delete(self.model, _count(versions))
-        if not await self._run(statement, {**_numbered(versions), "id_": id}):
+        numbered = _numbered(versions)
+        statement = _delete(self.model, None if versions is None else len(numbered))
+        if not await self._run(statement, {**numbered, "id_": id}):
             raise await self._refusal(id, versions)
 
     async def _run(self, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
@@ -209,11 +211,14 @@ def _by_id(model: type[OwnedBase], versions: int | None = None) -> list[ColumnEl
     return conditions
 
 
-def _count(versions: Versions) -> int | None:
-    if versions is not None and len(versions) > MAX_VERSIONS:
-        raise ValueError(f"at most {MAX_VERSIONS} versions are accepted")
-    return None if versions is None else len(versions)
-
-
 def _numbered(versions: Versions) -> dict[str, int]:
-    return {f"version_{number}_": version for number, version in enumerate(versions or ())}
+    """Return the parameters for versions. The last ones repeat the first version.
+
+    Their number is a power of two, so that few different statements have to be prepared.
+    """
+    values = [*(versions or ())]
+    if len(values) > MAX_VERSIONS:
+        raise ValueError(f"at most {MAX_VERSIONS} versions are accepted")
+    if values:
+        values += values[:1] * ((1 << (len(values) - 1).bit_length()) - len(values))
+    return {f"version_{number}_": version for number, version in enumerate(values)}
