@@ -50,7 +50,7 @@ class Statement:
             **{column.key: _generator(column.onupdate) for column in compiled.update_prefetch},
         }
         self._to_driver = {name: _to_driver(bind.type) for name, bind in binds.items()}
-        self._from_driver = {
+        self._from_driver: dict[int | str, Convert | None] = {
             place if is_positional else column.key: _from_driver(column.type)
             for place, column in enumerate(columns)
         }
