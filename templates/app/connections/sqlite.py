@@ -65,6 +65,7 @@ class _Connection(sqlite3.Connection):
             self.close()
             raise
 
+    # aiosqlite always passes a Call. The default only matches the signature of the base class.
     def execute(self, sql: str, call: Any = (), /) -> sqlite3.Cursor:
         if not call.claim():
             raise TimeoutError(BUSY)

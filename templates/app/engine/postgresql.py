@@ -162,7 +162,7 @@ async def _fetch(
 
 def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
     """Return a SQLAlchemy engine. Its transactions wait for each other without a deadline."""
-    # Imported here, because it takes as long as a third of the service's other imports.
+    # Imported here, because only migrations and tests need it.
     from sqlalchemy.ext.asyncio import create_async_engine
 
     target = parse(settings.database_url.get_secret_value(), PROJECT)

@@ -292,7 +292,7 @@ async def test_cancellation_leaves_no_lock_and_no_partial_transaction(
         task = asyncio.ensure_future(change(engine, *arguments))
         for _ in range(step % 20):
             await asyncio.sleep(0)
-        time.sleep(step // 20 * 0.000_1)  # noqa: ASYNC251 - the connection's thread goes on
+        time.sleep(step // 20 * 0.000_1)  # noqa: ASYNC251 - only the thread of the connection runs meanwhile
         for _ in range(step % 3):
             await asyncio.sleep(0)
         for _ in range(cancellations):

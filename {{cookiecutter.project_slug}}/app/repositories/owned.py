@@ -24,7 +24,6 @@ from app.schemas.owned import OwnedRow
 from app.security.verifier import User
 
 MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
-
 MAX_VERSIONS = 100
 
 Row = TypeVar("Row", bound=OwnedRow)
@@ -60,7 +59,7 @@ class OwnedRepository(Owned, Generic[Row]):
         return rows[0]
 
     async def get(self, id: UUID) -> Row:
-        """Return a row. Raises NotFound if it is missing or owned by somebody else."""
+        """Return a row. Raises NotFound if it is missing or owned by another user."""
         rows = await self._run(_select(self.model), {"id_": id})
         if not rows:
             raise NotFound
