@@ -7,14 +7,11 @@ deadlines, no logs, no `If-Match`, no filters, no limits and no handling of outa
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
-import jwt
 import queries
-from bearer import subject
-from fastapi import FastAPI, HTTPException, Request, Response
-from pydantic_core import to_json
+from by_hand import answer, owner
+from fastapi import FastAPI, Request, Response
 
 
 @asynccontextmanager
@@ -28,18 +25,6 @@ async def missing(_: Request, __: Exception) -> Response:
 
 
 app = FastAPI(lifespan=lifespan, exception_handlers={queries.Missing: missing})
-
-
-def owner(request: Request) -> str:
-    _, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        return subject(token)
-    except jwt.PyJWTError:
-        raise HTTPException(401) from None
-
-
-def answer(value: Any, status: int = 200) -> Response:
-    return Response(to_json(value), status, media_type="application/json")
 
 
 @app.get("/api/v1/tasks")

@@ -3,30 +3,14 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
-import jwt
 import queries
-from bearer import subject
-from pydantic_core import to_json
+from by_hand import answer, owner
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-
-
-def owner(request: Request) -> str:
-    _, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        return subject(token)
-    except jwt.PyJWTError:
-        raise HTTPException(401) from None
-
-
-def answer(value: Any, status: int = 200) -> Response:
-    return Response(to_json(value), status, media_type="application/json")
 
 
 async def list_tasks(request: Request) -> Response:

@@ -7,13 +7,11 @@ from conftest import Machine, RenderedProject
 
 BASEDPYRIGHT = "uv tool run --quiet basedpyright --level error --pythonpath .venv/bin/python app"
 USES = """
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
-from app.config import Settings
 from app.database import Database
 from app.errors import NotFound
 from app.jobs import clean_up
@@ -23,13 +21,6 @@ from app.security.acting import acting_as
 pytestmark = pytest.mark.usefixtures("service")
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings)
-    yield database
-    await database.close()
 
 
 async def test_the_page(database: Database) -> None:

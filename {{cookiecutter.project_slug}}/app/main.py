@@ -2,8 +2,8 @@
 
 import gc
 
-# Imports leave no garbage, and searching for it takes a tenth of the start. `create_app` enables the
-# collector again.
+# Imports leave no garbage, and searching for it takes a tenth of the start. `create_app` enables
+# the collector again.
 gc.disable()
 
 import tomllib

@@ -5,7 +5,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import Any
@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import Executable
 
 from app.config import PROJECT, DatabaseSettings, Settings
+from app.database import Database
 from app.engine import DIALECT
 from app.http_protocol import HttpProtocol
 from app.main import create_app
@@ -147,6 +148,14 @@ def running_service(settings: Settings, alembic_config: alembic.config.Config) -
     alembic.command.upgrade(alembic_config, "head")
     with serve(create_app(settings)) as base_url:
         yield base_url
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """Yield a database of the test's own, with no connection yet."""
+    database = Database(settings)
+    yield database
+    await database.close()
 
 
 @pytest.fixture(scope="session")

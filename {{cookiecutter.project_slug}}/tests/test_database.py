@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -19,13 +18,6 @@ from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
 from tests.things import Thing
 
 pytestmark = pytest.mark.usefixtures("service")
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings)
-    yield database
-    await database.close()
 
 
 UNSCOPED = {"unscoped": TESTING}

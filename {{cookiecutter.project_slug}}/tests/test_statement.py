@@ -34,7 +34,6 @@ from sqlalchemy import (
     update,
 )
 
-from app.config import Settings
 from app.database import Database
 from app.engine import UtcDateTime
 from app.security.acting import acting_as
@@ -71,13 +70,6 @@ VALUES: list[tuple[Any, Any]] = [
     (UtcDateTime(), AT),
     *COLUMN_TYPES,
 ]
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings)
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 # ruff: noqa: PT012 - a transaction that fails is a block of statements
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 
 import pytest
@@ -22,13 +21,6 @@ pytestmark = pytest.mark.usefixtures("service")
 NAME = next(iter(VALUES))  # of a text column
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings)
-    yield database
-    await database.close()
 
 
 async def number_of_rows(database: Runner) -> int:
