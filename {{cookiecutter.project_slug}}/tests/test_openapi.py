@@ -61,7 +61,7 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
     update = document["paths"][THINGS + "/{id}"]["patch"]["responses"]
 
     assert update.keys() == {
-        *("200", "400", "401", "404", "405", "412", "413", "415", "422", "429", "503")
+        *("200", "400", "401", "404", "405", "409", "412", "413", "415", "422", "429", "503")
     }
     assert update["404"]["content"].keys() == {"application/problem+json"}
 

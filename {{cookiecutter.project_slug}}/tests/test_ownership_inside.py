@@ -17,13 +17,14 @@ from app.models.base import OWNER
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from tests.conftest import TESTING
-from tests.things import VALUES, Repository, Thing
+from tests.things import VALUES, Query, Repository, Thing
 
 pytestmark = pytest.mark.usefixtures("service")
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 ALL = select(Thing).execution_options(unscoped=TESTING)
 NAME = next(iter(VALUES))  # of a text column
+QUERY = Query.model_fields
 
 
 class Text(str):
@@ -114,7 +115,6 @@ async def test_key_that_is_not_an_own_column_raises_type_error(users: Users, key
             anns.create(values),
             anns.update(mine, values),
             anns.update(mine, values, frozenset({1})),
-            anns.page(10, None, values),
         ):
             with pytest.raises(TypeError):
                 await call
@@ -127,7 +127,7 @@ async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -
     anns, mine, bobs = users.anns, users.ids["ann"][0], users.ids["bob"][0]
     odd: dict[str, Any] = {**VALUES, NAME: value}
 
-    for call in (
+    calls: list[Callable[[], Coroutine[Any, Any, Any]]] = [
         lambda: anns.create(odd),
         lambda: anns.update(mine, odd),
         lambda: anns.update(mine, odd, frozenset({1, 2})),
@@ -137,15 +137,13 @@ async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -
         lambda: anns.update(bobs, VALUES, frozenset({1, value})),
         lambda: anns.update(mine, VALUES, value),
         lambda: anns.get(value),
-        lambda: anns.page(10, None, odd),
-        lambda: anns.page(value, None, {}),
-        lambda: anns.page(10, value, {}),
-        lambda: anns.list(10, None, value),
+        *(partial(anns.list, Query.model_construct(**{name: value})) for name in QUERY),
         lambda: anns.delete(bobs, value),
         lambda: anns.delete(value),
         lambda: anns.create(value),
         lambda: anns.update(mine, value),
-    ):
+    ]
+    for call in calls:
         await users.attack(call)
 
 
@@ -154,7 +152,6 @@ async def test_very_long_text_reaches_no_row_of_another_user(users: Users) -> No
 
     await users.attack(lambda: users.anns.create(long))
     await users.attack(lambda: users.anns.update(users.ids["bob"][0], long))
-    await users.attack(lambda: users.anns.page(10, None, long))
 
 
 async def test_id_of_another_user_in_any_format_finds_no_row(users: Users) -> None:
@@ -166,7 +163,7 @@ async def test_id_of_another_user_in_any_format_finds_no_row(users: Users) -> No
                 partial(users.anns.update, odd, VALUES),
                 partial(users.anns.delete, odd, frozenset({1})),
                 partial(users.anns.delete, odd),
-                partial(users.anns.page, 100, odd, {}),
+                partial(users.anns.list, Query.model_construct(cursor=odd)),
             ):
                 await users.attack(call)
 
@@ -195,7 +192,7 @@ async def test_canceled_calls_touch_no_row_of_another_user(users: Users) -> None
                 partial(anns.update, one, VALUES),
                 partial(anns.update, one, VALUES, frozenset({1})),
                 partial(anns.delete, one, frozenset({1})),
-                partial(anns.page, 10, one, {}),
+                partial(anns.list, Query(cursor=one)),
                 UserData(users.database, ANN).erase,
             ]
             return await chance.choice(calls)()

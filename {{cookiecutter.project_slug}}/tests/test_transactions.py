@@ -14,7 +14,7 @@ from app.errors import NotFound, Unavailable
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from tests.database import SLOW, locked_database
-from tests.things import VALUES, Repository
+from tests.things import VALUES, Query, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -24,7 +24,7 @@ ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
 
 async def number_of_rows(database: Runner) -> int:
-    rows, _ = await Repository(database, ANN).page(100, None, {})
+    rows, _ = await Repository(database, ANN).list(Query(limit=100))
     return len(rows)
 
 
