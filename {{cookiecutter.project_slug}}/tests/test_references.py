@@ -95,7 +95,8 @@ async def test_erasing_fails_whole_if_a_row_was_added_meanwhile(database: Databa
 
 
 def names(table: Table) -> list[str]:
-    return [str(key.name) for key in (*table.constraints, *table.indexes)]
+    keys: list[Any] = [*table.constraints, *table.indexes]
+    return [key.name for key in keys]
 
 
 def test_names_of_keys_and_indexes_are_unique() -> None:
