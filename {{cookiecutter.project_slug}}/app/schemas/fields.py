@@ -1,6 +1,7 @@
 """Types for the fields of requests, each with rules that the OpenAPI document states, too."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -9,7 +10,6 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
-    Strict,
     StringConstraints,
     WithJsonSchema,
 )
@@ -17,6 +17,8 @@ from pydantic import (
 MAX_SHORT_TEXT = 200
 MAX_LONG_TEXT = 10_000
 MAX_INTEGER = 2**53 - 1  # every JSON parser reads these exactly (RFC 8259, section 6)
+
+EARLIEST, LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
 
 
 def _only_as(pattern: str, message: str) -> BeforeValidator:
@@ -30,11 +32,19 @@ def _only_as(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _only_numbers(value: Any) -> Any:
+    """Reject text and booleans, which pydantic would convert. 1.0 is an integer in JSON Schema."""
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def _to_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be within the years 1 to 9999 in UTC") from None
+    """Convert a time to UTC. The first and the last ones stand for infinity in asyncpg."""
+    with suppress(OverflowError):
+        if EARLIEST < (utc := value.astimezone(UTC)) < LATEST:
+            return utc
+    raise ValueError("must be within the years 1 to 9999 in UTC")
 
 
 # PostgreSQL cannot store NUL. Lone surrogates are rejected by pydantic itself. The limit counts
@@ -62,9 +72,9 @@ Prefix = Annotated[
 ]
 """The beginning of a text, to filter by."""
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-StrictInteger = Annotated[Integer, Strict()]
+StrictInteger = Annotated[Integer, BeforeValidator(_only_numbers)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-StrictNumber = Annotated[Number, Strict()]
+StrictNumber = Annotated[Number, BeforeValidator(_only_numbers)]
 Date = Annotated[date, _only_as(r"\d{4}-\d\d-\d\d", "must be a date like 2026-01-31")]
 Timestamp = Annotated[
     AwareDatetime,
