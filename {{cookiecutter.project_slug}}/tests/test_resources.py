@@ -221,7 +221,9 @@ def test_filter_finds_the_rows_for_which_it_holds(
     if given.operator is begins_with:
         holds, values = str.startswith, [*values, values[0][:1], values[0][:1].swapcase()]
     as_python = (
-        datetime.fromisoformat if isinstance(given.column.type, UtcDateTime) else lambda value: value
+        datetime.fromisoformat
+        if isinstance(given.column.type, UtcDateTime)
+        else lambda value: value
     )
 
     for value in values:

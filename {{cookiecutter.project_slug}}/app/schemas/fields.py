@@ -1,10 +1,13 @@
 """Types for the fields of requests, each with rules that the OpenAPI document states, too."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
+from annotated_types import GroupedMetadata
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -14,8 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-MAX_SHORT_TEXT = 200
-MAX_LONG_TEXT = 10_000
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store it; pydantic itself rejects lone surrogates
 MAX_INTEGER = 2**53 - 1  # every JSON parser reads these exactly (RFC 8259, section 6)
 
 EARLIEST, LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
@@ -47,29 +49,25 @@ def _to_utc(value: datetime) -> datetime:
     raise ValueError("must be within the years 1 to 9999 in UTC")
 
 
-# PostgreSQL cannot store NUL. Lone surrogates are rejected by pydantic itself. The limit counts
-# after trimming, so in the OpenAPI document it is a part of the pattern.
-ShortText = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True,
-        min_length=1,
-        max_length=MAX_SHORT_TEXT,
-        pattern=r"^[^\x00]*$",
-    ),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "pattern": r"^\s*[^\s\x00](?:[^\x00]{0,198}[^\s\x00])?\s*$",
-        }
-    ),
-]
-"""Text with something to read, trimmed."""
-LongText = Annotated[str, StringConstraints(max_length=MAX_LONG_TEXT, pattern=r"^[^\x00]*$")]
-Prefix = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_SHORT_TEXT, pattern=r"^[^\x00]*$")
-]
+@dataclass(frozen=True)
+class TrimmedText(GroupedMetadata):
+    """Text with something to read: at most `max_length` characters after trimming."""
+
+    max_length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield StringConstraints(
+            strip_whitespace=True, min_length=1, max_length=self.max_length, pattern=NO_NUL
+        )
+        # A `maxLength` would count what is trimmed, so the limit is a part of the pattern.
+        pattern = r"^\s*[^\s\x00](?:[^\x00]{0,MAX}[^\s\x00])?\s*$"
+        limited = pattern.replace("MAX", str(self.max_length - 2))
+        yield WithJsonSchema({"type": "string", "minLength": 1, "pattern": limited})
+
+
+ShortText = Annotated[str, TrimmedText(200)]
+LongText = Annotated[str, StringConstraints(max_length=10_000, pattern=NO_NUL)]
+Prefix = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
 """The beginning of a text, to filter by."""
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 StrictInteger = Annotated[Integer, BeforeValidator(_only_numbers)]
