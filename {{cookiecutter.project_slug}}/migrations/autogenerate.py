@@ -46,6 +46,7 @@ def comparison() -> dict[str, Any]:
     """Return options for `context.configure`."""
     own = OwnObjects(context.script)
     return {
+        "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         "include_name": own.include_name,
         "include_object": own.include_object,
         "process_revision_directives": complete,

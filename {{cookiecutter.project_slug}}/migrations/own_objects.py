@@ -26,7 +26,10 @@ class OwnObjects:
         self, item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
     ) -> bool:
         """Leave out columns, indexes and constraints of our tables that no migration has named."""
-        if kind == "table" or not reflected or compare_to is not None:
+        if not reflected:
+            # The constraint of a type, such as Enum, is added with its column.
+            return not getattr(item, "_type_bound", False)
+        if kind == "table" or compare_to is not None:
             return True
         return name in self._tables[item.table.name]
 

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _alter_column
-from alembic.operations.ops import AlterColumnOp, MigrateOperation, ModifyTableOps
+from alembic.operations.ops import (
+    AlterColumnOp,
+    CreateCheckConstraintOp,
+    DropConstraintOp,
+    MigrateOperation,
+    ModifyTableOps,
+)
 from sqlalchemy import Connection, String
 
 from app.engine import DIALECT
@@ -26,6 +32,7 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
 
     Types of text need none. An explicit one would shorten longer values without an error.
     """
+    table.ops = sorted(table.ops, key=_order)
     for change in table.ops:
         if (
             isinstance(change, AlterColumnOp)
@@ -45,6 +52,13 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
                 )
                 change.existing_server_default = False
     yield table
+
+
+def _order(change: MigrateOperation) -> int:
+    """CHECK constraints hold for one type only: drop them first, and add them last."""
+    if isinstance(change, DropConstraintOp) and change.constraint_type == "check":
+        return 0
+    return 2 if isinstance(change, CreateCheckConstraintOp) else 1
 
 
 @renderers.dispatch_for(AlterColumnOp, replace=True)

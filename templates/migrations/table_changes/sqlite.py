@@ -7,14 +7,22 @@ from warnings import filterwarnings
 
 from alembic.ddl.sqlite import SQLiteImpl
 from alembic.operations.batch import ApplyBatchImpl, BatchOperationsImpl
-from alembic.operations.ops import CreateIndexOp, DropIndexOp, MigrateOperation, ModifyTableOps
+from alembic.operations.ops import (
+    AlterColumnOp,
+    CreateIndexOp,
+    DropIndexOp,
+    MigrateOperation,
+    ModifyTableOps,
+)
 from alembic.util import CommandError
+from alembic.util.sqla_compat import is_expression_index
 from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
     Date,
     DateTime,
+    Index,
     String,
     Table,
     Time,
@@ -68,6 +76,15 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
     kinds = (DropIndexOp, CreateIndexOp)
     dropped, created = ([op for op in table.ops if isinstance(op, kind)] for kind in kinds)
     table.ops = [op for op in table.ops if not isinstance(op, kinds)]
+    for op in table.ops:
+        if (
+            isinstance(op, AlterColumnOp)
+            and (old := op.existing_type) is not None
+            and (new := op.modify_type) is not None
+            and new._type_affinity is not old._type_affinity
+            and op.existing_server_default is not None
+        ):
+            op.modify_server_default = None  # it is a value of the old type
     yield from dropped
     if table.ops:
         yield table
@@ -93,6 +110,18 @@ class TableCopies(SQLiteImpl):
         super().autogen_column_reflect(inspector, table, column_info)
         if isinstance(default := column_info.get("default"), str):
             column_info["default"] = text(default.replace(":", r"\:"))
+
+    def _skip_functional_indexes(
+        self, metadata_indexes: set[Index], conn_indexes: set[Index]
+    ) -> None:
+        """Leave out indexes on expressions that exist: SQLAlchemy does not read all of them."""
+        assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
+        query = text("SELECT name FROM sqlite_master WHERE type = 'index'")
+        existing = set(self.connection.scalars(query))
+        skipped = {i.name for i in metadata_indexes if is_expression_index(i)} & existing
+        for indexes in (metadata_indexes, conn_indexes):
+            for index in [index for index in indexes if index.name in skipped]:
+                indexes.discard(index)
 
     def cast_for_batch_migrate(
         self, existing: Column[Any], existing_transfer: dict[str, Any], new_type: TypeEngine[Any]
