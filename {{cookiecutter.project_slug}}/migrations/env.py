@@ -10,15 +10,14 @@ import sqlite3
 import sys
 from contextlib import aclosing
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationInfo
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, TypeDecorator
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +27,8 @@ from app.engine import for_migrations
 from app.errors import EXIT_UNAVAILABLE, Unavailable
 from app.logging import configure_logging
 from app.models import Base
+from migrations.autogenerate import comparison
+from migrations.table_changes import check_references, prepare
 
 RETRY = 0.5  # seconds
 PRIVILEGE = "42501"  # insufficient_privilege
@@ -37,27 +38,22 @@ READ_ONLY = "25006"  # read_only_sql_transaction: a replica, or the old primary 
 log = structlog.get_logger()
 
 
-def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """A migration names what the database has: plain types, none of ours, which may change."""
-    if kind == "type" and isinstance(item, TypeDecorator):
-        return f"sa.{item.impl!r}"
-    return False
-
-
 def report(*_: Any, **given: Any) -> None:
+    check_references(context.get_bind())
     step: MigrationInfo = given["step"]
     done = "migrated to" if step.is_upgrade else "migrated back from"
     log.info(done, revision=step.up_revision_id, changes=getattr(step.up_revision, "doc", None))
 
 
 def migrate(connection: Connection) -> None:
+    prepare(connection)
     # All in one transaction: what is interrupted has not happened, and can be run again.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_item=render_item,
         transactional_ddl=True,
         on_version_apply=report,
+        **comparison(),
     )
     with context.begin_transaction():
         context.run_migrations()
