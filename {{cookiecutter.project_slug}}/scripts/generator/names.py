@@ -85,11 +85,9 @@ def _capitalized(name: str) -> str:
 
 def resource_names(name: str, plural: str = "") -> Names:
     """Return the names of a new resource. Raises Refused if it cannot have one of them."""
+    for given in (name, plural) if plural else (name,):
+        _check_form(given, MAX_LENGTH, separators="_-")
     one, many = name.replace("-", "_"), plural.replace("-", "_")
-    for given in filter(None, (one, many)):
-        _check_form(given, MAX_LENGTH)
-    if not one:
-        raise Refused('Name the resource: NAME=note FIELDS="title:str"')
     if not many and one[-1] == "s" and one[-2:-1] not in ("s", "u", "i"):
         raise Refused(
             f"{name} looks like a plural. Use the singular, or name the plural, too: "
@@ -108,8 +106,8 @@ def _plural(name: str) -> str:
     return f"{name}es" if re.search(r"(s|x|z|ch|sh)$", name) else f"{name}s"
 
 
-def _check_form(name: str, limit: int) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+def _check_form(name: str, limit: int, separators: str = "_") -> None:
+    if not re.fullmatch(rf"[a-z][a-z0-9]*([{separators}][a-z0-9]+)*", name):
         raise Refused(f"{name!r} cannot be a name: {RULE}.")
     if len(name) > limit:
         raise Refused(f"{name!r} is too long: at most {limit} characters.")
