@@ -202,10 +202,11 @@ NOTHING_LOST = (
 )
 
 
-def rows() -> Iterator[str]:
+def rows(first_number: int = 1) -> Iterator[str]:
+    """Yield statements that insert three tasks, and rows that refer to them and to each other."""
     columns = "version, created_at, updated_at"
     values = "1, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000'"
-    for number in (1, 2, 3):
+    for number in range(first_number, first_number + 3):
         task, first, second = (f"'{kind}{number:031x}'" for kind in "abc")
         text = "NULL" if number == 2 else "'text'"
         yield (
@@ -335,6 +336,8 @@ def test_changes_apply_to_tables_with_rows_and_keep_all_else(migrated: Migrated)
     assert migrated.run(".venv/bin/python values.py") == ""
     assert not re.search(r"hand|user|session|account|verification|jwks|other", file.read_text())
     assert "No new upgrade operations" in migrated.run(f"{ALEMBIC} check")
+    # The previous version of the service can still insert rows, without the new columns.
+    migrated.sql(next(rows(4)), "DELETE FROM tasks WHERE title = '4'")
     migrated.run(".venv/bin/ruff check migrations && .venv/bin/ruff format --check migrations")
 
     migrated.run(f"{ALEMBIC} downgrade -1")
