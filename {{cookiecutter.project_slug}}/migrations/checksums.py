@@ -6,7 +6,6 @@ checksums: its migrations count as unedited when the next one runs.
 
 import ast
 from collections.abc import Collection
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ CHECKSUMS = Table(
 )
 
 
-@cache
 def checksum(file: str) -> str:
     """Return a checksum of what a migration does: comments, docstrings, imports and layout
     do not count.
@@ -118,7 +116,9 @@ def record(
     for script in history.until(heads):
         if is_new or step.is_stamp or script.revision in step.up_revision_ids:
             values = {"revision": script.revision, "checksum": checksum(script.path)}
-            ctx.execute(CHECKSUMS.insert().inline().values({k: _quoted(v) for k, v in values.items()}))
+            ctx.execute(
+                CHECKSUMS.insert().inline().values({k: _quoted(v) for k, v in values.items()})
+            )
 
 
 def _quoted(value: str) -> ColumnElement[str]:

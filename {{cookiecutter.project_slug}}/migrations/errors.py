@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 from textwrap import shorten
 
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 PROJECT = Path(__file__).parents[1]
@@ -72,8 +73,8 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 def failure(error: BaseException, versions: Path) -> str:
     """Say why a run failed, in which migration of the folder `versions`, and what to do."""
-    if isinstance(error, MigrationError):
-        return str(error)
+    if isinstance(error, MigrationError | CommandError):
+        return one_line(error)
     if isinstance(error, DBAPIError):
         return _refused(error, versions)
     place = location(error, versions) or location(error)
