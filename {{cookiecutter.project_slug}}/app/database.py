@@ -11,8 +11,16 @@ from opentelemetry import trace
 from sqlalchemy import Executable, false, select
 
 from app.config import DatabaseSettings
-from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch, missing_privileges
-from app.errors import Unavailable
+from app.engine import (
+    INTEGRITY_ERRORS,
+    UNAVAILABLE_ERRORS,
+    Engine,
+    Fetch,
+    is_duplicate,
+    is_missing_reference,
+    missing_privileges,
+)
+from app.errors import Conflict, MissingReference, Unavailable
 from app.models import Base
 from app.models.base import OWNER
 from app.security.verifier import User
@@ -38,8 +46,9 @@ class Runner(ABC):
         """Run one statement and return its rows.
 
         `values` are keyed by parameter; `OWNER` stands for the id of `owner`. Raises Unavailable
-        when the database is unreachable, locked, full or too slow, the driver's error when a value
-        violates a constraint or does not fit, and TypeError when the parameters are wrong.
+        when the database is unreachable, locked, full or too slow, MissingReference when a foreign
+        key is violated, Conflict when a unique key is, the driver's error when a value violates
+        another constraint or does not fit, and TypeError when the parameters are wrong.
         """
         if OWNER.key in values:
             raise TypeError(f"pass `owner`: only a User can be the value of {OWNER.key}")
@@ -165,10 +174,17 @@ class Transaction(Runner):
 
 @contextmanager
 def translate_driver_errors() -> Iterator[None]:
-    """Convert errors that mean that the database is unavailable. Others pass unchanged."""
+    """Convert errors that mean that the database is unavailable or that a key is violated.
+
+    Others pass unchanged.
+    """
     try:
         yield
     except UNAVAILABLE_ERRORS as error:
+        if is_missing_reference(error):
+            raise MissingReference from error
+        if is_duplicate(error):
+            raise Conflict from error
         if isinstance(error, INTEGRITY_ERRORS):
             raise
         # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.

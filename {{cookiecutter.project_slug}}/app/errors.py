@@ -60,6 +60,23 @@ class NotFound(ServiceError):
     detail = "There is nothing here."
 
 
+class Conflict(ServiceError):
+    """The change is not possible beside the caller's other resources."""
+
+    status = 409
+    detail = "A resource with these values already exists."
+
+
+class MissingReference(Conflict):
+    """Refers to a resource that is missing or owned by somebody else; indistinguishable."""
+
+    detail = "A resource that this one refers to was not found."
+
+
+class StillReferenced(Conflict):
+    detail = "Other resources refer to this one. Delete them first."
+
+
 class PreconditionFailed(ServiceError):
     """`If-Match` names a version that is no longer the current one (RFC 9110, section 13.1.1)."""
 

@@ -11,18 +11,25 @@ from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from sqlalchemy import Connection, TypeDecorator
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from migrations.checksums import check_unedited, record
-from migrations.errors import MigrationError, failure, first_line, is_unavailable, loading, one_line
+from migrations.errors import (
+    MigrationError,
+    failure,
+    first_line,
+    is_unavailable,
+    loading,
+    location,
+    one_line,
+)
 from migrations.history import History
 
 try:
@@ -32,6 +39,8 @@ try:
     from app.errors import EXIT_UNAVAILABLE, Unavailable
     from app.logging import configure_logging
     from app.models import Base
+    from migrations.autogenerate import comparison
+    from migrations.table_changes import check_references, prepare
 except Exception as error:
     raise SystemExit(f"Cannot migrate: {loading(error)}") from None
 
@@ -43,13 +52,6 @@ MENDING = ("downgrade", "do_stamp", "display_version")
 log = structlog.get_logger()
 
 
-def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """A migration names what the database has: plain types, none of ours, which may change."""
-    if kind == "type" and isinstance(item, TypeDecorator):
-        return f"sa.{item.impl!r}"
-    return False
-
-
 def report(
     history: History,
     ctx: MigrationContext,
@@ -57,6 +59,7 @@ def report(
     heads: Collection[str],
     run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic passes it
 ) -> None:
+    check_references(context.get_bind())
     record(history, ctx, step, heads)
     done = "migrated to" if step.is_upgrade else "migrated back from"
     log.info(done, revision=step.up_revision_id, changes=getattr(step.up_revision, "doc", None))
@@ -88,13 +91,14 @@ def check(connection: Connection, history: History) -> None:
 
 
 def migrate(history: History, connection: Connection) -> None:
+    prepare(connection)
     # All in one transaction: what is interrupted has not happened, and can be run again.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_item=render_item,
         transactional_ddl=True,
         on_version_apply=partial(report, history),
+        **comparison(),
     )
     with context.begin_transaction():
         check(connection, history)
@@ -117,10 +121,12 @@ async def upgrade(engine: AsyncEngine, history: History) -> None:
             await connection.run_sync(partial(migrate, history))
         # A migration may raise anything, SystemExit included, which could look like success.
         except (Exception, SystemExit) as error:
+            versions = Path(context.script.versions)
+            if isinstance(error, SystemExit) and not location(error, versions):
+                raise
             if isinstance(error, DBAPIError) and is_unavailable(error):
                 raise Unavailable(f"database: {first_line(error.orig)}") from error
-            reason = failure(error, Path(context.script.versions))
-            raise SystemExit(f"Cannot migrate: {reason}") from None
+            raise SystemExit(f"Cannot migrate: {failure(error, versions)}") from None
 
 
 async def main() -> None:

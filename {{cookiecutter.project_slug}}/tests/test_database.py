@@ -12,17 +12,17 @@ from sqlalchemy import insert, literal, select, text
 from app.config import Settings
 from app.database import Database
 from app.engine import INTEGRITY_ERRORS
-from app.errors import Unavailable
+from app.errors import Conflict, Unavailable
 from tests.conftest import TESTING
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
-from tests.things import Thing
+from tests.sample_resource import VALUES, Model
 
 pytestmark = pytest.mark.usefixtures("service")
 
 
 UNSCOPED = {"unscoped": TESTING}
-INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
-IDS = select(Thing.id).execution_options(**UNSCOPED)
+INSERT = insert(Model).values(owner_id="ann", **VALUES).execution_options(**UNSCOPED)
+IDS = select(Model.id).execution_options(**UNSCOPED)
 
 
 async def test_a_statement_is_durable_when_it_has_run(
@@ -45,7 +45,7 @@ async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
 
 
 async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
-    with pytest.raises(INTEGRITY_ERRORS):
+    with pytest.raises(Conflict):
         await _twice_in_one_transaction(database)
 
     assert await database.run(IDS) == []
@@ -58,12 +58,17 @@ async def _twice_in_one_transaction(database: Database) -> None:
         await transaction.run(twice)
 
 
-async def test_a_mistake_in_a_statement_is_not_called_unavailable(database: Database) -> None:
+async def test_duplicate_key_raises_conflict(database: Database) -> None:
     twice = INSERT.values(id=uuid4())
     await database.run(twice)
 
-    with pytest.raises(INTEGRITY_ERRORS):
+    with pytest.raises(Conflict, match="already exists"):
         await database.run(twice)
+
+
+async def test_missing_value_raises_the_drivers_error(database: Database) -> None:
+    with pytest.raises(INTEGRITY_ERRORS):
+        await database.run(INSERT.values(version=None))
 
 
 async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> None:

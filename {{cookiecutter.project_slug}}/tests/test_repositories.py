@@ -7,9 +7,11 @@ import pytest
 
 import app.routers  # noqa: F401 - imports all repositories
 from app.models.base import Base, OwnedBase
+from app.repositories.filters import Filter
 from app.repositories.owned import OwnedRepository, UserData
+from app.schemas.owned import PageQuery
 from app.security.acting import acting_as
-from tests.things import Repository
+from tests.sample_resource import Repository
 
 REPOSITORIES = OwnedRepository.__subclasses__()
 
@@ -23,13 +25,32 @@ def test_each_owned_model_has_a_repository() -> None:
 
 @pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
 def test_row_type_has_the_columns_of_the_model(repository: Any) -> None:
-    [row] = get_args(repository.__orig_bases__[0])
+    row, _ = get_args(repository.__orig_bases__[0])
     members = get_type_hints(row)
 
     columns = repository.model.__table__.columns
     assert list(members) == [column.name for column in columns if column.name != "owner_id"]
     for name, annotation in members.items():
         assert (NoneType in get_args(annotation)) == columns[name].nullable, name
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
+def test_query_has_a_parameter_for_each_filter(repository: Any) -> None:
+    _, query = get_args(repository.__orig_bases__[0])
+
+    parameters = query.model_fields.keys() - PageQuery.model_fields.keys()
+    assert sorted(parameters) == sorted(each.name for each in repository.filters)
+
+
+@pytest.mark.parametrize(
+    ("repository", "given"),
+    [(repository, given) for repository in REPOSITORIES for given in repository.filters],
+    ids=lambda part: getattr(part, "name", None),
+)
+def test_filter_has_an_index_or_says_why_not(repository: Any, given: Filter) -> None:
+    indexed = {tuple(index.columns.keys()[:2]) for index in repository.model.__table__.indexes}
+
+    assert (("owner_id", given.column.key) in indexed) == (given.unindexed is None)
 
 
 @pytest.mark.parametrize("owned", [Repository, UserData])
@@ -40,15 +61,7 @@ def test_owner_that_is_not_a_user_raises_type_error(owned: Any, owner: Any) -> N
 
 
 async def test_too_many_versions_raise_value_error() -> None:
-    anns = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
+    anns = Repository(None, acting_as("ann", reason="a test"))
 
     with pytest.raises(ValueError, match="100 versions"):
-        await anns.delete(anns._owner.id, frozenset(range(101)))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-async def test_page_without_rows_is_refused(limit: int) -> None:
-    things = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
-
-    with pytest.raises(ValueError, match="at least one row"):
-        await things.page(limit, None, {})
+        await anns.delete(anns._owner.id, frozenset(range(101)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -48,6 +49,26 @@ TABLE_OPTIONS: dict[str, Any] = {}
 DIALECT: Dialect = dialect(dbapi=dialect.import_dbapi())  # type: ignore[no-untyped-call]
 # SQLAlchemy gives each connection a codec that parses JSON. Here the column's type parses it.
 DIALECT.supports_native_json_deserialization = False
+
+
+def is_missing_reference(error: Exception) -> bool:
+    """Return whether a row refers to one that is missing, or would do so after a deletion."""
+    return isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError)
+
+
+def is_duplicate(error: Exception) -> bool:
+    """Return whether a unique key has these values already."""
+    return isinstance(error, asyncpg.UniqueViolationError)
+
+
+def begins_with(column: ColumnElement[str], prefix: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return a condition on text, an exact one: LIKE would take % and _ for patterns."""
+    return column.op("^@", is_comparison=True)(prefix)
+
+
+def prefix_index_options(column: str) -> dict[str, Any]:
+    """Return what an index on a column needs for `begins_with`, whatever the collation."""
+    return {"postgresql_ops": {column: "text_pattern_ops"}}
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import (
     URL,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
     Executable,
+    and_,
     event,
     false,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -35,8 +38,30 @@ MIGRATION_TIMEOUT = 3_600  # seconds of waiting for another migration
 INTEGRITY_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError)
 UNAVAILABLE_ERRORS = (OSError, sqlite3.Error)
 
-TABLE_OPTIONS = {"sqlite_with_rowid": False}
+TABLE_OPTIONS: dict[str, Any] = {"sqlite_with_rowid": False}
 DIALECT: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+
+def is_missing_reference(error: Exception) -> bool:
+    """Return whether a row refers to one that is missing, or would do so after a deletion."""
+    return isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" in str(error)
+
+
+def is_duplicate(error: Exception) -> bool:
+    """Return whether a unique key has these values already."""
+    return isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error)
+
+
+def begins_with(column: ColumnElement[str], prefix: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return a condition on text, an exact one: LIKE would ignore the case of letters."""
+    # An index finds the range. The byte FF is in no UTF-8 text, so it is above all characters.
+    end = prefix.op("||")(literal_column("CAST(x'FF' AS TEXT)"))
+    return and_(column >= prefix, column < end)
+
+
+def prefix_index_options(_: str) -> dict[str, Any]:
+    """Return what an index on a column needs for `begins_with`: nothing."""
+    return {}
 
 
 class UtcDateTime(TypeDecorator[datetime]):

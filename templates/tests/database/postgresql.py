@@ -120,8 +120,8 @@ def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
     for each in content:
         if each["schema"] not in marked:
             raise ValueError(
-                f"the database has the {each['kind']} {each['name']}, which is not from an earlier run of the "
-                "tests. They would delete everything. Name an empty database"
+                f"the database has the {each['kind']} {each['name']}, which is not from an "
+                "earlier run of the tests. They would delete everything. Name an empty database"
             )
 
 

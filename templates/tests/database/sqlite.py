@@ -57,7 +57,9 @@ def reserved_database(url: str) -> Iterator[None]:
         try:
             lock.execute("BEGIN EXCLUSIVE")  # which ends with the process, however it ends
         except sqlite3.OperationalError:
-            raise ValueError("another run of the tests uses the database. Wait for its end") from None
+            raise ValueError(
+                "another run of the tests uses the database. Wait for its end"
+            ) from None
         try:
             with translate_driver_errors():
                 _mark(file)
@@ -76,8 +78,8 @@ def _check_is_own(file: Path) -> None:
     if found and (MARK, "table") not in found:
         name, kind = found[0]
         raise ValueError(
-            f"the database has the {kind} {name}, which is not from an earlier run of the tests. They would "
-            "delete everything. Name an empty database"
+            f"the database has the {kind} {name}, which is not from an earlier run of the tests. "
+            "They would delete everything. Name an empty database"
         )
 
 

@@ -1,13 +1,22 @@
 """The base classes of all tables, and of tables whose rows belong to users."""
 
 from datetime import UTC, datetime
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import MetaData, String, bindparam
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import ColumnCollectionConstraint, SchemaItem
 from uuid_utils.compat import uuid7
 
-from app.engine import TABLE_OPTIONS, UtcDateTime
+from app.engine import TABLE_OPTIONS, UtcDateTime, prefix_index_options
 
 OWNER = bindparam("owner_", type_=String)
 """The owner of the rows of a statement. `Database` takes its value from a `User` only."""
@@ -17,14 +26,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def _columns(constraint: ColumnCollectionConstraint | Index, _: Table) -> str:
+    """Return the part of a constraint's or index's name that stands for its columns."""
+    return "__".join(column.name for column in constraint.columns)
+
+
 class Base(DeclarativeBase):
-    # Named constraints, so that a migration can change them on every database.
+    # Named constraints, so that a migration can change them on every database. Two underscores keep
+    # names apart that would otherwise be equal: the indexes of all tables share one namespace.
     metadata = MetaData(
         naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "columns": _columns,
+            "ix": "ix_%(table_name)s__%(columns)s",
+            "uq": "uq_%(table_name)s__%(columns)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "fk": "fk_%(table_name)s__%(columns)s",
             "pk": "pk_%(table_name)s",
         }
     )
@@ -39,7 +55,6 @@ class OwnedBase(Base):
     """
 
     __abstract__ = True
-    __table_args__ = TABLE_OPTIONS
 
     # `sort_order` puts a table's own columns between these, in responses too.
     owner_id: Mapped[str] = mapped_column(String(255), primary_key=True, sort_order=-2)
@@ -48,4 +63,39 @@ class OwnedBase(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, sort_order=1)
     updated_at: Mapped[datetime] = mapped_column(
         UtcDateTime, default=now, onupdate=now, sort_order=1
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Raise TypeError for a field that is named like a column of every owned table."""
+        for name in OwnedBase.__annotations__.keys() & {*cls.__annotations__, *vars(cls)}:
+            raise TypeError(f"{cls.__name__}.{name}: every owned table has this column already")
+        super().__init_subclass__(**options)
+
+    @classmethod
+    def __table_cls__(
+        cls, name: str, metadata: MetaData, *items: SchemaItem, **options: Any
+    ) -> Table[Any]:
+        """Make the table. A `__table_args__` of the model cannot replace TABLE_OPTIONS."""
+        return Table(name, metadata, *items, **options, **TABLE_OPTIONS)
+
+
+def owned_index(column: str, *, for_prefixes: bool = False) -> Index:
+    """Return an index for lists that are filtered by a column, in the order of their pages.
+
+    With `for_prefixes` it finds text by how it begins.
+    """
+    options = prefix_index_options(column) if for_prefixes else {}
+    return Index(None, "owner_id", column, "id", **options)
+
+
+def owned_reference(
+    column: str, table: str, *, ondelete: Literal["CASCADE"] | None = None
+) -> ForeignKeyConstraint:
+    """Return a foreign key to the rows of another table, or of the same one, of the same owner.
+
+    A row that is still referred to cannot be deleted, except with `ondelete="CASCADE"`, which
+    deletes the rows that refer to it, too.
+    """
+    return ForeignKeyConstraint(
+        ["owner_id", column], [f"{table}.owner_id", f"{table}.id"], ondelete=ondelete
     )

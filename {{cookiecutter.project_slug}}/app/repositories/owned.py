@@ -18,15 +18,24 @@ from sqlalchemy import (
 )
 
 from app.database import Runner
-from app.errors import NotFound, PreconditionFailed
+from app.errors import (
+    Conflict,
+    MissingReference,
+    NotFound,
+    PreconditionFailed,
+    StillReferenced,
+    Unavailable,
+)
 from app.models.base import OWNER, Base, OwnedBase, now
-from app.schemas.owned import OwnedRow
+from app.repositories.filters import Filter
+from app.schemas.owned import OwnedRow, PageQuery
 from app.security.verifier import User
 
 MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
 MAX_VERSIONS = 100
 
 Row = TypeVar("Row", bound=OwnedRow)
+Query = TypeVar("Query", bound=PageQuery)
 Versions = frozenset[int] | None
 """The versions that a change may apply to; None stands for any."""
 
@@ -42,17 +51,24 @@ class Owned:
         self._owner = owner
 
 
-class OwnedRepository(Owned, Generic[Row]):
+class OwnedRepository(Owned, Generic[Row, Query]):
     """One user's rows of one table. A `Row` has all of its columns except for `owner_id`.
+
+    A `Query` has the values of `filters`.
 
     Each method is one statement that names the owner, so nothing can happen between a check and
     a change. (If a change finds no row, a second statement finds out why.)
     """
 
     model: ClassVar[type[OwnedBase]]
+    filters: ClassVar[tuple[Filter, ...]] = ()
 
     async def create(self, values: Mapping[str, Any]) -> Row:
-        """Insert a row and return it. Raises TypeError for keys that are not its own columns."""
+        """Insert a row and return it.
+
+        Raises MissingReference if it refers to a row that is missing or owned by another user, and
+        TypeError for keys that are not its own columns.
+        """
         at, values = now(), dict(values)
         statement = _insert(self.model, self._checked(values))
         rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
@@ -65,33 +81,12 @@ class OwnedRepository(Owned, Generic[Row]):
             raise NotFound
         return rows[0]
 
-    async def page(
-        self, limit: int, after: UUID | None, filters: Mapping[str, Any]
-    ) -> tuple[list[Row], UUID | None]:
-        """Return at most `limit` rows, newest first, and the position of the next page, if any.
-
-        Rows have the values of `filters`, which are keyed by column. A position is the id of the
-        last row before it, so every page costs the same.
-        """
-        if limit < 1:
-            raise ValueError("a page has at least one row")
-        given = {name: filters[name] for name in self._checked(filters)}
-        values = {name: value for name, value in given.items() if value is not None}
-        statement = _page(
-            self.model,
-            frozenset(values),
-            frozenset(given.keys() - values.keys()),
-            after is not None,
-        )
-        position = {} if after is None else {"after_": after}
-        rows = await self._run(statement, {**values, **position, "limit_": limit + 1})
-        return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
-
     async def update(self, id: UUID, changes: Mapping[str, Any], versions: Versions = None) -> Row:
         """Change a row and return it.
 
-        Raises NotFound, PreconditionFailed if the row has none of `versions`, and TypeError for
-        keys that are not its own columns.
+        Raises NotFound, PreconditionFailed if the row has none of `versions`, MissingReference if
+        it would refer to a row that is missing or owned by another user, and TypeError for keys
+        that are not its own columns.
         """
         changes, numbered = dict(changes), _numbered(versions)
         count = None if versions is None else len(numbered)
@@ -102,10 +97,18 @@ class OwnedRepository(Owned, Generic[Row]):
         return rows[0]
 
     async def delete(self, id: UUID, versions: Versions = None) -> None:
-        """Delete a row. Raises NotFound, or PreconditionFailed if it has none of `versions`."""
+        """Delete a row.
+
+        Raises NotFound, PreconditionFailed if it has none of `versions`, and StillReferenced if
+        other rows refer to it.
+        """
         numbered = _numbered(versions)
         statement = _delete(self.model, None if versions is None else len(numbered))
-        if not await self._run(statement, {**numbered, "id_": id}):
+        try:
+            deleted = await self._run(statement, {**numbered, "id_": id})
+        except MissingReference as error:
+            raise StillReferenced from error
+        if not deleted:
             raise await self._refusal(id, versions)
 
     async def _run(self, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
@@ -131,6 +134,20 @@ class OwnedRepository(Owned, Generic[Row]):
             return error
         return PreconditionFailed()
 
+    # Keep this method last: in annotations below it, `list` would mean the method.
+    async def list(self, query: Query) -> tuple[list[Row], UUID | None]:
+        """Return a page of rows, newest first, and the cursor of the next page, if any.
+
+        A cursor is the id of the last row before the page, so every page costs the same.
+        """
+        given = tuple(each for each in self.filters if getattr(query, each.name) is not None)
+        values = {each.name: getattr(query, each.name) for each in given}
+        statement = _page(self.model, given, query.cursor is not None)
+        position = {} if query.cursor is None else {"cursor_": query.cursor}
+        rows = await self._run(statement, {**values, **position, "limit_": query.limit + 1})
+        page = rows[: query.limit]
+        return page, page[-1]["id"] if len(rows) > query.limit else None
+
 
 class UserData(Owned):
     """Everything the service holds of one user, in every owned table."""
@@ -139,7 +156,10 @@ class UserData(Owned):
         """Delete it all, or nothing if that fails."""
         async with self._database.transaction() as transaction:
             for statement in _erase():
-                await transaction.run(statement, owner=self._owner)
+                try:
+                    await transaction.run(statement, owner=self._owner)
+                except Conflict as error:
+                    raise Unavailable("a row was added while all were deleted") from error
 
 
 # Building a statement takes as long as running one, so each is built once. The names of parameters
@@ -159,14 +179,10 @@ def _select(model: type[OwnedBase]) -> Executable:
 
 
 @lru_cache(MAX_STATEMENTS)
-def _page(
-    model: type[OwnedBase], filters: frozenset[str], nulls: frozenset[str], continues: bool
-) -> Executable:
-    columns = model.__table__.columns
-    conditions = [columns[name] == bindparam(name) for name in filters]
-    conditions += [columns[name].is_(None) for name in nulls]
+def _page(model: type[OwnedBase], filters: tuple[Filter, ...], continues: bool) -> Executable:
+    conditions = [each.condition() for each in filters]
     if continues:
-        conditions.append(model.id < bindparam("after_"))
+        conditions.append(model.id < bindparam("cursor_"))
     page = select(*row_columns(model)).where(model.owner_id == OWNER, *conditions)
     return page.order_by(model.id.desc()).limit(bindparam("limit_"))
 

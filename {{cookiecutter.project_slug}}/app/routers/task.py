@@ -8,14 +8,14 @@ from app.errors import problems
 from app.repositories.task import TaskRepository
 from app.responses import json
 from app.routers.api import api_router
-from app.schemas.task import PAGE, TASK, TaskCreate, TaskPage, TaskRead, TaskUpdate
+from app.schemas.task import PAGE, TASK, TaskCreate, TaskPage, TaskQuery, TaskRead, TaskUpdate
 
 router = api_router("/tasks")
 
 Tasks = Annotated[TaskRepository, Depends(owned(TaskRepository))]
 
 
-@router.post("", status_code=201, response_model=TaskRead)
+@router.post("", status_code=201, response_model=TaskRead, responses=problems(409))
 async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Response:
     created = await tasks.create(task.model_dump())
     headers = {"Location": f"{request.scope['path']}/{created['id']}", "ETag": _etag(created)}
@@ -23,14 +23,9 @@ async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Respo
 
 
 @router.get("", response_model=TaskPage)
-async def list_tasks(
-    tasks: Tasks,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[UUID | None, Query(description="The `next_cursor` of a page")] = None,
-    completed: bool | None = None,
-) -> Response:
+async def list_tasks(query: Annotated[TaskQuery, Query()], tasks: Tasks) -> Response:
     """Newest first. `next_cursor` continues after this page; null means there is no more."""
-    items, next_cursor = await tasks.list(limit, cursor, completed)
+    items, next_cursor = await tasks.list(query)
     return json(PAGE, {"items": items, "next_cursor": next_cursor})
 
 
@@ -40,14 +35,14 @@ async def get_task(id: UUID, tasks: Tasks) -> Response:
     return json(TASK, task, headers={"ETag": _etag(task)})
 
 
-@router.patch("/{id}", response_model=TaskRead, responses=problems(404, 412))
+@router.patch("/{id}", response_model=TaskRead, responses=problems(404, 409, 412))
 async def update_task(id: UUID, changes: TaskUpdate, tasks: Tasks, request: Request) -> Response:
     """Change what is named; with the ETag in `If-Match`, only if it is still that version."""
     task = await tasks.update(id, changes.model_dump(), if_match(request))
     return json(TASK, task, headers={"ETag": _etag(task)})
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 412))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 409, 412))
 async def delete_task(id: UUID, tasks: Tasks, request: Request) -> None:
     """With the ETag in `If-Match`, only if it is still that version."""
     await tasks.delete(id, if_match(request))

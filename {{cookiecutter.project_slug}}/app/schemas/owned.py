@@ -1,8 +1,10 @@
-"""The fields that the rows of all resources have."""
+"""What the schemas of all resources have in common."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 
@@ -11,3 +13,10 @@ class OwnedRow(TypedDict):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class PageQuery(BaseModel):
+    """The query parameters of a list. Subclasses add those that it can be filtered by."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[UUID | None, Field(description="The `next_cursor` of a page")] = None

@@ -1,38 +1,20 @@
-"""What goes in and out of `/tasks`."""
+"""Bodies and query parameters of `/tasks`."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import (
-    MISSING,
-    BaseModel,
-    ConfigDict,
-    StrictBool,
-    StringConstraints,
-    TypeAdapter,
-)
+from pydantic import MISSING, BaseModel, ConfigDict, StrictBool, TypeAdapter
 from typing_extensions import TypedDict
 
-# One pattern for both rules, so that the OpenAPI document tells them too: something to read, and
-# no NUL, which PostgreSQL cannot store. Lone surrogates are refused by pydantic itself.
-Title = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True,
-        min_length=1,
-        max_length=200,
-        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
-    ),
-]
-Description = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+from app.schemas.fields import LongText, ShortText
+from app.schemas.owned import PageQuery
 
 
 class TaskCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    title: Title
-    description: Description | None = None
+    title: ShortText
+    description: LongText | None = None
     completed: StrictBool = False
 
 
@@ -41,8 +23,8 @@ class TaskUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Title | MISSING = MISSING
-    description: Description | MISSING | None = MISSING
+    title: ShortText | MISSING = MISSING
+    description: LongText | MISSING | None = MISSING
     completed: StrictBool | MISSING = MISSING
 
 
@@ -59,6 +41,10 @@ class TaskRead(TypedDict):
 class TaskPage(TypedDict):
     items: list[TaskRead]
     next_cursor: UUID | None
+
+
+class TaskQuery(PageQuery):
+    completed: bool | None = None
 
 
 TASK = TypeAdapter(TaskRead)
