@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import alembic.command
 import structlog
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
@@ -90,6 +91,26 @@ def check(connection: Connection, history: History) -> None:
         )
 
 
+def check_models() -> None:
+    """For `alembic check`, raise MigrationError if the models differ from the tables."""
+    command = getattr(context.config.cmd_opts, "cmd", None)
+    if not command or command[0] is not alembic.command.check:
+        return
+    [script] = context.get_context().opts["revision_context"].generated_revisions
+    if changes := [_named(change) for change in script.upgrade_ops.as_diffs()]:
+        raise MigrationError(
+            f"the models have changes that no migration makes: {', '.join(changes)}. "
+            'Run: make migration NAME="what changes"'
+        )
+
+
+def _named(change: Any) -> str:
+    """Return what Alembic would do and to what, like "add_column tasks due_on"."""
+    [kind, *parts] = change[0] if isinstance(change, list) else change
+    names = [getattr(part, "name", part) for part in parts[:3]]
+    return " ".join([kind, *(name for name in names if isinstance(name, str))])
+
+
 def migrate(history: History, connection: Connection) -> None:
     prepare(connection)
     # All in one transaction: what is interrupted has not happened, and can be run again.
@@ -103,6 +124,7 @@ def migrate(history: History, connection: Connection) -> None:
     with context.begin_transaction():
         check(connection, history)
         context.run_migrations()
+        check_models()
     heads = context.get_context().get_current_heads()
     log.info("database is at", revision=", ".join(heads) or None)
 
