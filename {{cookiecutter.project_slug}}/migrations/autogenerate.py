@@ -20,6 +20,7 @@ from alembic.operations.ops import (
     ModifyTableOps,
 )
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import (
     ClauseElement,
     Column,
@@ -56,11 +57,13 @@ def comparison() -> dict[str, Any]:
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """Render types as plain types, because ours may change, and defaults with their colons."""
+    """Render our types as plain types, because ours may change, and defaults as they are."""
     if kind == "type" and isinstance(item, TypeDecorator):
-        return f"sa.{item.impl!r}"
-    if kind == "server_default" and isinstance(getattr(item, "arg", None), ClauseElement):
-        return f"sa.text({escaped(as_sql(item.arg))!r})"
+        is_ours = not type(item).__module__.startswith("sqlalchemy.")
+        return f"sa.{item.impl!r}" if is_ours else False
+    if kind == "server_default" and isinstance(item, DefaultClause):
+        given = item.arg
+        return repr(given) if isinstance(given, str) else f"sa.text({escaped(as_sql(given))!r})"
     return False
 
 
@@ -92,29 +95,30 @@ renderers.dispatch_for(Fill)(renderers.dispatch(ExecuteSQLOp("")))
 def complete(_: MigrationContext, __: Any, scripts: list[MigrationScript]) -> None:
     """Let the migration apply to tables with rows, and say what it would lose.
 
-    Raises SystemExit, with one line, if rows that exist have no possible value for a new column.
+    Raises CommandError if existing rows have no possible value for a new column.
     """
     for script in scripts:
         upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
         without_value: list[AddColumnOp] = []
         upgrade.ops = [op for each in upgrade.ops for op in completed(each, without_value)]
         if without_value:
-            raise SystemExit(refusal(without_value))
+            raise refusal(without_value)
         downgrade.ops = [op for each in downgrade.ops for op in completed(each, without_value)]
         downgrade.ops = [op for op in downgrade.ops if not isinstance(op, Note)]
         for add in without_value:
             add.column.nullable = True  # the upgrade dropped the values
         if script.message is not None:  # not for `alembic check`, which writes nothing
-            for note in [op.text for op in upgrade.ops if isinstance(op, Note)]:
-                context.config.print_stdout(note)
+            notes = [op.text for op in upgrade.ops if isinstance(op, Note)]
+            for line in notes if upgrade.ops else ["The models have not changed."]:
+                context.config.print_stdout(line)
 
 
-def refusal(without_value: list[AddColumnOp]) -> str:
+def refusal(without_value: list[AddColumnOp]) -> CommandError:
     columns = " and ".join(f"{add.table_name}.{add.column.name}" for add in without_value)
-    return (
-        f"Cannot write the migration: rows that exist have no value for {columns}. "
-        "Give it a default or server_default in the model, or make it optional. If this is a new "
-        "name for an existing column, see docs/migrations.md."
+    return CommandError(
+        f"no migration was written, because existing rows would have no value for {columns}. Write "
+        "`default=` or `server_default=` in the model, or make the column optional. To rename a "
+        "column instead, see docs/migrations.md"
     )
 
 
@@ -195,7 +199,7 @@ def is_longer_text(old: Any, new: Any) -> bool:
 
 def escaped(sql: str) -> str:
     """Escape colons if `sqlalchemy.text` would take one of them for a parameter."""
-    return sql.replace(":", r"\:") if re.search(r"(?<![:\w]):\w", sql) else sql
+    return sql.replace(":", r"\:") if re.search(r"(?<![:\w]):\w|\\:", sql) else sql
 
 
 def as_sql(expression: ClauseElement) -> str:

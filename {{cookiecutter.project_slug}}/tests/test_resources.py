@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from app.engine import begins_with
+from app.engine import UtcDateTime, begins_with
 from app.repositories.filters import Filter
 from tests.resources import RESOURCES
 from tests.resources.resource import Resource
@@ -220,9 +220,14 @@ def test_filter_finds_the_rows_for_which_it_holds(
     holds: Callable[[Any, Any], Any] = given.operator
     if given.operator is begins_with:
         holds, values = str.startswith, [*values, values[0][:1], values[0][:1].swapcase()]
+    as_python = (
+        datetime.fromisoformat
+        if isinstance(given.column.type, UtcDateTime)
+        else lambda value: value
+    )
 
     for value in values:
-        found = [row for row in rows[::-1] if holds(row[field], value)]
+        found = [row for row in rows[::-1] if holds(as_python(row[field]), as_python(value))]
         assert resource.all(ann, limit=100, **{given.name: value}) == found
 
 

@@ -1,11 +1,13 @@
 """How PostgreSQL changes tables: by ALTER TABLE, in the migration's transaction."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _alter_column
+from alembic.autogenerate.render import _alter_column, _repr_type
 from alembic.operations.ops import (
+    AddColumnOp,
     AlterColumnOp,
     CreateCheckConstraintOp,
     DropConstraintOp,
@@ -13,6 +15,8 @@ from alembic.operations.ops import (
     ModifyTableOps,
 )
 from sqlalchemy import Connection, String
+from sqlalchemy.dialects.postgresql import ENUM
+from sqlalchemy.types import TypeEngine
 
 from app.engine import DIALECT
 
@@ -34,6 +38,10 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
     """
     table.ops = sorted(table.ops, key=_order)
     for change in table.ops:
+        if isinstance(change, AddColumnOp):
+            column_type = change.column.type
+            if isinstance(column_type.dialect_impl(DIALECT), ENUM):
+                yield CreateEnum(column_type)
         if (
             isinstance(change, AlterColumnOp)
             and (new := change.modify_type) is not None
@@ -52,6 +60,21 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
                 )
                 change.existing_server_default = False
     yield table
+
+
+class CreateEnum(MigrateOperation):
+    """Create the type of a new column, unless it exists. For a new table, Alembic does that."""
+
+    def __init__(self, enum: TypeEngine[Any]) -> None:
+        self.enum = enum
+
+    def to_diff_tuple(self) -> tuple[str, TypeEngine[Any]]:
+        return "create_enum", self.enum
+
+
+@renderers.dispatch_for(CreateEnum)
+def render_create_enum(autogen_context: AutogenContext, change: CreateEnum) -> str:
+    return f"{_repr_type(change.enum, autogen_context)}.create(op.get_bind(), checkfirst=True)"
 
 
 def _order(change: MigrateOperation) -> int:

@@ -152,6 +152,12 @@ class TableCopies(SQLiteImpl):
             raise CommandError(
                 f"rename columns of {table.name} with op.alter_column, not in batch_alter_table"
             )
+        assert batch_impl.new_table is not None  # noqa: S101 - for mypy
+        gone = table.columns.keys() - batch_impl.columns.keys()
+        for constraint in set(batch_impl.new_table.constraints):
+            words = re.findall(r"\w+", str(getattr(constraint, "sqltext", "")))
+            if gone.intersection(words):  # PostgreSQL drops them with the column, too
+                batch_impl.new_table.constraints.discard(constraint)
         dropped = {index.name for index in table.indexes} - batch_impl.indexes.keys()
         batch_impl.indexes.clear()  # their own statements have more than SQLAlchemy reads
         self._replaced = self._statements(table.name)
