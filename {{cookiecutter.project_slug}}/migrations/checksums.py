@@ -8,7 +8,6 @@ import ast
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import (
@@ -47,27 +46,24 @@ def checksum(file: str) -> str:
 def _canonical(node: object) -> str:
     """Return the same text in each version of Python, which `ast.dump` and `ast.unparse` do not."""
     if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
+        return f"[{','.join(_canonical(each) for each in node if not _is_ignored(each))}]"
     if not isinstance(node, ast.AST):
         return ascii(node)
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 adds empty text to some
+        node.values = [part for part in node.values if getattr(part, "value", None) != ""]
     fields = [
-        f"{name}={_canonical(_without_docstring(value) if name == 'body' else value)}"
+        f"{name}={_canonical(value)}"
         for name, value in ast.iter_fields(node)
         if value is not None and value != []
     ]
     return f"{type(node).__name__}({','.join(fields)})"
 
 
-def _without_docstring(body: Any) -> Any:
-    """Return the statements of a body without imports, `pass` and text that has no effect."""
-    if not isinstance(body, list):
-        return body  # of a lambda or a conditional expression
-    return [
-        statement
-        for statement in body
-        if not isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
-        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-    ]
+def _is_ignored(statement: object) -> bool:
+    """Return whether a statement has no effect on the database: a docstring, for example."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def check_unedited(connection: Connection, history: History, heads: Collection[str]) -> None:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import alembic.command
 import structlog
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
@@ -21,7 +20,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from migrations.checksums import check_unedited, record
+from migrations.checks import check_history, check_models
+from migrations.checksums import record
 from migrations.errors import (
     MigrationError,
     failure,
@@ -29,7 +29,6 @@ from migrations.errors import (
     is_unavailable,
     loading,
     location,
-    one_line,
 )
 from migrations.history import History
 
@@ -46,9 +45,6 @@ except Exception as error:
     raise SystemExit(f"Cannot migrate: {loading(error)}") from None
 
 RETRY = 0.5  # seconds
-# What Alembic calls the commands that undo migrations, or say at which revision the database is.
-# They work whatever the state of the history is, since they may be needed to mend it.
-MENDING = ("downgrade", "do_stamp", "display_version")
 
 log = structlog.get_logger()
 
@@ -66,51 +62,6 @@ def report(
     log.info(done, revision=step.up_revision_id, changes=getattr(step.up_revision, "doc", None))
 
 
-def check(connection: Connection, history: History) -> None:
-    """Raise MigrationError if the files are not what the database was migrated with."""
-    migrations = context.get_context()
-    command = migrations.opts["fn"].__name__
-    heads = migrations.get_current_heads()
-    if unknown := [revision for revision in heads if revision not in history]:
-        if command == "do_stamp":
-            return
-        raise MigrationError(
-            f"the database is at revision {one_line(', '.join(unknown))}, which no file in "
-            "migrations/versions has. Use the version of the service that has this revision, or "
-            "restore its file."
-        )
-    if command in MENDING:
-        return
-    history.check_is_linear()
-    if not migrations.as_sql:
-        check_unedited(connection, history, heads)
-    if command == "retrieve_migrations" and {*heads} != {*history.heads}:
-        raise MigrationError(
-            "the database is not at the newest revision, with which the models are compared. "
-            "Run `alembic upgrade head` first."
-        )
-
-
-def check_models() -> None:
-    """For `alembic check`, raise MigrationError if the models differ from the tables."""
-    command = getattr(context.config.cmd_opts, "cmd", None)
-    if not command or command[0] is not alembic.command.check:
-        return
-    [script] = context.get_context().opts["revision_context"].generated_revisions
-    if changes := [_named(change) for change in script.upgrade_ops.as_diffs()]:
-        raise MigrationError(
-            f"the models have changes that no migration makes: {', '.join(changes)}. "
-            'Run: make migration NAME="what changes"'
-        )
-
-
-def _named(change: Any) -> str:
-    """Return what Alembic would do and to what, like "add_column tasks due_on"."""
-    [kind, *parts] = change[0] if isinstance(change, list) else change
-    names = [getattr(part, "name", part) for part in parts[:3]]
-    return " ".join([kind, *(name for name in names if isinstance(name, str))])
-
-
 def migrate(history: History, connection: Connection) -> None:
     prepare(connection)
     # All in one transaction: what is interrupted has not happened, and can be run again.
@@ -122,10 +73,11 @@ def migrate(history: History, connection: Connection) -> None:
         **comparison(),
     )
     with context.begin_transaction():
-        check(connection, history)
+        migrations = context.get_context()
+        check_history(migrations, history)
         context.run_migrations()
-        check_models()
-    heads = context.get_context().get_current_heads()
+        check_models(migrations)
+    heads = migrations.get_current_heads()
     log.info("database is at", revision=", ".join(heads) or None)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import inspect, text
 import app.models
 from app.config import PROJECT
 from app.models import Base
+from migrations.checksums import checksum
 from tests.database import MARK
 from tests.engines import engine_for
 
@@ -263,6 +264,19 @@ def test_migration_edited_after_it_ran_is_refused_until_it_is_accepted(
     assert refusal.endswith("alembic stamp --purge b")
     assert kept == {"b"}
     assert accepted == {"c"}
+
+
+def test_checksum_is_the_same_with_each_version_of_python(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    code = """def upgrade():
+    value = f"{1:>{2}}" + 'é' if [None, ...] else {**{}, "a": -1.5e300, "b": lambda x, /: [x, ""]}
+"""
+    file.write_text(code, encoding="utf-8")
+    one = checksum(str(file))
+    file.write_text(code.replace(', ""', ""), encoding="utf-8")
+
+    assert one.startswith("a6d73166")
+    assert checksum(str(file)) != one
 
 
 def test_edited_migration_can_be_undone(versions: Versions, database_url: str) -> None:
