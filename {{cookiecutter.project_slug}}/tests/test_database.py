@@ -15,14 +15,14 @@ from app.engine import INTEGRITY_ERRORS
 from app.errors import Conflict, Unavailable
 from tests.conftest import TESTING
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
-from tests.things import Thing
+from tests.sample_resource import VALUES, Model
 
 pytestmark = pytest.mark.usefixtures("service")
 
 
 UNSCOPED = {"unscoped": TESTING}
-INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
-IDS = select(Thing.id).execution_options(**UNSCOPED)
+INSERT = insert(Model).values(owner_id="ann", **VALUES).execution_options(**UNSCOPED)
+IDS = select(Model.id).execution_options(**UNSCOPED)
 
 
 async def test_a_statement_is_durable_when_it_has_run(

@@ -22,13 +22,11 @@ from app.middleware import Deadline
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
+from tests.sample_resource import BODY, PATH, TEXT
 from tests.test_http import is_problem
-from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")
-
-THING = {"title": "x"}
 
 
 @contextmanager
@@ -46,8 +44,8 @@ def is_unavailable(response: httpx2.Response) -> bool:
     return is_problem(response, 503) and int(response.headers["Retry-After"]) > 0
 
 
-def titles(ann: httpx2.Client) -> list[str]:
-    return [thing["title"] for thing in ann.get(THINGS).json()["items"]]
+def texts(ann: httpx2.Client) -> list[str]:
+    return [row[TEXT] for row in ann.get(PATH).json()["items"]]
 
 
 def test_a_locked_database_is_unavailable_until_it_is_not(
@@ -55,12 +53,12 @@ def test_a_locked_database_is_unavailable_until_it_is_not(
 ) -> None:
     with service_with(settings, issuer, database_statement_timeout_seconds=0.2) as ann:
         with locked_database(database_url):
-            refused = ann.post(THINGS, json=THING)
-        again = ann.post(THINGS, json=THING)
+            refused = ann.post(PATH, json=BODY)
+        again = ann.post(PATH, json=BODY)
 
         assert is_unavailable(refused)
         assert again.status_code == 201
-        assert titles(ann) == ["x"]
+        assert texts(ann) == [BODY[TEXT]]
 
 
 def test_who_waits_too_long_for_a_connection_hears_of_it(
@@ -69,7 +67,7 @@ def test_who_waits_too_long_for_a_connection_hears_of_it(
     pool = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
     with service_with(settings, issuer, **pool) as ann, ThreadPoolExecutor() as threads:
         with locked_database(database_url):
-            calls = [threads.submit(ann.post, THINGS, json=THING) for _ in range(5)]
+            calls = [threads.submit(ann.post, PATH, json=BODY) for _ in range(5)]
             # Not a fixed delay: on a busy machine the last call may start long after the first.
             while sum(call.done() for call in calls) < len(calls) - 1:
                 time.sleep(0.01)
@@ -77,7 +75,7 @@ def test_who_waits_too_long_for_a_connection_hears_of_it(
 
         assert sorted(answer.status_code for answer in answers) == [201, 503, 503, 503, 503]
         assert all(is_unavailable(answer) for answer in answers if answer.status_code == 503)
-        assert ann.post(THINGS, json=THING).status_code == 201
+        assert ann.post(PATH, json=BODY).status_code == 201
 
 
 def test_nothing_takes_longer_than_the_deadline(
@@ -85,7 +83,7 @@ def test_nothing_takes_longer_than_the_deadline(
 ) -> None:
     with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
         with locked_database(database_url):
-            late = ann.post(THINGS, json=THING)
+            late = ann.post(PATH, json=BODY)
         on_the_same_connection = ann.get("/health/live")
 
         assert is_unavailable(late)
@@ -118,7 +116,7 @@ def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: I
     with service_with(settings, issuer, request_timeout_seconds=1) as ann:
         url = ann.base_url
         head = [
-            f"POST {THINGS} HTTP/1.1",
+            f"POST {PATH} HTTP/1.1",
             f"Host: {url.host}",
             f"Authorization: {ann.headers['Authorization']}",
             "Content-Type: application/json",
@@ -129,7 +127,7 @@ def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: I
             answer = connection.recv(65536)
 
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert titles(ann) == []
+        assert texts(ann) == []
 
 
 def test_a_database_that_is_not_migrated_yet_is_unavailable(
@@ -137,11 +135,11 @@ def test_a_database_that_is_not_migrated_yet_is_unavailable(
 ) -> None:
     with service_with(settings, issuer) as ann:
         alembic.command.downgrade(alembic_config, "base")
-        before = ann.post(THINGS, json=THING)
+        before = ann.post(PATH, json=BODY)
         alembic.command.upgrade(alembic_config, "head")
 
         assert is_unavailable(before)
-        assert ann.post(THINGS, json=THING).status_code == 201
+        assert ann.post(PATH, json=BODY).status_code == 201
 
 
 def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) -> None:
@@ -149,7 +147,7 @@ def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) 
         service_with(settings, issuer, database_url=SecretStr(AWAY)) as ann,
         capture_logs() as logged,
     ):
-        answer = ann.get(THINGS)
+        answer = ann.get(PATH)
 
     assert is_unavailable(answer)
     assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}

@@ -23,7 +23,7 @@ from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
 from tests.issuer import Issuer
-from tests.things import THINGS, Thing, create
+from tests.sample_resource import BODY, PATH, TEXT, Model, create
 from tests.tokens import token
 
 ORIGIN = "http://localhost:3000"
@@ -58,7 +58,7 @@ def raw(service: str, *lines: str, body: bytes = b"") -> bytes:
 
 
 def test_without_credentials_there_is_a_challenge_and_no_error(client: httpx2.Client) -> None:
-    response = client.get(THINGS)
+    response = client.get(PATH)
 
     assert is_problem(response, 401)
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
@@ -66,7 +66,7 @@ def test_without_credentials_there_is_a_challenge_and_no_error(client: httpx2.Cl
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Token x", "x", "bearerx", "Negotiate"])
 def test_other_credentials_are_none(client: httpx2.Client, value: str) -> None:
-    response = client.get(THINGS, headers={"Authorization": value})
+    response = client.get(PATH, headers={"Authorization": value})
 
     assert is_problem(response, 401)
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
@@ -74,7 +74,7 @@ def test_other_credentials_are_none(client: httpx2.Client, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["Bearer x", "bearer x", "BEARER  x", "Bearer", "Bearer a b"])
 def test_a_refused_token_is_called_invalid(client: httpx2.Client, value: str) -> None:
-    response = client.get(THINGS, headers={"Authorization": value})
+    response = client.get(PATH, headers={"Authorization": value})
 
     challenge = response.headers["WWW-Authenticate"]
     assert is_problem(response, 401)
@@ -83,7 +83,7 @@ def test_a_refused_token_is_called_invalid(client: httpx2.Client, value: str) ->
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_has_no_case(client: httpx2.Client, issuer: Issuer, scheme: str) -> None:
-    response = client.get(THINGS, headers={"Authorization": f"{scheme} {token(issuer)}"})
+    response = client.get(PATH, headers={"Authorization": f"{scheme} {token(issuer)}"})
 
     assert response.status_code == 200
 
@@ -96,7 +96,7 @@ def test_every_defect_of_a_token_gets_the_same_answer(
     answers = {
         (response.status_code, response.json()["detail"], response.headers["WWW-Authenticate"])
         for response in (
-            client.get(THINGS, headers={"Authorization": f"Bearer {each}"}) for each in bad
+            client.get(PATH, headers={"Authorization": f"Bearer {each}"}) for each in bad
         )
     }
 
@@ -106,7 +106,7 @@ def test_every_defect_of_a_token_gets_the_same_answer(
 def test_two_authorization_headers_are_refused(service: str, issuer: Issuer) -> None:
     line = f"Authorization: Bearer {token(issuer)}"
 
-    answer = raw(service, f"GET {THINGS} HTTP/1.1", line, line)
+    answer = raw(service, f"GET {PATH} HTTP/1.1", line, line)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'www-authenticate: Bearer realm="api", error="invalid_request"' in answer
@@ -120,9 +120,7 @@ def test_a_stranger_is_refused_before_the_body_is_read(
     client: httpx2.Client, headers: dict[str, str], body: bytes
 ) -> None:
     for content_type in ("application/json", "text/plain"):
-        response = client.post(
-            THINGS, content=body, headers=headers | {"Content-Type": content_type}
-        )
+        response = client.post(PATH, content=body, headers=headers | {"Content-Type": content_type})
         assert is_problem(response, 401)
 
 
@@ -179,8 +177,8 @@ def test_readiness_check_accepts_head(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "HEAD", "OPTIONS", "BREW"])
 def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, method: str) -> None:
-    things = ann.request(method, THINGS)
-    thing = ann.request(method, f"{THINGS}/{create(ann)['id']}")
+    things = ann.request(method, PATH)
+    thing = ann.request(method, f"{PATH}/{create(ann)['id']}")
 
     assert things.status_code == thing.status_code == 405
     assert things.headers["Allow"] == "GET, POST"
@@ -191,16 +189,16 @@ def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, m
 
 
 def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
-    body = json.dumps({"title": "x" * 64 * 1024}).encode()
+    body = json.dumps(BODY | {TEXT: "x" * 64 * 1024}).encode()
     headers = {"Content-Type": "application/json"}
 
     def chunks() -> Iterator[bytes]:
         for start in range(0, len(body), 10_000):
             yield body[start : start + 10_000]
 
-    assert is_problem(ann.post(THINGS, content=body, headers=headers), 413)
-    assert is_problem(ann.post(THINGS, content=chunks(), headers=headers), 413)
-    assert ann.get(THINGS).json()["items"] == []
+    assert is_problem(ann.post(PATH, content=body, headers=headers), 413)
+    assert is_problem(ann.post(PATH, content=chunks(), headers=headers), 413)
+    assert ann.get(PATH).json()["items"] == []
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -209,7 +207,7 @@ def test_a_body_that_announces_too_much_is_not_waited_for(
 ) -> None:
     answer = raw(
         service,
-        f"{method} {THINGS} HTTP/1.1",
+        f"{method} {PATH} HTTP/1.1",
         f"Authorization: Bearer {token(issuer)}",
         "Content-Type: application/json",
         "Content-Length: 10000000000",
@@ -219,9 +217,9 @@ def test_a_body_that_announces_too_much_is_not_waited_for(
 
 
 def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
-    body = json.dumps({"title": "x"}).encode().ljust(64 * 1024)
+    body = json.dumps(BODY).encode().ljust(64 * 1024)
 
-    response = ann.post(THINGS, content=body, headers={"Content-Type": "application/json"})
+    response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert response.status_code == 201
 
@@ -232,7 +230,7 @@ def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
      "application/jsonx", "text/json", "application/xml"],
 )  # fmt: skip
 def test_a_body_that_is_not_json_is_refused(ann: httpx2.Client, content_type: str) -> None:
-    response = ann.post(THINGS, content=b'{"title": "x"}', headers={"Content-Type": content_type})
+    response = ann.post(PATH, content=json.dumps(BODY), headers={"Content-Type": content_type})
 
     assert is_problem(response, 415)
 
@@ -243,7 +241,7 @@ def test_a_body_that_is_not_json_is_refused(ann: httpx2.Client, content_type: st
      "application/merge-patch+json"],
 )  # fmt: skip
 def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
-    response = ann.post(THINGS, content=b'{"title": "x"}', headers={"Content-Type": content_type})
+    response = ann.post(PATH, content=json.dumps(BODY), headers={"Content-Type": content_type})
 
     assert response.status_code == 201
 
@@ -251,12 +249,12 @@ def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
 def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:
     answer = raw(
         service,
-        f"POST {THINGS} HTTP/1.1",
+        f"POST {PATH} HTTP/1.1",
         f"Authorization: Bearer {token(issuer)}",
         "Content-Type: application/json",
         "Content-Type: text/plain",
         "Content-Length: 14",
-        body=b'{"title": "x"}',
+        body=json.dumps(BODY).encode(),
     )
 
     assert answer.startswith(b"HTTP/1.1 415 ")
@@ -264,7 +262,7 @@ def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:
 
 @pytest.mark.parametrize("body", [b"\xff", b"\xff\xfe{", b"[" * 60_000, b"1" * 5_000])
 def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) -> None:
-    response = ann.post(THINGS, content=body, headers={"Content-Type": "application/json"})
+    response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert is_problem(response, 400)
 
@@ -286,7 +284,7 @@ def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) 
     ],
 )
 def test_an_invalid_body_is_refused(ann: httpx2.Client, body: bytes) -> None:
-    response = ann.post(THINGS, content=body, headers={"Content-Type": "application/json"})
+    response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert is_problem(response, 422)
 
@@ -294,12 +292,12 @@ def test_an_invalid_body_is_refused(ann: httpx2.Client, body: bytes) -> None:
 def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
     ann: httpx2.Client,
 ) -> None:
-    response = ann.post(THINGS, json={"title": ["MARKER"], "MARKER": "x"})
+    response = ann.post(PATH, json=BODY | {TEXT: ["MARKER"], "MARKER": "x"})
 
     assert is_problem(response, 422)
     assert "MAR" not in response.text
     assert response.json()["errors"] == [
-        {"loc": ["body", "title"], "msg": "Input should be a valid string", "type": "string_type"},
+        {"loc": ["body", TEXT], "msg": "Input should be a valid string", "type": "string_type"},
         {"loc": ["body"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"},
     ]
 
@@ -308,7 +306,7 @@ def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
     "thing_id", ["x", "MARKER", "%00", "%ff", "%ed%a0%80", "0", "null", "..%2f"]
 )
 def test_an_id_that_is_none_is_refused_without_echo(ann: httpx2.Client, thing_id: str) -> None:
-    response = ann.get(f"{THINGS}/{thing_id}")
+    response = ann.get(f"{PATH}/{thing_id}")
 
     assert response.status_code in (404, 422)
     assert is_problem(response, response.status_code)
@@ -321,7 +319,7 @@ json_values = st.recursive(
     lambda values: st.lists(values) | st.dictionaries(st.text("a\ud800"), values),
     max_leaves=5,
 )
-fields = st.sampled_from(Thing.__table__.columns.keys())
+fields = st.sampled_from(Model.__table__.columns.keys())
 
 
 @pytest.mark.slow
@@ -330,7 +328,7 @@ def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) ->
     content = json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
 
-    response = eve.post(THINGS, content=content, headers=headers)
+    response = eve.post(PATH, content=content, headers=headers)
 
     assert response.status_code in (201, 422)
 
@@ -338,7 +336,7 @@ def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) ->
 @pytest.mark.slow
 @given(cursor=st.binary(max_size=50))
 def test_no_cursor_is_more_than_a_position_or_refused(eve: httpx2.Client, cursor: bytes) -> None:
-    response = eve.get(THINGS, params={"cursor": cursor.decode("latin-1")})
+    response = eve.get(PATH, params={"cursor": cursor.decode("latin-1")})
 
     assert response.status_code in (200, 422)
 
@@ -356,7 +354,7 @@ def eve(running_service: str, issuer: Issuer) -> Iterator[httpx2.Client]:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", THINGS), ("GET", "/health/live"), ("GET", "/nowhere"), ("PUT", "/health/live")],
+    [("GET", PATH), ("GET", "/health/live"), ("GET", "/nowhere"), ("PUT", "/health/live")],
 )
 @pytest.mark.parametrize("who", ["client", "ann"])
 def test_every_answer_has_the_security_headers(
@@ -374,21 +372,21 @@ def test_every_answer_has_the_security_headers(
 
 
 def test_a_well_formed_request_id_is_kept(client: httpx2.Client) -> None:
-    response = client.get(THINGS, headers={"X-Request-ID": "trace-1_2.3"})
+    response = client.get(PATH, headers={"X-Request-ID": "trace-1_2.3"})
 
     assert response.headers["X-Request-ID"] == response.json()["request_id"] == "trace-1_2.3"
 
 
 @pytest.mark.parametrize("given_id", ["", "a b", 'a"b', "é", "x" * 129, "<script>", "{}", "a,b"])
 def test_any_other_request_id_is_replaced(client: httpx2.Client, given_id: str) -> None:
-    response = client.get(THINGS, headers=[(b"X-Request-ID", given_id.encode("latin-1"))])
+    response = client.get(PATH, headers=[(b"X-Request-ID", given_id.encode("latin-1"))])
 
     assert len(response.headers["X-Request-ID"]) == 36
     assert is_problem(response, 401)
 
 
 def test_two_request_ids_are_none(client: httpx2.Client) -> None:
-    response = client.get(THINGS, headers=[("X-Request-ID", "a"), ("X-Request-ID", "b")])
+    response = client.get(PATH, headers=[("X-Request-ID", "a"), ("X-Request-ID", "b")])
 
     assert len(response.headers["X-Request-ID"]) == 36
 
@@ -397,9 +395,9 @@ def test_a_page_of_the_frontend_may_read_every_answer(
     client: httpx2.Client, ann: httpx2.Client
 ) -> None:
     for response in (
-        ann.get(THINGS, headers={"Origin": ORIGIN}),
-        client.get(THINGS, headers={"Origin": ORIGIN}),
-        ann.post(THINGS, json={}, headers={"Origin": ORIGIN}),
+        ann.get(PATH, headers={"Origin": ORIGIN}),
+        client.get(PATH, headers={"Origin": ORIGIN}),
+        ann.post(PATH, json={}, headers={"Origin": ORIGIN}),
         ann.get("/nowhere", headers={"Origin": ORIGIN}),
     ):
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
@@ -411,7 +409,7 @@ def test_a_page_of_the_frontend_may_read_every_answer(
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method: str) -> None:
     response = client.options(
-        THINGS,
+        PATH,
         headers={
             "Origin": ORIGIN,
             "Access-Control-Request-Method": method,
@@ -427,7 +425,7 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", ORIGIN + ".evil.example", "null", "*"])
 def test_another_origin_may_read_nothing(client: httpx2.Client, origin: str) -> None:
-    response = client.get(THINGS, headers={"Origin": origin})
+    response = client.get(PATH, headers={"Origin": origin})
 
     assert "Access-Control-Allow-Origin" not in response.headers
 
@@ -446,8 +444,8 @@ def test_a_database_that_is_away_is_a_503_and_the_process_stays_alive(
         httpx2.Client(base_url=base_url, headers=headers, verify=NO_TLS) as ann,
     ):
         for response in (
-            ann.get(THINGS),
-            ann.post(THINGS, json={"title": "x"}),
+            ann.get(PATH),
+            ann.post(PATH, json=BODY),
             ann.delete("/api/v1/me"),
             ann.get("/health/ready"),
         ):

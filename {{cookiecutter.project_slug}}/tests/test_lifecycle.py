@@ -24,7 +24,7 @@ from app.errors import EXIT_UNAVAILABLE
 from tests.conftest import NO_TLS
 from tests.database import AWAY, locked_database
 from tests.issuer import Issuer
-from tests.things import THINGS
+from tests.sample_resource import BODY, PATH
 from tests.tokens import token
 
 pytestmark = pytest.mark.slow
@@ -103,7 +103,7 @@ def test_a_process_migrates_and_serves_and_answers_all_before_it_ends(
     with running(settings, drain_seconds=0.5) as process, ThreadPoolExecutor() as threads:
         process.wait_for("/health/ready", 200)
         with locked_database(database_url):
-            slow = threads.submit(process.client.post, THINGS, json={"title": "x"}, headers=headers)
+            slow = threads.submit(process.client.post, PATH, json=BODY, headers=headers)
             time.sleep(0.2)
             process.stop()
             process.wait_for("/health/ready", 503)

@@ -16,7 +16,7 @@ from app.logging import configure_logging
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
-from tests.things import THINGS
+from tests.sample_resource import PATH
 from tests.tokens import token
 
 
@@ -63,7 +63,7 @@ def bearer(value: str) -> dict[str, str]:
 def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issuer: Issuer) -> None:
     headers = bearer(token(issuer, sub="ann")) | {"X-Request-ID": "trace-1"}
 
-    [line] = logged(("GET", f"{THINGS}/{uuid4()}?token=MARKER", headers))
+    [line] = logged(("GET", f"{PATH}/{uuid4()}?token=MARKER", headers))
 
     assert line.pop("milliseconds") >= 0
     assert line.pop("timestamp").endswith("Z")
@@ -73,7 +73,7 @@ def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issue
         "method": "GET",
         "reason": None,
         "request_id": "trace-1",
-        "route": THINGS + "/{id}",
+        "route": PATH + "/{id}",
         "status": 404,
         "user": "ann",
     }
@@ -84,13 +84,13 @@ def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issue
 def test_logged_route_does_not_include_the_root_path(
     logged: Logged, issuer: Issuer, root_path: str
 ) -> None:
-    [line] = logged(("GET", f"{THINGS}/{uuid4()}", bearer(token(issuer))), root_path=root_path)
+    [line] = logged(("GET", f"{PATH}/{uuid4()}", bearer(token(issuer))), root_path=root_path)
 
-    assert line["route"] == THINGS + "/{id}"
+    assert line["route"] == PATH + "/{id}"
 
 
 def test_a_refused_token_leaves_its_reason(logged: Logged, issuer: Issuer) -> None:
-    [line] = logged(("GET", THINGS, bearer(token(issuer, exp=1))))
+    [line] = logged(("GET", PATH, bearer(token(issuer, exp=1))))
 
     assert (line["status"], line["reason"], line["user"]) == (401, "exp has passed", None)
 
@@ -100,9 +100,9 @@ def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> N
 
     lines = logged(
         ("GET", "/mistake", bearer(good)),
-        ("GET", THINGS, bearer(bad)),
+        ("GET", PATH, bearer(bad)),
         ("GET", f"/MARKER?token={good}", {}),
-        ("GET", THINGS, {"Authorization": good, "Cookie": f"session={good}"}),
+        ("GET", PATH, {"Authorization": good, "Cookie": f"session={good}"}),
     )
 
     written = json.dumps(lines)

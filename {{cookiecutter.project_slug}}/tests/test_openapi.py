@@ -12,7 +12,7 @@ import pytest
 
 from app.config import PROJECT
 from tests.issuer import Issuer
-from tests.things import THINGS
+from tests.sample_resource import PATH
 from tests.tokens import token
 
 OPEN = {("get", "/health/live"), ("get", "/health/ready")}
@@ -58,7 +58,7 @@ def test_operations_have_short_names_for_generated_clients(document: dict[str, A
 
 
 def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
-    update = document["paths"][THINGS + "/{id}"]["patch"]["responses"]
+    update = document["paths"][PATH + "/{id}"]["patch"]["responses"]
 
     assert update.keys() == {
         *("200", "400", "401", "404", "405", "409", "412", "413", "415", "422", "429", "503")

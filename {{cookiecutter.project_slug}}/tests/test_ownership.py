@@ -13,30 +13,17 @@ from app.config import PROJECT
 from app.models import Base
 from app.security.verifier import User
 from tests.conftest import TESTING
-from tests.things import THINGS, create
-
-# A resource with its own calls gets a line here: where it is created, and the body that does.
-RESOURCES = [
-    ("/api/v1/tasks", {"title": "Ann's"}),
-]
+from tests.resources import RESOURCES
+from tests.sample_resource import PATH, TEXT, create
 
 
-@pytest.fixture(params=RESOURCES, ids=lambda resource: resource[0])
+@pytest.fixture(params=RESOURCES, ids=str)
 def anns(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
-    """The URL of something of Ann's; it must be the same when the test is over."""
-    collection, body = request.param
-    url = ann.post(collection, json=body).headers["Location"]
+    """The URL of a row of Ann's, which must be the same when the test is over."""
+    url = request.param.url(request.param.create(ann))
     before = ann.get(url).json()
     yield url
     assert ann.get(url).json() == before
-
-
-def test_every_resource_is_in_the_table(client: httpx2.Client) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-
-    found = {path.removesuffix("/{id}") for path in paths if path.endswith("/{id}")}
-
-    assert found == {collection for collection, _ in RESOURCES}
 
 
 @pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
@@ -47,6 +34,14 @@ def test_every_key_and_index_begins_with_the_owner(table: Table) -> None:
             first.append(key.columns.keys()[0])
 
     assert {*first} == {"owner_id"}
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
+def test_every_reference_to_an_owned_table_carries_the_owner(table: Table) -> None:
+    for key in table.foreign_key_constraints:
+        if "owner_id" in key.referred_table.columns:
+            pairs = [(part.parent.name, part.column.name) for part in key.elements]
+            assert ("owner_id", "owner_id") in pairs, f"use owned_reference for {key.column_keys}"
 
 
 def without_request_id(response: httpx2.Response) -> tuple[int, Any, dict[str, str]]:
@@ -91,9 +86,9 @@ def test_a_cursor_of_somebody_else_is_only_a_position(
     bobs = create(bob)
     for _ in range(3):
         create(ann)
-    cursor = ann.get(THINGS, params={"limit": 1}).json()["next_cursor"]
+    cursor = ann.get(PATH, params={"limit": 1}).json()["next_cursor"]
 
-    page = bob.get(THINGS, params={"cursor": cursor}).json()
+    page = bob.get(PATH, params={"cursor": cursor}).json()
 
     assert page == {"items": [bobs], "next_cursor": None}
 
@@ -106,7 +101,7 @@ def test_erasing_oneself_erases_nobody_else(bob: httpx2.Client) -> None:
     response = bob.delete("/api/v1/me")
 
     assert (response.status_code, response.content) == (204, b"")
-    assert bob.get(THINGS).json()["items"] == []
+    assert bob.get(PATH).json()["items"] == []
     assert bob.delete("/api/v1/me").status_code == 204
 
 
@@ -130,7 +125,7 @@ def test_only_the_token_says_who_is_calling(
 
 
 def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
-    url = f"{THINGS}/{create(ann)['id']}"
+    url = f"{PATH}/{create(ann)['id']}"
 
     with ThreadPoolExecutor(20) as pool:
         statuses = list(pool.map(lambda _: ann.delete(url).status_code, range(20)))
@@ -141,19 +136,19 @@ def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
 def test_parallel_calls_of_two_people_never_mix(ann: httpx2.Client, bob: httpx2.Client) -> None:
     def create_and_list(number: int) -> bool:
         name, person = ("ann", ann) if number % 2 else ("bob", bob)
-        create(person, title=name)
-        return {thing["title"] for thing in person.get(THINGS).json()["items"]} == {name}
+        create(person, **{TEXT: name})
+        return {row[TEXT] for row in person.get(PATH).json()["items"]} == {name}
 
     with ThreadPoolExecutor(10) as pool:
         assert all(pool.map(create_and_list, range(50)))
 
 
 def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> None:
-    url = f"{THINGS}/{create(ann)['id']}"
+    url = f"{PATH}/{create(ann)['id']}"
 
     def change(number: int) -> int:
         headers = {"If-Match": '"1"'}
-        return ann.patch(url, json={"title": str(number)}, headers=headers).status_code
+        return ann.patch(url, json={TEXT: str(number)}, headers=headers).status_code
 
     with ThreadPoolExecutor(10) as pool:
         assert sorted(pool.map(change, range(10))) == [200] + [412] * 9

@@ -17,13 +17,12 @@ from app.models.base import OWNER
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from tests.conftest import TESTING
-from tests.things import VALUES, Query, Repository, Thing
+from tests.sample_resource import TEXT, VALUES, Model, Query, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
-ALL = select(Thing).execution_options(unscoped=TESTING)
-NAME = next(iter(VALUES))  # of a text column
+ALL = select(Model).execution_options(unscoped=TESTING)
 QUERY = Query.model_fields
 
 
@@ -39,25 +38,25 @@ class Liar(Text):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return other == NAME
+        return other == TEXT
 
     def __hash__(self) -> int:
-        return hash(NAME)
+        return hash(TEXT)
 
 
 OTHER_KEYS: list[Any] = [
     *("owner_id", "owner_", "id", "id_", "version", "version_0_", "created_at", "updated_at"),
-    *("limit_", "after_", "", " ", NAME.upper(), f"{NAME} ", f"{NAME}\0", f"{NAME} = 'x' --"),
-    *(Text("owner_id"), Text("owner_"), Liar("owner_id"), None, 1, NAME.encode(), (NAME,)),
-    *(Thing.owner_id, getattr(Thing, NAME), Thing.__table__.c.owner_id, text(NAME), OWNER),
+    *("limit_", "after_", "", " ", TEXT.upper(), f"{TEXT} ", f"{TEXT}\0", f"{TEXT} = 'x' --"),
+    *(Text("owner_id"), Text("owner_"), Liar("owner_id"), None, 1, TEXT.encode(), (TEXT,)),
+    *(Model.owner_id, getattr(Model, TEXT), Model.__table__.c.owner_id, text(TEXT), OWNER),
 ]
 """Keys that are not the resource's own columns."""
 
 ODD: list[Any] = [
     *(None, True, 0, -1, 1.5, float("nan"), 10**30, -(10**30), b"x", "", "\0", "\ud800", "bob"),
     *("x" * 1_000, "' OR 1 = 1 --", [], {}, [1], {"owner_id": "bob"}, object(), UUID(int=0)),
-    *(OWNER, Thing.id, Thing.owner_id, text("1"), true(), literal_column("1 OR 1 = 1")),
-    *(func.now(), select(Thing.id).scalar_subquery(), Text("bob"), Liar("owner_id"), BOB),
+    *(OWNER, Model.id, Model.owner_id, text("1"), true(), literal_column("1 OR 1 = 1")),
+    *(func.now(), select(Model.id).scalar_subquery(), Text("bob"), Liar("owner_id"), BOB),
 ]
 """Values for every column and argument."""
 
@@ -125,7 +124,7 @@ async def test_key_that_is_not_an_own_column_raises_type_error(users: Users, key
 @pytest.mark.parametrize("value", ODD, ids=numbered(ODD))
 async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -> None:
     anns, mine, bobs = users.anns, users.ids["ann"][0], users.ids["bob"][0]
-    odd: dict[str, Any] = {**VALUES, NAME: value}
+    odd: dict[str, Any] = {**VALUES, TEXT: value}
 
     calls: list[Callable[[], Coroutine[Any, Any, Any]]] = [
         lambda: anns.create(odd),
@@ -148,7 +147,7 @@ async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -
 
 
 async def test_very_long_text_reaches_no_row_of_another_user(users: Users) -> None:
-    long = {**VALUES, NAME: "x" * 10_000_000}
+    long = {**VALUES, TEXT: "x" * 10_000_000}
 
     await users.attack(lambda: users.anns.create(long))
     await users.attack(lambda: users.anns.update(users.ids["bob"][0], long))
@@ -170,7 +169,7 @@ async def test_id_of_another_user_in_any_format_finds_no_row(users: Users) -> No
 
 @pytest.mark.parametrize("owner", ["ann", "", None, SimpleNamespace(id="bob"), OWNER], ids=repr)
 async def test_owner_that_is_not_a_user_raises_type_error(users: Users, owner: Any) -> None:
-    mine = select(Thing.id).where(Thing.owner_id == OWNER)
+    mine = select(Model.id).where(Model.owner_id == OWNER)
 
     with pytest.raises(TypeError):
         await users.database.run(mine, owner=owner)

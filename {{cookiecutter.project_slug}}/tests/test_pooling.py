@@ -7,13 +7,13 @@ from sqlalchemy import insert, select, text
 from app.config import Settings
 from app.database import Database
 from tests.conftest import TESTING
-from tests.things import Thing
+from tests.sample_resource import VALUES, Model
 
 pytestmark = pytest.mark.usefixtures("service")
 
 UNSCOPED = {"unscoped": TESTING}
-INSERT = insert(Thing).values(owner_id="ann", title="x").execution_options(**UNSCOPED)
-IDS = select(Thing.id).execution_options(**UNSCOPED)
+INSERT = insert(Model).values(owner_id="ann", **VALUES).execution_options(**UNSCOPED)
+IDS = select(Model.id).execution_options(**UNSCOPED)
 PREPARED = text("SELECT name FROM pg_prepared_statements")
 
 

@@ -13,13 +13,13 @@ from app.config import Settings
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
+from tests.sample_resource import BODY, PATH
 from tests.test_http import is_problem, raw
 from tests.test_openapi import OPEN
-from tests.things import THINGS
 from tests.tokens import token
 
 # The API's own paths begin with most of these.
-PREFIXES = ["/x", "/a/b.c", "/a", "/api", "/api/v1", THINGS, "/health", "/docs"]
+PREFIXES = ["/x", "/a/b.c", "/a", "/api", "/api/v1", PATH, "/health", "/docs"]
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -45,18 +45,18 @@ def behind(settings: Settings, issuer: Issuer) -> Iterator[Served]:
 def test_links_include_the_stripped_prefix(behind: Served, prefix: str) -> None:
     ann = behind(prefix)
 
-    created = ann.post(THINGS, json={"title": "x"})
+    created = ann.post(PATH, json=BODY)
     docs = ann.get("/docs").text
     document = ann.get("/openapi.json").json()
 
     assert created.status_code == 201
     location = created.headers["Location"]
-    assert location == f"{prefix}{THINGS}/{created.json()['id']}"
+    assert location == f"{prefix}{PATH}/{created.json()['id']}"
     assert ann.get(location.removeprefix(prefix)).json() == created.json()
     assert f"'{prefix}/openapi.json'" in docs
     assert f"'{prefix}/docs/oauth2-redirect'" in docs
     assert document["servers"] == [{"url": prefix}]
-    assert THINGS in document["paths"]
+    assert PATH in document["paths"]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -91,7 +91,7 @@ def test_operations_require_a_token_behind_every_prefix(behind: Served, prefix: 
 def test_errors_are_the_same_behind_a_prefix(behind: Served, prefix: str) -> None:
     ann = behind(prefix)
 
-    assert ann.put(THINGS).headers["Allow"] == "GET, POST"
+    assert ann.put(PATH).headers["Allow"] == "GET, POST"
     assert ann.put("/health/live").headers["Allow"] == "GET, HEAD"
     assert is_problem(ann.get("/nowhere"), 404)
     assert is_problem(ann.get("/api/v1"), 404)

@@ -13,8 +13,8 @@ from app.config import Settings
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
+from tests.sample_resource import PATH
 from tests.test_http import is_problem
-from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -36,7 +36,7 @@ Get = Callable[..., httpx2.Response]
 def get(issuer: Issuer) -> Get:
     """`get(base_url, path, sub=…)`, with Ann's token unless told otherwise."""
 
-    def as_somebody(base_url: str, path: str = THINGS, **changes: Any) -> httpx2.Response:
+    def as_somebody(base_url: str, path: str = PATH, **changes: Any) -> httpx2.Response:
         bearer = changes.pop("bearer", "") or token(issuer, **changes)
         headers = {"Authorization": f"Bearer {bearer}"}
         return httpx2.get(base_url + path, headers=headers, verify=NO_TLS)

@@ -11,7 +11,7 @@ from app.repositories.filters import Filter
 from app.repositories.owned import OwnedRepository, UserData
 from app.schemas.owned import PageQuery
 from app.security.acting import acting_as
-from tests.things import Repository
+from tests.sample_resource import Repository
 
 REPOSITORIES = OwnedRepository.__subclasses__()
 
@@ -61,7 +61,7 @@ def test_owner_that_is_not_a_user_raises_type_error(owned: Any, owner: Any) -> N
 
 
 async def test_too_many_versions_raise_value_error() -> None:
-    anns = Repository(None, acting_as("ann", reason="a test"))  # type: ignore[arg-type]
+    anns = Repository(None, acting_as("ann", reason="a test"))
 
     with pytest.raises(ValueError, match="100 versions"):
-        await anns.delete(anns._owner.id, frozenset(range(101)))  # type: ignore[arg-type]
+        await anns.delete(anns._owner.id, frozenset(range(101)))

@@ -16,8 +16,8 @@ from app.config import Settings
 from app.main import create_app
 from tests.conftest import serve
 from tests.issuer import Issuer
+from tests.sample_resource import PATH, VALUES
 from tests.test_lifecycle import running
-from tests.things import THINGS
 from tests.tokens import token
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -35,7 +35,7 @@ STARTED = [
     pytest.param(command, id=f"{command[0]}, {command[1]}", marks=pytest.mark.slow)
     for command in COMMANDS
 ]
-BODY = json.dumps({"title": "x"}).encode()
+BODY = json.dumps(VALUES).encode()
 JSON = "Content-Type: application/json"
 CHUNKED = "Transfer-Encoding: chunked"
 CLOSE = "Connection: close"
@@ -90,7 +90,7 @@ def in_parts(data: bytes, size: int) -> list[bytes]:
 @pytest.mark.parametrize("size", [1_000_000, 40], ids=["one packet", "several packets"])
 def test_token_in_a_trailer_returns_401(address: tuple[str, int], signed: str, size: int) -> None:
     body = b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(BODY), BODY, signed.encode())
-    sent = request(f"POST {THINGS}", JSON, CHUNKED, body=body) + request("GET /nowhere", CLOSE)
+    sent = request(f"POST {PATH}", JSON, CHUNKED, body=body) + request("GET /nowhere", CLOSE)
 
     assert statuses(exchange(address, *in_parts(sent, size))) == [401, 404]
 
@@ -103,7 +103,7 @@ def test_endless_head_is_refused(address: tuple[str, int], line: str) -> None:
 
 
 def test_endless_chunk_extension_is_refused(address: tuple[str, int], signed: str) -> None:
-    head = request(f"POST {THINGS}", JSON, CHUNKED, signed)
+    head = request(f"POST {PATH}", JSON, CHUNKED, signed)
 
     received = exchange(address, head, *in_parts(b"5;" + b"x" * 65_536, 8_192))
 
@@ -111,7 +111,7 @@ def test_endless_chunk_extension_is_refused(address: tuple[str, int], signed: st
 
 
 def test_unknown_method_returns_405_problem(address: tuple[str, int], signed: str) -> None:
-    received = exchange(address, request(f"BREW {THINGS}", signed, CLOSE))
+    received = exchange(address, request(f"BREW {PATH}", signed, CLOSE))
 
     assert statuses(received) == [405]
     assert b"\r\nallow: GET, POST\r\n" in received
@@ -127,7 +127,7 @@ def test_request_with_an_upgrade_header_keeps_its_body(
     address: tuple[str, int], signed: str, protocol: str
 ) -> None:
     headers = (JSON, LENGTH, signed, f"Upgrade: {protocol}", "HTTP2-Settings: AAMAAABkAAQ")
-    sent = request(f"POST {THINGS}", *headers, "Connection: Upgrade, close", body=BODY)
+    sent = request(f"POST {PATH}", *headers, "Connection: Upgrade, close", body=BODY)
 
     assert statuses(exchange(address, sent)) == [201]
 
@@ -162,12 +162,12 @@ def test_pipelined_requests_get_responses_in_order(
     address: tuple[str, int], signed: str, size: int
 ) -> None:
     sent = [
-        request(f"GET {THINGS}", signed),
-        request(f"POST {THINGS}", signed, JSON, LENGTH, body=BODY),
-        request(f"POST {THINGS}", JSON, LENGTH, body=BODY),
+        request(f"GET {PATH}", signed),
+        request(f"POST {PATH}", signed, JSON, LENGTH, body=BODY),
+        request(f"POST {PATH}", JSON, LENGTH, body=BODY),
         request("GET /health/live"),
         request(
-            f"POST {THINGS}",
+            f"POST {PATH}",
             signed,
             JSON,
             CHUNKED,
@@ -187,7 +187,7 @@ def test_body_in_several_packets_is_accepted(
     address: tuple[str, int], signed: str, size: int
 ) -> None:
     body = BODY.ljust(64 * 1024)
-    head = request(f"POST {THINGS}", signed, JSON, f"Content-Length: {len(body)}", CLOSE)
+    head = request(f"POST {PATH}", signed, JSON, f"Content-Length: {len(body)}", CLOSE)
 
     assert statuses(exchange(address, head, *in_parts(body, size))) == [201]
 

@@ -13,7 +13,7 @@ from app.statement import Statement
 from tests.conftest import SignIn
 from tests.database import BY_PRIMARY_KEY, plans_of
 from tests.engines import engine_for
-from tests.things import FLAG, THINGS, Thing, create
+from tests.sample_resource import BODY, FILTER, PATH, TEXT, VALUES, Model, create
 
 OWNER = "ann-the-owner"
 
@@ -35,17 +35,17 @@ def run_by_the_service(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Seque
 def use_everything(ann: httpx2.Client) -> None:
     thing = create(ann)
     create(ann)
-    here, etag = f"{THINGS}/{thing['id']}", {"If-Match": '"1"'}
-    cursor = ann.get(THINGS, params={"limit": 1}).json()["next_cursor"]
-    for query in ({}, {"cursor": cursor}, FLAG, {"cursor": cursor} | FLAG):
-        assert ann.get(THINGS, params=query).status_code == 200
+    here, etag = f"{PATH}/{thing['id']}", {"If-Match": '"1"'}
+    cursor = ann.get(PATH, params={"limit": 1}).json()["next_cursor"]
+    for query in ({}, {"cursor": cursor}, FILTER, {"cursor": cursor} | FILTER):
+        assert ann.get(PATH, params=query).status_code == 200
     assert ann.get(here).status_code == 200
-    assert ann.patch(here, json=FLAG, headers=etag).status_code == 200
-    assert ann.patch(here, json={"title": "x"} | FLAG).status_code == 200
-    assert ann.patch(here, json={"title": "z"}, headers=etag).status_code == 412
+    assert ann.patch(here, json={TEXT: "y"}, headers=etag).status_code == 200
+    assert ann.patch(here, json={TEXT: "x"} | BODY).status_code == 200
+    assert ann.patch(here, json={TEXT: "z"}, headers=etag).status_code == 412
     assert ann.delete(here, headers=etag).status_code == 412
     assert ann.delete(here).status_code == 204
-    assert ann.get(f"{THINGS}/{uuid4()}").status_code == 404
+    assert ann.get(f"{PATH}/{uuid4()}").status_code == 404
     assert ann.delete("/api/v1/me").status_code == 204
 
 
@@ -63,15 +63,15 @@ def test_each_statement_names_the_owner(
 async def test_each_statement_finds_its_rows_by_the_primary_key(
     sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Sequence[Any]]]
 ) -> None:
-    others = [{"owner_id": f"user {n % 100}", "title": "x"} for n in range(5_000)]
+    others = [{"owner_id": f"user {n % 100}", **VALUES} for n in range(5_000)]
     engine = engine_for(database_url)
     async with engine.begin() as connection:
-        await connection.execute(insert(Thing), others)
+        await connection.execute(insert(Model), others)
     await engine.dispose()
     run_by_the_service.clear()
     use_everything(sign_in(OWNER))
     # A table that is empty may well be read whole, so those of the filled one alone.
-    here = [one for one in run_by_the_service if Thing.__tablename__ in one[0]]
+    here = [one for one in run_by_the_service if Model.__tablename__ in one[0]]
     read = {one: tuple(values) for one, values in here if not one.startswith("INSERT")}
 
     plans = await plans_of(database_url, read)

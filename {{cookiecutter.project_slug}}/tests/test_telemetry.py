@@ -13,8 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from app.config import Settings
 from tests.database import locked_database
 from tests.issuer import Issuer
+from tests.sample_resource import BODY, PATH, TEXT, Model
 from tests.test_lifecycle import running
-from tests.things import THINGS, Thing
 from tests.tokens import token
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
@@ -84,18 +84,18 @@ def test_requests_and_statements_are_traced_and_nothing_secret_is(
     quick = {"drain_seconds": 0, "database_statement_timeout_seconds": 0.2}
     with running(settings, **quick) as process:
         process.wait_for("/health/ready", 200)
-        leaking = f"{THINGS}?token={bearer}"
-        created = process.client.post(leaking, json={"title": "MARKER"}, headers=headers)
+        leaking = f"{PATH}?token={bearer}"
+        created = process.client.post(leaking, json=BODY | {TEXT: "MARKER"}, headers=headers)
         with locked_database(database_url):
-            process.client.post(THINGS, json={"title": "x"}, headers=headers)
+            process.client.post(PATH, json=BODY, headers=headers)
         process.stop()
         code, _ = process.end()
 
     assert (created.status_code, code) == (201, 0)
-    request = receiver.attributes(f"POST {THINGS}")
-    assert request["http.route"] == THINGS
+    request = receiver.attributes(f"POST {PATH}")
+    assert request["http.route"] == PATH
     assert request["request.id"] == "trace-1"
-    assert f"INSERT INTO {Thing.__tablename__}" in str(
+    assert f"INSERT INTO {Model.__tablename__}" in str(
         receiver.attributes("INSERT")["db.query.text"]
     )
     assert receiver.attributes("INSERT")["error.type"]

@@ -14,11 +14,10 @@ from app.errors import NotFound, Unavailable
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from tests.database import SLOW, locked_database
-from tests.things import VALUES, Query, Repository
+from tests.sample_resource import TEXT, VALUES, Query, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
 
-NAME = next(iter(VALUES))  # of a text column
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
 
@@ -189,13 +188,13 @@ async def test_concurrent_transactions_keep_each_others_changes(database: Databa
             anns = Repository(transaction, ANN)
             before = await anns.get(row["id"])
             await asyncio.sleep(0.05)
-            await anns.update(row["id"], {NAME: before[NAME] + "+"})  # type: ignore[literal-required]
+            await anns.update(row["id"], {TEXT: before[TEXT] + "+"})
 
     outcomes = await asyncio.gather(*(change() for _ in range(3)), return_exceptions=True)
 
     assert {type(outcome) for outcome in outcomes} <= {type(None), Unavailable}
     after = await Repository(database, ANN).get(row["id"])
-    assert after[NAME].count("+") == outcomes.count(None) > 0  # type: ignore[literal-required]
+    assert after[TEXT].count("+") == outcomes.count(None) > 0
 
 
 async def test_statements_of_a_transaction_take_turns(database: Database) -> None:

@@ -14,11 +14,12 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Executable,
+    Text,
     and_,
+    cast,
     event,
     false,
     literal,
-    literal_column,
     select,
 )
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -55,7 +56,7 @@ def is_duplicate(error: Exception) -> bool:
 def begins_with(column: ColumnElement[str], prefix: ColumnElement[str]) -> ColumnElement[bool]:
     """Return a condition on text, an exact one: LIKE would ignore the case of letters."""
     # An index finds the range. The byte FF is in no UTF-8 text, so it is above all characters.
-    end = prefix.op("||")(literal_column("CAST(x'FF' AS TEXT)"))
+    end = prefix.op("||")(cast(literal(b"\xff"), Text))
     return and_(column >= prefix, column < end)
 
 

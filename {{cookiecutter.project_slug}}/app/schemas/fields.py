@@ -1,22 +1,26 @@
 """Types for the fields of requests, each with rules that the OpenAPI document states, too."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
+from annotated_types import GroupedMetadata
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
     Field,
-    Strict,
     StringConstraints,
     WithJsonSchema,
 )
 
-MAX_SHORT_TEXT = 200
-MAX_LONG_TEXT = 10_000
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store it; pydantic itself rejects lone surrogates
 MAX_INTEGER = 2**53 - 1  # every JSON parser reads these exactly (RFC 8259, section 6)
+
+EARLIEST, LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
 
 
 def _only_as(pattern: str, message: str) -> BeforeValidator:
@@ -30,41 +34,45 @@ def _only_as(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _only_numbers(value: Any) -> Any:
+    """Reject text and booleans, which pydantic would convert. 1.0 is an integer in JSON Schema."""
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def _to_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be within the years 1 to 9999 in UTC") from None
+    """Convert a time to UTC. The first and the last ones stand for infinity in asyncpg."""
+    with suppress(OverflowError):
+        if EARLIEST < (utc := value.astimezone(UTC)) < LATEST:
+            return utc
+    raise ValueError("must be within the years 1 to 9999 in UTC")
 
 
-# PostgreSQL cannot store NUL. Lone surrogates are rejected by pydantic itself. The limit counts
-# after trimming, so in the OpenAPI document it is a part of the pattern.
-ShortText = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True,
-        min_length=1,
-        max_length=MAX_SHORT_TEXT,
-        pattern=r"^[^\x00]*$",
-    ),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "pattern": r"^\s*[^\s\x00](?:[^\x00]{0,198}[^\s\x00])?\s*$",
-        }
-    ),
-]
-"""Text with something to read, trimmed."""
-LongText = Annotated[str, StringConstraints(max_length=MAX_LONG_TEXT, pattern=r"^[^\x00]*$")]
-Prefix = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_SHORT_TEXT, pattern=r"^[^\x00]*$")
-]
+@dataclass(frozen=True)
+class TrimmedText(GroupedMetadata):
+    """Text with something to read: at most `max_length` characters after trimming."""
+
+    max_length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield StringConstraints(
+            strip_whitespace=True, min_length=1, max_length=self.max_length, pattern=NO_NUL
+        )
+        # A `maxLength` would count what is trimmed, so the limit is a part of the pattern.
+        pattern = r"^\s*[^\s\x00](?:[^\x00]{0,MAX}[^\s\x00])?\s*$"
+        limited = pattern.replace("MAX", str(self.max_length - 2))
+        yield WithJsonSchema({"type": "string", "minLength": 1, "pattern": limited})
+
+
+ShortText = Annotated[str, TrimmedText(200)]
+LongText = Annotated[str, StringConstraints(max_length=10_000, pattern=NO_NUL)]
+Prefix = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
 """The beginning of a text, to filter by."""
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-StrictInteger = Annotated[Integer, Strict()]
+StrictInteger = Annotated[Integer, BeforeValidator(_only_numbers)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-StrictNumber = Annotated[Number, Strict()]
+StrictNumber = Annotated[Number, BeforeValidator(_only_numbers)]
 Date = Annotated[date, _only_as(r"\d{4}-\d\d-\d\d", "must be a date like 2026-01-31")]
 Timestamp = Annotated[
     AwareDatetime,

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.issuer import Issuer
-from tests.things import THINGS
+from tests.sample_resource import PATH
 from tests.tokens import sign
 
 TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_bytes())
@@ -52,7 +52,7 @@ def by_key(token: Captured, issuer: Issuer) -> Captured:
 
 def status(client: httpx2.Client, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
-    return client.get(THINGS, headers=headers).status_code
+    return client.get(PATH, headers=headers).status_code
 
 
 @pytest.mark.parametrize("token", OF_THIS_MODE)

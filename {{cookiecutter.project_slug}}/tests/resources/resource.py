@@ -1,0 +1,77 @@
+"""What the tests that hold for every resource need to know of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import httpx2
+
+from app.repositories.owned import OwnedRepository
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of the API, and values of its fields in a request body.
+
+    `accepted` has at least two values for each field that is not a reference. `rejected` has
+    values that are answered with 422.
+    """
+
+    repository: type[OwnedRepository[Any, Any]]
+    path: str
+    accepted: Mapping[str, Sequence[Any]]
+    rejected: Mapping[str, Sequence[Any]]
+
+    by_table: ClassVar[dict[str, "Resource"]] = {}
+
+    def __post_init__(self) -> None:
+        self.by_table[str(self)] = self
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    @property
+    def table(self) -> Any:
+        return self.repository.model.__table__
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The fields without which none can be created."""
+        own = {*self.accepted, *self.references}
+        return frozenset(
+            name
+            for name in own
+            if not self.table.columns[name].nullable and self.table.columns[name].default is None
+        )
+
+    @cached_property
+    def references(self) -> Mapping[str, str]:
+        """The tables that fields refer to."""
+        return {
+            key.column_keys[1]: key.referred_table.name
+            for key in self.table.foreign_key_constraints
+        }
+
+    def body(self, client: httpx2.Client, **fields: Any) -> dict[str, Any]:
+        """Return a body that suffices to create one, and create what it has to refer to."""
+        body = {name: self.accepted[name][0] for name in self.accepted if name in self.required}
+        for name in self.required & self.references.keys() - fields.keys():
+            body[name] = self.by_table[self.references[name]].create(client)["id"]
+        return body | fields
+
+    def create(self, client: httpx2.Client, **fields: Any) -> dict[str, Any]:
+        response = client.post(self.path, json=self.body(client, **fields))
+        assert response.status_code == 201, response.text
+        created: dict[str, Any] = response.json()
+        return created
+
+    def url(self, row: Mapping[str, Any]) -> str:
+        return f"{self.path}/{row['id']}"
+
+    def all(self, client: httpx2.Client, **query: Any) -> list[dict[str, Any]]:
+        """Return the rows of the first page."""
+        response = client.get(self.path, params=query)
+        assert response.status_code == 200, response.text
+        rows: list[dict[str, Any]] = response.json()["items"]
+        return rows

@@ -1,0 +1,137 @@
+"""A row refers only to rows of the same owner, and those stay as long as it does."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Column, Index, MetaData, String, Table, Uuid, insert
+
+from app.database import Database
+from app.engine import TABLE_OPTIONS
+from app.errors import MissingReference, StillReferenced, Unavailable
+from app.models import Base
+from app.models.base import OwnedBase, owned_index, owned_reference
+from app.repositories.owned import UserData
+from app.security.acting import acting_as
+from app.security.verifier import User
+from tests.conftest import TESTING
+from tests.engines import engine_for
+from tests.sample_resource import VALUES, Model, Repository
+
+ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
+
+METADATA = MetaData(naming_convention=Base.metadata.naming_convention)
+Model.__table__.to_metadata(METADATA)
+REFERRING = Table(
+    "referring",
+    METADATA,
+    Column("owner_id", String(255), primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("sample_id", Uuid, nullable=False),
+    owned_reference("sample_id", Model.__tablename__),
+    owned_index("sample_id"),
+)
+
+
+@pytest.fixture
+async def referring(
+    database_url: str,
+    service: str,  # noqa: ARG001 - it empties the tables after this one is gone
+) -> AsyncIterator[None]:
+    """Create a table that no model knows, and drop it afterwards."""
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(REFERRING.create)
+    yield
+    async with engine.begin() as connection:
+        await connection.run_sync(REFERRING.drop)
+    await engine.dispose()
+
+
+async def refer(database: Database, user: User, sample: UUID) -> None:
+    values = {"owner_id": user.id, "id": uuid4(), "sample_id": sample}
+    await database.run(insert(REFERRING).values(values).execution_options(unscoped=TESTING))
+
+
+@pytest.mark.usefixtures("referring")
+async def test_reference_to_another_users_row_fails_like_one_to_a_missing_row(
+    database: Database,
+) -> None:
+    bobs = await Repository(database, BOB).create(VALUES)
+
+    errors = []
+    for sample in (bobs["id"], uuid4()):
+        with pytest.raises(MissingReference) as raised:
+            await refer(database, ANN, sample)
+        errors.append((raised.value.status, raised.value.detail, raised.value.reason))
+
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.usefixtures("referring")
+async def test_row_that_is_referred_to_cannot_be_deleted(database: Database) -> None:
+    samples = Repository(database, ANN)
+    row = await samples.create(VALUES)
+    await refer(database, ANN, row["id"])
+
+    for versions in (None, frozenset({1})):
+        with pytest.raises(StillReferenced):
+            await samples.delete(row["id"], versions)
+
+    assert await samples.get(row["id"]) == row
+
+
+@pytest.mark.usefixtures("referring")
+async def test_erasing_fails_whole_if_a_row_was_added_meanwhile(database: Database) -> None:
+    samples = Repository(database, ANN)
+    row = await samples.create(VALUES)
+    await refer(database, ANN, row["id"])
+
+    with pytest.raises(Unavailable, match="was added"):
+        await UserData(database, ANN).erase()
+
+    assert await samples.get(row["id"]) == row
+
+
+def names(table: Table) -> list[str]:
+    keys: list[Any] = [*table.constraints, *table.indexes]
+    return [key.name for key in keys]
+
+
+def test_names_of_keys_and_indexes_are_unique() -> None:
+    of_tables = [name for table in Base.metadata.sorted_tables for name in names(table)]
+
+    assert len({name[:63] for name in of_tables}) == len(of_tables)
+
+
+def test_equal_columns_of_other_tables_give_other_names() -> None:
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+    columns = ("owner_id", "a", "a_b", "b", "b_c", "c")
+    tables = [
+        Table(
+            name,
+            metadata,
+            *(Column(column, String, primary_key=column == "owner_id") for column in columns),
+            *(Index(None, "owner_id", *rest) for rest in (["a", "b"], ["a_b"], ["b_c"], ["c"])),
+        )
+        for name in ("x", "x_a", "x_owner_id")
+    ]
+
+    assert len({name for table in tables for name in names(table)}) == 3 * 5
+
+
+@pytest.mark.parametrize("name", ["owner_id", "id", "version", "created_at", "updated_at"])
+@pytest.mark.parametrize("annotated", [True, False])
+def test_field_named_like_a_column_of_every_owned_table_raises_type_error(
+    name: str, annotated: bool
+) -> None:
+    members: dict[str, Any] = {"__annotations__": {name: str}} if annotated else {name: None}
+
+    with pytest.raises(TypeError, match=f"Wrong.{name}: every owned table has"):
+        type("Wrong", (OwnedBase,), {"__tablename__": "wrong", **members})
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
+def test_owned_tables_have_the_options_of_the_database(table: Table) -> None:
+    assert TABLE_OPTIONS.items() <= dict(table.dialect_kwargs).items()
