@@ -319,9 +319,10 @@ def _choice(name: str, arguments: str) -> Field:
 def _default(made: Field, written: str) -> str:
     """Return the code of a default value. Raises Refused if the field would not accept it."""
     text = written.strip('"')
+    impossible = f"{made.name}: the default {text[:50]!r} is not possible"
     if made.choices:
         if text not in made.choices:
-            raise Refused(f"{made.name}: the default {text[:50]!r} is none of its values.")
+            raise Refused(f"{impossible}: it is none of the values.")
         return f'"{text}"'
     value: Any = text
     try:
@@ -334,7 +335,7 @@ def _default(made: Field, written: str) -> str:
         checked = TypeAdapter(made.type.values).validate_python(value)
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise Refused(f"{made.name}: the default {text[:50]!r} is not possible: {reason}.") from None
+        raise Refused(f"{impossible}: {reason}.") from None
     return _code(made.name, checked)
 
 
