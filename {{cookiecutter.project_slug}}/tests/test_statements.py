@@ -77,5 +77,7 @@ async def test_each_statement_finds_its_rows_by_the_primary_key(
     plans = await plans_of(database_url, read)
     assert len(plans) > 8
     for statement, plan in plans.items():
-        assert BY_PRIMARY_KEY in plan, (statement, plan)
+        # PostgreSQL 18 may as well skip the column in the middle of an index for a filter.
+        found = BY_PRIMARY_KEY in plan or re.search(r" ix_\w+__id on .*\n.*owner_id.* \(id = ", plan)
+        assert found, (statement, plan)
         assert not re.search("Seq Scan|SCAN|Sort|TEMP B-TREE", plan), (statement, plan)
