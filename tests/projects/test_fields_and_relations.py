@@ -1,0 +1,89 @@
+"""docs/fields-and-relations.md works as it stands, on tables with rows."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Machine, RenderedProject
+
+PATH = os.environ["PATH"]
+CHECKS = """
+make format
+.venv/bin/ruff check
+.venv/bin/python -m pytest -q tests/test_resources.py tests/test_tasks.py tests/test_migrations.py \
+    tests/test_repositories.py
+"""
+WITH_TASKS = """
+import asyncio
+
+from app.config import DatabaseSettings
+from app.database import Database
+from app.repositories.task import TaskRepository
+from app.schemas.task import TaskQuery
+from app.security.acting import acting_as
+
+
+async def main() -> None:
+    database = Database(DatabaseSettings.load())
+    tasks = TaskRepository(database, acting_as("ann", reason="a test"))
+    {statement}
+    await database.close()
+
+
+asyncio.run(main())
+"""
+
+
+def run_with_tasks(project: RenderedProject, statement: str) -> str:
+    """Run a statement that uses `tasks`, Ann's repository in the development database."""
+    script = project.path / "with_tasks.py"
+    script.write_text(WITH_TASKS.format(statement=statement))
+    beside = "python -m scripts.postgres " if (project.path / ".postgres").exists() else ""
+    printed = project.run(f"{beside}python with_tasks.py", PATH=f"{project.path}/.venv/bin:{PATH}")
+    script.unlink()
+    return printed
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_page_about_fields_and_relations_works_as_it_stands(
+    machine: Machine, database: str
+) -> None:
+    project = machine.render(database=database, frontend="none")
+    project.run("make migrate")
+    run_with_tasks(project, 'await tasks.create({"title": "Kept"})')
+
+    printed = follow(project, "fields-and-relations.md")
+    project.run("make migrate")
+
+    assert "Drops tasks.notes with its values" in printed
+    assert "('Kept', None, 1)" in run_with_tasks(
+        project,
+        "[[task], _] = await tasks.list(TaskQuery()); "
+        'print((task["title"], task["due_on"], task["version"]))',
+    )
+
+
+def follow(project: RenderedProject, page: str) -> str:
+    """Do what a page tells, block by block. Return what the commands print.
+
+    A Python block replaces the functions of the newest migration.
+    """
+    text = (project.path / "docs" / page).read_text()
+    printed = []
+    for kind, block in re.findall(r"(?ms)^```(sh|diff|python)\n(.*?)^```$", text):
+        if kind == "python":
+            migration = newest_migration(project)
+            head, _, _ = migration.read_text().partition("def upgrade")
+            migration.write_text(head + block)
+        elif kind == "diff":
+            printed.append(project.run(f"git apply <<'END'\n{block}END\n"))
+        else:
+            printed.append(project.run(block.replace("make format check", CHECKS)))
+    return "".join(printed)
+
+
+def newest_migration(project: RenderedProject) -> Path:
+    [revision] = re.findall(r"(?m)^(\w+) \(head\)", project.run(".venv/bin/alembic heads"))
+    [migration] = (project.path / "migrations/versions").glob(f"*{revision}*")
+    return migration
