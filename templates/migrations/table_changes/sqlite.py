@@ -194,7 +194,8 @@ class TableCopies(SQLiteImpl):
         """Return the statements that made the table, its indexes and its triggers, by name."""
         assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
         query = text("SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND sql > ''")
-        return dict(self.connection.execute(query, {"table": table}).tuples().all())
+        rows = self.connection.execute(query, {"table": table})
+        return {name: sql for name, sql in rows}
 
 
 def _has_literal_default(column: Column[Any]) -> bool:

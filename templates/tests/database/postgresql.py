@@ -42,7 +42,8 @@ def temporary_database() -> Iterator[str]:
         yield url
 
 
-BY_PRIMARY_KEY = " pk_"
+BY_INDEX = " using (pk|ix)_| on ix_"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

@@ -34,7 +34,8 @@ def temporary_database() -> Iterator[str]:
         yield f"sqlite:///{quote(directory)}/test.db"
 
 
-BY_PRIMARY_KEY = "USING PRIMARY KEY"
+BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
