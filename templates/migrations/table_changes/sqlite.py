@@ -195,7 +195,7 @@ class TableCopies(SQLiteImpl):
         assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
         query = text("SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND sql > ''")
         rows = self.connection.execute(query, {"table": table})
-        return {name: sql for name, sql in rows}
+        return {row.name: row.sql for row in rows}
 
 
 def _has_literal_default(column: Column[Any]) -> bool:

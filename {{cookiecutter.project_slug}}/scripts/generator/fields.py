@@ -249,7 +249,7 @@ def parse_fields(text: str) -> list[Field]:
         found = FIELD.match(rest)
         if not found or not re.match(r"\s|$", rest[found.end() :]):
             raise Refused(
-                f"Cannot read {rest!r}: a field is written like title:str, due_on:date?, "
+                f"Cannot read {rest[:50]!r}: a field is written like title:str, due_on:date?, "
                 "archived:bool=false, status:enum(open,done) or task:ref(tasks)."
             )
         fields.append(_field(found))
@@ -267,7 +267,7 @@ def _field(found: re.Match[str]) -> Field:
     name, kind, arguments = found["name"], found["type"], found["arguments"]
     optional, default = bool(found["optional"]), found["default"]
     if kind not in SYNTAX:
-        raise Refused(f"{name}: there is no type {kind}. The types are {_listed()}.")
+        raise Refused(f"{name}: there is no type {kind[:50]!r}. The types are {_listed()}.")
     if (arguments is None) != (kind in TYPES):
         raise Refused(f"{name}: write the type as {SYNTAX[kind] or kind}.")
     if optional and default:
@@ -301,7 +301,7 @@ def _choice(name: str, arguments: str) -> Field:
     for choice in choices:
         if len(choice) > MAX_CHOICE or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", choice):
             raise Refused(
-                f"{name}: {choice!r} cannot be a value of an enum. Use at most {MAX_CHOICE} "
+                f"{name}: {choice[:60]!r} cannot be a value of an enum. Use at most {MAX_CHOICE} "
                 "letters, digits, dots, hyphens and underscores."
             )
     kind = FieldType(
@@ -319,9 +319,10 @@ def _choice(name: str, arguments: str) -> Field:
 def _default(made: Field, written: str) -> str:
     """Return the code of a default value. Raises Refused if the field would not accept it."""
     text = written.strip('"')
+    impossible = f"{made.name}: the default {text[:50]!r} is not possible"
     if made.choices:
         if text not in made.choices:
-            raise Refused(f"{made.name}: the default {text!r} is none of its values.")
+            raise Refused(f"{impossible}: it is none of the values.")
         return f'"{text}"'
     value: Any = text
     try:
@@ -334,7 +335,7 @@ def _default(made: Field, written: str) -> str:
         checked = TypeAdapter(made.type.values).validate_python(value)
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise Refused(f"{made.name}: the default {text!r} is not possible: {reason}.") from None
+        raise Refused(f"{impossible}: {reason}.") from None
     return _code(made.name, checked)
 
 

@@ -20,9 +20,10 @@ from scripts.generator.fields import (
     MAX_NAME,
     MODULES,
     SYSTEM_COLUMNS,
+    TYPES,
     Field,
 )
-from scripts.generator.source import Refused
+from scripts.generator.source import Refused, names_defined_by
 
 TEMPLATES = Path(__file__).with_name("templates")
 FILES = {
@@ -108,26 +109,27 @@ def _plural(name: str) -> str:
 
 def _check_form(name: str, limit: int, separators: str = "_") -> None:
     if not re.fullmatch(rf"[a-z][a-z0-9]*([{separators}][a-z0-9]+)*", name):
-        raise Refused(f"{name!r} cannot be a name: {RULE}.")
+        raise Refused(f"{name[:50]!r} cannot be a name: {RULE}.")
     if len(name) > limit:
-        raise Refused(f"{name!r} is too long: at most {limit} characters.")
+        raise Refused(f"{name[:50]!r} is too long: at most {limit} characters.")
 
 
 def _check_is_free(names: Names) -> None:
-    derived = {name for kind in FILES for name in _defined(names.rendered(kind))}
-    derived -= {name for kind in FILES for name in _defined(_PLACEHOLDER.rendered(kind))}
-    derived |= {names.one, names.one.upper(), names.many}
-    for name in sorted(derived):
-        if keyword.iskeyword(name) or hasattr(builtins, name):
-            raise Refused(f"{names.one}: {name} has a meaning in Python. Choose another name.")
-    if used := sorted(derived & _identifiers()):
-        raise Refused(f"{names.one}: the files of a resource use {used[0]} for something else.")
-    if re.match(r"test_|.*_test$|conftest$", names.one):
-        raise Refused(f"{names.one}: pytest would take tests/resources/{names.one}.py for tests.")
     for kind in FILES:
         path = Path(names.file(kind))
         if path.exists() or path.with_suffix("").exists():
             raise Refused(f"{names.one} exists already: there is {path}.")
+    if re.match(r"test_|.*_test$|conftest$", names.one):
+        raise Refused(f"{names.one}: pytest would take tests/resources/{names.one}.py for tests.")
+    derived = {names.one, names.one.upper(), names.many, names.model}
+    if not any(map(keyword.iskeyword, derived)):
+        derived |= {name for kind in FILES for name in _defined(names.rendered(kind))}
+        derived -= {name for kind in FILES for name in _defined(_PLACEHOLDER.rendered(kind))}
+    for name in sorted(derived):
+        if keyword.iskeyword(name) or hasattr(builtins, name):
+            raise Refused(f"{names.one}: {name} has a meaning in Python. Choose another name.")
+    if used := sorted(derived & _identifiers()):
+        raise Refused(f"{names.one}: the project uses the name {used[0]} for something else.")
     tables = {*Base.metadata.tables, *OTHER_TABLES}
     if names.many in tables or names.many.startswith("sqlite_"):
         raise Refused(f"{names.one}: the table {names.many} exists already, or is reserved.")
@@ -147,7 +149,8 @@ def check_field(names: Names, field: Field) -> None:
         raise Refused(f"{name}: every resource has this column already.")
     if name == "user_id" or name in SYSTEM_COLUMNS:
         raise Refused(f"{name} is reserved. Choose another name.")
-    members = {*dir(OwnedBase), *dir(PageQuery), *_identifiers("model", "schema")}
+    types = {each.row for each in TYPES.values()}
+    members = {*dir(OwnedBase), *dir(PageQuery), *types, *_identifiers("model", "schema")}
     if name in members or name.startswith("model_"):
         raise Refused(f"{name} has a meaning in models or schemas. Choose another name.")
     for parameter in field.parameters:
@@ -220,9 +223,5 @@ def _used(node: ast.AST) -> Iterator[str]:
             yield from _used(child)
 
 
-def _defined(source: str) -> Iterator[str]:
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef | ast.AsyncFunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+def _defined(source: str) -> set[str]:
+    return {name for node in ast.parse(source).body for name in names_defined_by(node)}

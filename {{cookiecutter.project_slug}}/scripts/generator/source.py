@@ -25,7 +25,7 @@ class Source:
         members = [node for node in found.body if isinstance(node, ast.AnnAssign)]
         names = [_name(node.target) for node in members]
         if name in names:
-            raise Refused(f"{self.path}: {class_name} has {name} already")
+            raise Refused(f"{class_name} in {self.path} has {name} already.")
         head = [node for node in found.body if not isinstance(node, _FUNCTIONS)]
         if before in names:
             self._insert_lines(members[names.index(before)].lineno - 1, f"    {line}")
@@ -92,6 +92,9 @@ class Source:
 
     def add_definition(self, line: str) -> None:
         """Add a line like `Status = Literal["open"]` before the first class."""
+        name = line.partition(" =")[0]
+        if any(name in names_defined_by(node) for node in self._tree.body):
+            raise Refused(f"{self.path} defines {name} already.")
         classes = [node for node in self._tree.body if isinstance(node, ast.ClassDef)]
         line_number = _start(classes[0]) - 1 if classes else self.text.count("\n")
         above = [node for node in self._tree.body if (node.end_lineno or 0) <= line_number]
@@ -207,6 +210,15 @@ def names_in(expression: str) -> set[str]:
     """Return the names that an expression uses."""
     nodes = ast.walk(ast.parse(expression))
     return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def names_defined_by(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of a module defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {_name(target) for target in node.targets}
+    return {_name(node.target)} if isinstance(node, ast.AnnAssign) else set()
 
 
 def _name(target: ast.expr) -> str:
