@@ -440,3 +440,14 @@ def test_migration_that_breaks_a_reference_is_rolled_back(migrated: Migrated) ->
     assert re.search(r"Cannot migrate: .*(comments|entries)", said)
     assert "Traceback" not in said
     assert migrated.state() == before
+
+
+def test_required_column_comes_back_optional_when_its_removal_is_undone(migrated: Migrated) -> None:
+    printed, written = migrated.write(TASK + REFERRING.rpartition("    __table_args__")[0])
+
+    migrated.run(f"{ALEMBIC} upgrade head")
+    migrated.run(f"{ALEMBIC} downgrade -1")
+
+    assert "Drops entries.task_id with its values." in printed
+    assert "nullable=True" in written
+    assert migrated.sql("SELECT task_id FROM entries") == "(None,)\n" * 3
