@@ -31,7 +31,7 @@ class OwnObjects:
             return not getattr(item, "_type_bound", False)
         if kind == "table" or compare_to is not None:
             return True
-        return name in self._tables[item.table.name]
+        return name in self._tables.get(item.table.name, ())
 
     @cached_property
     def _tables(self) -> dict[str, set[str]]:
@@ -72,5 +72,5 @@ def _follow(tables: dict[str, set[str]], call: ast.Call) -> None:
             tables[new] = tables.pop(old, set())
         case "drop_table", [str(name), *_]:
             tables.pop(name, None)
-        case "execute", [str(sql), *_]:
+        case "execute" | "text", [str(sql), *_]:
             tables.update((name, set()) for name in CREATE_TABLE.findall(sql))

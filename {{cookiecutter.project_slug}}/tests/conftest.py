@@ -230,11 +230,11 @@ def client(service: str) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
-    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth."""
+    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth, plus `claims`."""
     clients: list[httpx2.Client] = []
 
-    def signed_in(subject: str) -> httpx2.Client:
-        headers = {"Authorization": f"Bearer {token(issuer, sub=subject)}"}
+    def signed_in(subject: str, **claims: Any) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token(issuer, sub=subject, **claims)}"}
         clients.append(httpx2.Client(base_url=service, headers=headers, verify=NO_TLS))
         return clients[-1]
 

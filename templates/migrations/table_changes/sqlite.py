@@ -27,8 +27,10 @@ from sqlalchemy import (
     Table,
     Time,
     and_,
+    case,
     exists,
     func,
+    not_,
     or_,
     select,
     text,
@@ -39,10 +41,13 @@ BATCH = True
 LITERAL = r"'([^']|'')*'|-?[0-9.]+"
 # SQLAlchemy does not read these from the database, so that a copy would lose them.
 NOT_COPIED = ("AUTOINCREMENT", "COLLATE", "ON CONFLICT")
-# SQLite has no types for dates and times. CAST would make the number 2026 of a date.
+# SQLite keeps dates and times as text. CAST would make the number 2026 of a date.
 FROM_TEXT: dict[Any, Any] = {
-    Date: lambda value: func.strftime("%Y-%m-%d", value),
-    DateTime: lambda value: func.strftime("%Y-%m-%d %H:%M:%f000", value),
+    Date: func.date,
+    DateTime: lambda value: case(
+        (func.length(value) == len("2026-01-02 03:04:05.678901"), func.replace(value, "T", " ")),
+        else_=func.strftime("%Y-%m-%d %H:%M:%f000", value),
+    ),
     Time: lambda value: func.strftime("%H:%M:%f000", value),
 }
 
@@ -128,9 +133,11 @@ class TableCopies(SQLiteImpl):
     ) -> None:
         """Convert the values of a column. Raises CommandError if one does not fit the new type."""
         value: Column[Any] = existing_transfer["expr"]
-        if from_text := FROM_TEXT.get(new_type._type_affinity):
-            existing_transfer["expr"] = converted = from_text(value)
-            misfits = [and_(value.is_not(None), converted.is_(None))]
+        affinity = new_type._type_affinity
+        if affinity in FROM_TEXT and affinity is not existing.type._type_affinity:
+            existing_transfer["expr"] = converted = FROM_TEXT[affinity](value)
+            is_time = and_(func.typeof(value) == "text", func.julianday(value).is_not(None))
+            misfits = [and_(value.is_not(None), not_(is_time))]
         else:
             super().cast_for_batch_migrate(existing, existing_transfer, new_type)
             converted = existing_transfer["expr"]
@@ -187,7 +194,8 @@ class TableCopies(SQLiteImpl):
         """Return the statements that made the table, its indexes and its triggers, by name."""
         assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
         query = text("SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND sql > ''")
-        return dict(self.connection.execute(query, {"table": table}).tuples().all())
+        rows = self.connection.execute(query, {"table": table})
+        return {row.name: row.sql for row in rows}
 
 
 def _has_literal_default(column: Column[Any]) -> bool:

@@ -125,7 +125,8 @@ def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-BY_PRIMARY_KEY = " pk_"
+BY_INDEX = " using (pk|ix)_| on ix_"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

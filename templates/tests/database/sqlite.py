@@ -90,7 +90,8 @@ def _mark(file: Path) -> None:
         database.execute("COMMIT")
 
 
-BY_PRIMARY_KEY = "USING PRIMARY KEY"
+BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
