@@ -126,7 +126,14 @@ def running(project: RenderedProject, database: str) -> Iterator[str]:
         server.communicate("end\n", timeout=30)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+DATABASES = [
+    # In one process for each database: all tests share its project.
+    pytest.param(name, marks=pytest.mark.xdist_group(f"migrations on {name}"))
+    for name in ("sqlite", "postgresql")
+]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     with TemporaryDirectory(prefix="migrations-") as folder:
         project = Machine(Path(folder)).render(database=request.param, frontend="none")
