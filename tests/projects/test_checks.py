@@ -107,7 +107,7 @@ def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
         if "uv run " in command
     ]
     if beside := re.findall("put `(.*?)` before a command that needs it", readme):
-        needs = ("run", "migrate", "migration")
+        needs = ("run", "migrate", "migration", "resource", "field")
         found = [
             (target, f"{beside[0]} {command}" if target in needs else command)
             for target, command in found
@@ -155,19 +155,20 @@ def follow(project: RenderedProject, section: str, checks: str) -> str:
     commands = [
         block if kind == "sh" else f"git apply <<'END'\n{block}END\n" for kind, block in blocks
     ]
-    assert commands[-1].endswith("make format check\n")
+    assert commands[-1].endswith("make check\n")
     script = project.path.parent / "script"
-    script.write_text("".join(commands).replace("make format check", f"make format {checks}"))
+    script.write_text("".join(commands).replace("make check", f"make {checks}"))
     return project.run(f"sh -eu {quote(str(script))}")
 
 
 @pytest.mark.parametrize(("database", "checks"), [("sqlite", "check"), ("postgresql", "test")])
-def test_a_second_resource_takes_what_its_page_tells_and_then_tasks_can_go(
+def test_second_resource_and_removal_of_tasks_work_as_documented(
     machine: Machine, database: str, checks: str
 ) -> None:
     project = machine.render(database=database, frontend="none")
 
-    added = follow(project, "A second resource", checks)
+    follow(project, "A second resource", "help")
+    added = follow(project, "A field of an existing resource", checks)
     with_both = project.run("make openapi")
     removed = follow(project, "Without tasks", checks)
     with_notes = project.run("make openapi")

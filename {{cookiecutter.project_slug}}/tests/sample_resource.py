@@ -34,5 +34,5 @@ FILTER = next(
 )
 
 
-def create(client: httpx2.Client, **fields: Any) -> dict[str, Any]:
+def create(client: httpx2.Client, /, **fields: Any) -> dict[str, Any]:
     return SAMPLE.create(client, **fields)

@@ -189,7 +189,8 @@ def _page(model: type[OwnedBase], filters: tuple[Filter, ...], continues: bool) 
 
 @lru_cache(MAX_STATEMENTS)
 def _update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
-    values = {"version": model.version + 1, **{name: bindparam(name) for name in columns}}
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    values["version"] = model.version + bindparam("one_", 1)
     statement = update(model).where(*_by_id(model, versions)).values(values)
     return statement.returning(*row_columns(model))
 

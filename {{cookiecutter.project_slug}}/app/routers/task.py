@@ -25,8 +25,8 @@ async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Respo
 @router.get("", response_model=TaskPage)
 async def list_tasks(query: Annotated[TaskQuery, Query()], tasks: Tasks) -> Response:
     """Newest first. `next_cursor` continues after this page; null means there is no more."""
-    items, next_cursor = await tasks.list(query)
-    return json(PAGE, {"items": items, "next_cursor": next_cursor})
+    page, next_cursor = await tasks.list(query)
+    return json(PAGE, {"items": page, "next_cursor": next_cursor})
 
 
 @router.get("/{id}", response_model=TaskRead, responses=problems(404))

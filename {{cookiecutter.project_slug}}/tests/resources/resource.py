@@ -40,9 +40,9 @@ class Resource:
         """The fields without which none can be created."""
         own = {*self.accepted, *self.references}
         return frozenset(
-            name
-            for name in own
-            if not self.table.columns[name].nullable and self.table.columns[name].default is None
+            column.key
+            for column in self.table.columns
+            if column.key in own and not column.nullable and column.default is None
         )
 
     @cached_property
@@ -53,14 +53,14 @@ class Resource:
             for key in self.table.foreign_key_constraints
         }
 
-    def body(self, client: httpx2.Client, **fields: Any) -> dict[str, Any]:
+    def body(self, client: httpx2.Client, /, **fields: Any) -> dict[str, Any]:
         """Return a body that suffices to create one, and create what it has to refer to."""
         body = {name: self.accepted[name][0] for name in self.accepted if name in self.required}
         for name in self.required & self.references.keys() - fields.keys():
             body[name] = self.by_table[self.references[name]].create(client)["id"]
         return body | fields
 
-    def create(self, client: httpx2.Client, **fields: Any) -> dict[str, Any]:
+    def create(self, client: httpx2.Client, /, **fields: Any) -> dict[str, Any]:
         response = client.post(self.path, json=self.body(client, **fields))
         assert response.status_code == 201, response.text
         created: dict[str, Any] = response.json()
@@ -69,7 +69,7 @@ class Resource:
     def url(self, row: Mapping[str, Any]) -> str:
         return f"{self.path}/{row['id']}"
 
-    def all(self, client: httpx2.Client, **query: Any) -> list[dict[str, Any]]:
+    def all(self, client: httpx2.Client, /, **query: Any) -> list[dict[str, Any]]:
         """Return the rows of the first page."""
         response = client.get(self.path, params=query)
         assert response.status_code == 200, response.text

@@ -1,0 +1,312 @@
+"""`make resource` and `make field`: what they write passes all checks, or they change nothing."""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from conftest import Machine, RenderedProject, cannot_run, clean_environment
+from servers import wait_until
+
+ALL_TYPES = (
+    'title:str="New note" subtitle:str? body:text? size:int=5 count:int? ratio:float=1.5 '
+    "rank:float? archived:bool=false done:bool? due_on:date? starts_on:date=2026-01-31 "
+    "seen_at:datetime? sent_at:datetime=2026-01-31T12:00:00+01:00 status:enum(open,done)=open "
+    "kind:enum(a,b)? task:ref(tasks) other:ref(tasks)? parent:ref(notes)?"
+)
+# Names that have a meaning in SQL, in tests or in libraries, and are no problem.
+ODD_NAMES = "name:str limit:int cursor:text self:str client:int match:date order:bool version_1:int"
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[RenderedProject]:
+    """A committed project with installed dependencies, for tests to copy. No test changes it."""
+    with TemporaryDirectory(prefix="generator-") as folder:
+        machine = Machine(Path(folder))
+        project = machine.render(frontend="none")
+        project.run("make migrate")
+        machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=base")
+        yield project
+
+
+@pytest.fixture
+def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
+    folder = tmp_path / "project"
+    shutil.copytree(installed.path, folder, ignore=shutil.ignore_patterns(".venv"))
+    (folder / ".venv").symlink_to((installed.path / ".venv").resolve())
+    return RenderedProject(folder)
+
+
+def changes(project: RenderedProject) -> str:
+    """Return what differs from the commit, and the names of new files."""
+    return project.run("git status --short --untracked-files=all && git diff")
+
+
+def refusal(project: RenderedProject, *command: str, **environment: str) -> str:
+    """Return the one line in which a command says why it changes nothing."""
+    before = changes(project)
+    done = subprocess.run(
+        command,
+        cwd=project.path,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert changes(project) == before
+    [line] = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    return line
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_generated_resources_pass_all_checks_without_edits(machine: Machine, database: str) -> None:
+    project = machine.render(database=database, frontend="none")
+    commands = [
+        ("resource", "NAME=note", f"FIELDS={ALL_TYPES}"),
+        ("resource", "NAME=task-list", f"FIELDS={ODD_NAMES} note:ref(notes,cascade)"),
+        ("resource", "NAME=person", "PLURAL=people", "FIELDS=score:float joined_at:datetime"),
+        ("field", "RESOURCE=task", "FIELD=due_on:date?"),
+        ("field", "RESOURCE=task", "FIELD=priority:enum(low,high)=low"),
+        ("field", "RESOURCE=task", "FIELD=person:ref(people)?"),
+    ]
+
+    for command in commands:
+        done = machine.run("make", *command, cwd=project.path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    printed = project.run("make check")
+
+    assert " passed" in printed
+    assert " skipped" not in printed
+
+
+REFUSED_RESOURCES = [
+    # Names that are taken
+    ("task", "", "title:str", "task exists already"),
+    ("me", "", "title:str", "me exists already"),
+    ("resource", "", "title:str", "resource exists already"),
+    ("note", "tasks", "title:str", "TASKS"),
+    ("note", "jwks", "title:str", "the table jwks exists already"),
+    # Names with a meaning
+    ("class", "", "title:str", "meaning in Python"),
+    ("none", "", "title:str", "meaning in Python"),
+    ("list", "", "title:str", "meaning in Python"),
+    ("page", "", "title:str", "PageQuery"),
+    ("date", "", "title:str", "Date"),
+    ("json", "", "title:str", "json"),
+    ("change", "", "title:str", "changes"),
+    ("test_case", "", "title:str", "pytest"),
+    # No names
+    ("", "", "title:str", "cannot be a name"),
+    ("Note", "", "title:str", "cannot be a name"),
+    ("no'te", "", "title:str", "cannot be a name"),
+    ("no\nte", "", "title:str", "cannot be a name"),
+    ("../note", "", "title:str", "cannot be a name"),
+    ("nöte", "", "title:str", "cannot be a name"),
+    ("x" * 31, "", "title:str", "too long"),
+    ("notes", "", "title:str", "looks like a plural"),
+    ("news", "news", "title:str", "must differ"),
+    # Fields
+    ("note", "", "", "at least one field"),
+    ("note", "", "title", "Cannot read"),
+    ("note", "", "title:enum(a,b", "Cannot read"),
+    ("note", "", 'title:str="x', "Cannot read"),
+    ("note", "", "title:str\nbody:text", "Line breaks"),
+    ("note", "", "title:string", "there is no type 'string'"),
+    ("note", "", "title:str title:str", "named twice"),
+    ("note", "", "id:int", "every resource has this column"),
+    ("note", "", "owner:ref(tasks)", "every resource has this column"),
+    ("note", "", "user_id:str", "reserved"),
+    ("note", "", "date:date", "meaning in models or schemas"),
+    ("note", "", "metadata:str", "meaning in models or schemas"),
+    ("note", "", "copy:str", "meaning in models or schemas"),
+    ("note", "", "class:str", "keyword"),
+    ("note", "", "a__b:str", "cannot be a name"),
+    ("note", "", f"{'x' * 41}:str", "too long"),
+    ("note", "", f"{'x' * 40}:str", "the name of its index"),
+    ("note", "", "limit:bool", "lists have a parameter limit"),
+    ("note", "", "due_on:date due_on_min:bool", "has due_on_min already"),
+    ("note", "", "page:enum(a,b)", "defines NotePage already"),
+    ("note", "", "task:ref(nothing)", "there is no table 'nothing'"),
+    ("note", "", "parent:ref(notes)", "must be optional"),
+    # Defaults
+    ("note", "", "size:int=x", "not possible"),
+    ("note", "", f"size:int={2**53}", "not possible"),
+    ("note", "", "kind:enum(a,b)=c", "none of the values"),
+    ("note", "", "due_on:date=2026-13-01", "not possible"),
+    ("note", "", "done:bool=maybe", "not possible"),
+    ("note", "", 'title:str=""', "not possible"),
+    ("note", "", f'title:str="{"x" * 201}"', "not possible"),
+    ("note", "", "title:str?=x", "either optional"),
+    ("note", "", "task:ref(tasks)=1", "cannot have a default"),
+]
+REFUSED_FIELDS = [
+    ("nothing", "title:str", "Cannot read app/models/nothing.py"),
+    ("task", "title:str", "has title already"),
+    ("task", "a:str b:str", "one field at a time"),
+    ("task", "rank:int", "needs a value"),
+]
+COLLECT = """
+import json, sys
+from scripts.generator.resource import create_field, create_resource
+from scripts.generator.source import Refused
+
+for call, arguments in json.load(sys.stdin):
+    try:
+        (create_resource if call == "resource" else create_field)(*arguments)
+        print(json.dumps("written"))
+    except Refused as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_impossible_resources_and_fields_are_refused_in_one_line(project: RenderedProject) -> None:
+    calls = [("resource", (name, fields, plural)) for name, plural, fields, _ in REFUSED_RESOURCES]
+    calls += [("field", (resource, field)) for resource, field, _ in REFUSED_FIELDS]
+    reasons = [refused[-1] for refused in (*REFUSED_RESOURCES, *REFUSED_FIELDS)]
+
+    done = subprocess.run(
+        [".venv/bin/python", "-c", COLLECT],
+        cwd=project.path,
+        env=clean_environment(),
+        input=json.dumps(calls),
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    for call, reason, message in zip(calls, reasons, messages, strict=True):
+        assert reason in message, call
+        assert "\n" not in message
+        assert len(message) < 300
+    assert changes(project) == ""
+
+
+NOTE = ("make", "resource", "NAME=note", "FIELDS=title:str")
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "reason"),
+    [
+        (("make", "resource"), {"NAME": "note", "FIELDS": "title:str"}, "Say what: make resource"),
+        (("make", "resource", "FIELDS=title:str"), {"NAME": "note"}, "Say what: make resource"),
+        (("make", "field", "RESOURCE=task"), {"FIELD": "due_on:date"}, "Say what: make field"),
+        (("make", "resource", "NAME=no'te", "FIELDS=title:str"), {}, "cannot be a name"),
+        (("make", "resource", "NAME=no\nte", "FIELDS=title:str"), {}, "cannot be a name"),
+        (("make", "resource", "NAME=-n", "FIELDS=title:str"), {}, "cannot be a name"),
+        (("make", "resource", "NAME=note", "FIELDS=title:str=$5"), {}, "dollar sign"),
+        (("make", "resource", "NAME=note", "FIELDS="), {}, "at least one field"),
+        (NOTE, {"DATABASE_URL": "sqlite:////nowhere/tasks.db"}, "migration cannot be written"),
+    ],
+)
+def test_make_refuses_in_one_line_and_changes_nothing(
+    project: RenderedProject, command: tuple[str, ...], environment: dict[str, str], reason: str
+) -> None:
+    assert reason in refusal(project, *command, **environment)
+
+
+def test_second_run_changes_nothing(project: RenderedProject) -> None:
+    project.run('make resource NAME=note FIELDS="title:str"')
+
+    assert "note exists already" in refusal(project, *NOTE)
+
+    project.run('make field RESOURCE=note FIELD="due_on:date?"')
+    field = ("make", "field", "RESOURCE=note", "FIELD=due_on:date?")
+    assert "has due_on already" in refusal(project, *field)
+
+
+def test_failed_migration_restores_all_files(project: RenderedProject) -> None:
+    (project.path / "migrations/script.py.mako").write_text("${1 / 0}")
+
+    assert "migration cannot be written" in refusal(project, *NOTE)
+    field = ("make", "field", "RESOURCE=task", "FIELD=due_on:date?")
+    assert "migration cannot be written" in refusal(project, *field)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interruption_restores_all_files(project: RenderedProject, number: signal.Signals) -> None:
+    mako = project.path / "migrations/script.py.mako"
+    mako.write_text("<% import time; open('waiting', 'w').close(); time.sleep(60) %>")
+    before = changes(project)
+
+    command = (".venv/bin/python", "-m", "scripts.resource", "note", "title:str")
+    with subprocess.Popen(
+        command, cwd=project.path, env=clean_environment(), stderr=subprocess.DEVNULL
+    ) as process:
+        waiting = project.path / "waiting"
+        wait_until(waiting.exists, 60, lambda: "The migration was not written")
+        process.send_signal(number)
+
+    waiting.unlink()
+    assert process.returncode != 0
+    assert changes(project) == before
+
+
+OWN = """    @field_validator("title")
+    @classmethod
+    def no_shouting(cls, title: str) -> str:
+        return title  # as it is
+
+
+class TaskUpdate("""
+
+
+def test_field_leaves_uncommitted_edits_as_they_are(project: RenderedProject) -> None:
+    schema = project.path / "app/schemas/task.py"
+    edited = schema.read_text().replace("\n\nclass TaskUpdate(", f"\n{OWN}")
+    edited = edited.replace("import MISSING", "import field_validator, MISSING")
+    schema.write_text(edited.replace("StrictBool = False", "StrictBool = False  # not yet"))
+    project.run("make format")
+    before = schema.read_text()
+
+    project.run('make field RESOURCE=task FIELD="status:enum(open,done)=open"')
+
+    after = schema.read_text()
+    assert [line for line in before.splitlines() if line not in after.splitlines()] == []
+    assert "    completed: StrictBool = False  # not yet\n    status: TaskStatus = " in after
+    project.run(".venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("app/models/task.py", "class Task(", "class Tasks("),
+        ("app/schemas/task.py", "class TaskQuery(", "class Query("),
+        ("app/repositories/task.py", "class TaskRepository(", "class Tasks("),
+        ("tests/resources/task.py", "accepted=", "accepts="),
+        ("app/repositories/task.py", "    model = Task", "    model = ("),
+    ],
+)
+def test_file_that_is_not_recognized_is_named(
+    project: RenderedProject, file: str, old: str, new: str
+) -> None:
+    path = project.path / file
+    path.write_text(path.read_text().replace(old, new))
+
+    said = refusal(project, ".venv/bin/python", "-m", "scripts.field", "task", "status:enum(a,b)")
+
+    assert file in said
+
+
+def test_frontend_gets_the_types_of_the_new_routes(machine: Machine) -> None:
+    if not shutil.which("npm"):
+        cannot_run("npm is missing")
+    project = machine.render()
+    types = project.path / "frontend/lib/api-types.ts"
+    before = types.read_text()
+
+    offline = project.run(
+        'make resource NAME=note FIELDS="title:str"', npm_config_registry="http://127.0.0.1:9"
+    )
+    kept = types.read_text()
+    project.run('make field RESOURCE=note FIELD="due_on:date?"')
+
+    assert "run `npm run api-types` in frontend/" in offline
+    assert kept == before
+    assert "due_on_min" in types.read_text()
+    tools = "--package=openapi-typescript@~7.13.0 --package=typescript@~5.9.3"
+    project.run(f"cd frontend && npm exec --yes {tools} -c 'npm run api-types:check'")

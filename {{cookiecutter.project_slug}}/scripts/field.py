@@ -1,0 +1,20 @@
+"""Add a field to a resource, wherever the resource's files need it, and write the migration.
+
+Usage: python -m scripts.field task "due_on:date?"
+"""
+
+import argparse
+
+from scripts.generator.resource import create_field
+from scripts.generator.source import Refused
+
+parser = argparse.ArgumentParser(prog="python -m scripts.field")
+parser.add_argument("resource", help="the resource, like task")
+parser.add_argument("field", help="like due_on:date? or archived:bool=false")
+
+if __name__ == "__main__":
+    given = parser.parse_args()
+    try:
+        create_field(given.resource, given.field)
+    except Refused as error:
+        raise SystemExit(f"{error} Nothing was changed.") from None
