@@ -147,7 +147,7 @@ REFUSED_FIELDS = [
     ("nothing", "title:str", "Cannot read app/models/nothing.py"),
     ("task", "title:str", "has title already"),
     ("task", "a:str b:str", "one field at a time"),
-    ("task", "rank:int", "needs a value"),
+    ("task", "rank:int", "no value"),
 ]
 COLLECT = """
 import json, sys
@@ -275,17 +275,18 @@ def test_field_leaves_uncommitted_edits_as_they_are(project: RenderedProject) ->
     ("file", "old", "new"),
     [
         ("app/models/task.py", "class Task(", "class Tasks("),
-        ("app/schemas/task.py", "class TaskQuery(", "class Query("),
-        ("app/repositories/task.py", "class TaskRepository(", "class Tasks("),
-        ("tests/resources/task.py", "accepted=", "accepts="),
         ("app/repositories/task.py", "    model = Task", "    model = ("),
+        ("app/schemas/task.py", "TaskQuery", "TaskFilters"),
+        ("app/repositories/task.py", "TaskRepository", "AllTasks"),
+        ("tests/resources/task.py", "accepted=", "accepts="),
     ],
 )
 def test_file_that_is_not_recognized_is_named(
     project: RenderedProject, file: str, old: str, new: str
 ) -> None:
-    path = project.path / file
-    path.write_text(path.read_text().replace(old, new))
+    everywhere = old.isidentifier()
+    for path in project.path.glob("app/*/task.py") if everywhere else [project.path / file]:
+        path.write_text(path.read_text().replace(old, new))
 
     said = refusal(project, ".venv/bin/python", "-m", "scripts.field", "task", "status:enum(a,b)")
 
