@@ -168,11 +168,11 @@ def test_migration_name_is_taken_from_the_command_line_only(
     )
 
     from_outside = make(project, "migration", uv, NAME="machine")
-    named = make(project, "-s", "migration", uv, 'NAME=it\'s "new"; exit', NAME="machine")
+    named = make(project, "-s", "migration", uv, 'NAME=it\'s "new" for $5; exit', NAME="machine")
 
     assert from_outside.returncode != 0
     assert 'Name the change: make migration NAME="add notes"' in from_outside.stderr
-    assert named.stdout == 'head|--autogenerate|--message|it\'s "new"; exit|'
+    assert named.stdout == 'head|--autogenerate|--message=it\'s "new" for $5; exit|'
 
 
 def test_unusable_python_from_the_environment_is_ignored(machine: Machine) -> None:

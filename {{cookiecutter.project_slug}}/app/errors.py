@@ -53,6 +53,13 @@ class Unauthenticated(ServiceError):
         super().__init__(reason, {"WWW-Authenticate": CHALLENGE + invalid})
 
 
+class Forbidden(ServiceError):
+    """The caller is known, but may not do this. Raise it before anything is looked up."""
+
+    status = 403
+    detail = "You are not allowed to do this."
+
+
 class NotFound(ServiceError):
     """There is no such thing, or none that belongs to the caller: nobody can tell which."""
 

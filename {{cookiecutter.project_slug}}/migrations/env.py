@@ -6,68 +6,84 @@ Where the database is away it ends with status 75, or with `-x wait` waits for i
 
 import asyncio
 import signal
-import sqlite3
 import sys
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
-from textwrap import shorten
-from typing import Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import structlog
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
-from alembic.runtime.migration import MigrationInfo
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
-from sqlalchemy import Connection, TypeDecorator
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.config import ConfigurationError, DatabaseSettings
-from app.database import translate_driver_errors
-from app.engine import for_migrations
-from app.errors import EXIT_UNAVAILABLE, Unavailable
-from app.logging import configure_logging
-from app.models import Base
+from migrations.checks import check_history, check_models
+from migrations.checksums import record
+from migrations.errors import (
+    MigrationError,
+    failure,
+    first_line,
+    is_unavailable,
+    loading,
+    location,
+)
+from migrations.history import History
+
+try:
+    from app.config import ConfigurationError, DatabaseSettings
+    from app.database import translate_driver_errors
+    from app.engine import for_migrations
+    from app.errors import EXIT_UNAVAILABLE, Unavailable
+    from app.logging import configure_logging
+    from app.models import Base
+    from migrations.autogenerate import comparison
+    from migrations.table_changes import check_references, prepare
+except Exception as error:
+    raise SystemExit(f"Cannot migrate: {loading(error)}") from None
 
 RETRY = 0.5  # seconds
-PRIVILEGE = "42501"  # insufficient_privilege
-NO_SCHEMA = "3F000"  # invalid_schema_name: the role may use none of those in search_path
-READ_ONLY = "25006"  # read_only_sql_transaction: a replica, or the old primary after a failover
 
 log = structlog.get_logger()
 
 
-def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """A migration names what the database has: plain types, none of ours, which may change."""
-    if kind == "type" and isinstance(item, TypeDecorator):
-        return f"sa.{item.impl!r}"
-    return False
-
-
-def report(*_: Any, **given: Any) -> None:
-    step: MigrationInfo = given["step"]
+def report(
+    history: History,
+    ctx: MigrationContext,
+    step: MigrationInfo,
+    heads: Collection[str],
+    run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic passes it
+) -> None:
+    check_references(context.get_bind())
+    record(history, ctx, step, heads)
     done = "migrated to" if step.is_upgrade else "migrated back from"
     log.info(done, revision=step.up_revision_id, changes=getattr(step.up_revision, "doc", None))
 
 
-def migrate(connection: Connection) -> None:
+def migrate(history: History, connection: Connection) -> None:
+    prepare(connection)
     # All in one transaction: what is interrupted has not happened, and can be run again.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_item=render_item,
         transactional_ddl=True,
-        on_version_apply=report,
+        on_version_apply=partial(report, history),
+        **comparison(),
     )
     with context.begin_transaction():
+        migrations = context.get_context()
+        check_history(migrations, history)
         context.run_migrations()
-    heads = context.get_context().get_current_heads()
+        check_models(migrations)
+    heads = migrations.get_current_heads()
     log.info("database is at", revision=", ".join(heads) or None)
 
 
-async def upgrade(engine: AsyncEngine) -> None:
+async def upgrade(engine: AsyncEngine, history: History) -> None:
     """Migrate. Raises Unavailable if the database is unreachable or read-only, and SystemExit with
-    one line if it refuses a statement or has an unknown revision.
+    one line for any other error.
     """
     with translate_driver_errors():
         try:
@@ -76,43 +92,30 @@ async def upgrade(engine: AsyncEngine) -> None:
             raise error.orig or error from error
     async with aclosing(connection):
         try:
-            await connection.run_sync(migrate)
-        except CommandError as error:
-            unknown = isinstance(error.__cause__, ResolutionError)
-            advice = ". Use the version of the service that has this revision." if unknown else ""
-            raise SystemExit(f"Cannot migrate: {' '.join(str(error).split())}{advice}") from None
-        except DBAPIError as error:
-            code = getattr(error.orig, "sqlstate", None)
-            reason = str(error.orig).partition("\n")[0]
-            if code in (PRIVILEGE, NO_SCHEMA):
-                privilege = str(error.statement).split()[0] if code == PRIVILEGE else "USAGE"
-                raise SystemExit(
-                    f"Cannot migrate: the role lacks {privilege}: {reason}. "
-                    "Grant it, or migrate with another role."
-                ) from None
-            if code == READ_ONLY or _is_read_only(error):
-                raise Unavailable(f"database: {reason}") from error
-            statement = shorten(error.statement or "COMMIT", 80, placeholder="…")
-            raise SystemExit(
-                f"Cannot migrate: {reason} (statement: {statement}). "
-                "Correct the database or the migration, then migrate again."
-            ) from None
-
-
-def _is_read_only(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+            await connection.run_sync(partial(migrate, history))
+        # A migration may raise anything, SystemExit included, which could look like success.
+        except (Exception, SystemExit) as error:
+            versions = Path(context.script.versions)
+            if isinstance(error, SystemExit) and not location(error, versions):
+                raise
+            if isinstance(error, DBAPIError) and is_unavailable(error):
+                raise Unavailable(f"database: {first_line(error.orig)}") from error
+            raise SystemExit(f"Cannot migrate: {failure(error, versions)}") from None
 
 
 async def main() -> None:
     try:
         settings = DatabaseSettings.load()
+        history = History(Path(context.script.versions))
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
+    except MigrationError as error:
+        raise SystemExit(f"Cannot migrate: {error}") from None
     engine = for_migrations(settings)
     wait, reason = "wait" in context.get_x_argument(as_dictionary=True), None
     while True:
         try:
-            return await upgrade(engine)
+            return await upgrade(engine, history)
         except Unavailable as error:
             if reason != (reason := error.reason):
                 log.warning("database not reached", reason=reason, waiting=wait)

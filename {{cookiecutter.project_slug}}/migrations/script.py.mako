@@ -1,4 +1,8 @@
-"""${message.replace("\\", "/").replace('"', "'")}"""
+<%
+    summary = " ".join((message or "").encode(errors="replace").decode().split())
+    summary = summary.replace("\\", "/").replace('"', "'")
+%>\
+"""${summary or "A migration without a name."}"""
 
 import sqlalchemy as sa
 from alembic import op

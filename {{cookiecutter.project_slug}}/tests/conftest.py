@@ -20,14 +20,16 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Executable
 
-from app.config import PROJECT, DatabaseSettings, Settings
+from app.config import PROJECT, ConfigurationError, DatabaseSettings, Settings
 from app.database import Database
+from app.database_url import normalized
 from app.engine import DIALECT
+from app.errors import Unavailable
 from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.models import Base
 from app.statement import Statement
-from tests.database import temporary_database
+from tests.database import reserved_database, temporary_database
 from tests.engines import engine_for
 from tests.issuer import Issuer, running_issuer
 from tests.owner_check import check_owner
@@ -38,6 +40,30 @@ SignIn = Callable[..., httpx2.Client]
 # Speed is not what tests are for, and a busy machine would fail them.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse a `TEST_DATABASE_URL` with data of others: the tests delete what is in it."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if not url or session.config.getoption("collectonly"):
+        return
+    reservation = ExitStack()
+    session.config.add_cleanup(reservation.close)
+    try:
+        if normalized(url, PROJECT) == _database_url_of_the_service():
+            raise ValueError("is the database in DATABASE_URL. Name another one, which is empty")
+        reservation.enter_context(reserved_database(url))
+    except ValueError as error:
+        raise pytest.UsageError(f"TEST_DATABASE_URL: {error}") from None
+    except Unavailable as error:
+        raise pytest.UsageError(f"TEST_DATABASE_URL: cannot use the {error.reason}") from None
+
+
+def _database_url_of_the_service() -> str | None:
+    try:
+        return DatabaseSettings.load().database_url.get_secret_value()
+    except ConfigurationError:
+        return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -204,11 +230,11 @@ def client(service: str) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
-    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth."""
+    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth, plus `claims`."""
     clients: list[httpx2.Client] = []
 
-    def signed_in(subject: str) -> httpx2.Client:
-        headers = {"Authorization": f"Bearer {token(issuer, sub=subject)}"}
+    def signed_in(subject: str, **claims: Any) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token(issuer, sub=subject, **claims)}"}
         clients.append(httpx2.Client(base_url=service, headers=headers, verify=NO_TLS))
         return clients[-1]
 

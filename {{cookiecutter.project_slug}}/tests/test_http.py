@@ -18,7 +18,7 @@ from app.config import Settings
 from app.dependencies import current_user
 from app.errors import Unauthenticated
 from app.main import create_app
-from app.routers import include_api
+from app.routers import ROUTERS, include_api
 from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
@@ -496,6 +496,32 @@ def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(Unauthenticated):
         TestClient(without_middleware).get("/api/v1/forgetful")
+
+
+def test_route_for_a_role_rejects_other_users_before_reading_the_body(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, issuer: Issuer
+) -> None:
+    admins = api_router("/admins", role="admin")
+
+    @admins.post("")
+    async def post(body: dict[str, int]) -> dict[str, int]:
+        return body
+
+    monkeypatch.setattr("app.routers.ROUTERS", [*ROUTERS, admins])
+    client = TestClient(create_app(settings))
+
+    def respond(body: bytes, **claims: Any) -> httpx2.Response:
+        authorization = {"Authorization": f"Bearer {token(issuer, **claims)}"}
+        headers = {"Content-Type": "application/json", **authorization}
+        return client.post("/api/v1/admins", content=body, headers=headers)
+
+    assert respond(b'{"a": 1}', role="admin").json() == {"a": 1}
+    assert respond(b"{", role="admin").status_code == 422
+    for body in (b'{"a": 1}', b"{"):
+        assert is_problem(respond(body, role="user"), 403)
+        assert is_problem(respond(body), 403)
+    [operation] = client.get("/openapi.json").json()["paths"]["/api/v1/admins"].values()
+    assert operation["responses"]["403"]["content"].keys() == {"application/problem+json"}
 
 
 def test_a_router_that_would_be_open_to_all_stops_the_start(

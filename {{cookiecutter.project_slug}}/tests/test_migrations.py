@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,11 @@ from sqlalchemy import inspect, text
 import app.models
 from app.config import PROJECT
 from app.models import Base
+from migrations.checksums import checksum
+from tests.database import MARK
 from tests.engines import engine_for
+
+OWN_TABLES = {"alembic_version", "alembic_checksums", *Base.metadata.tables}
 
 
 def test_migrations_and_account_deletion_know_every_model() -> None:
@@ -43,8 +49,8 @@ def test_each_migration_goes_up_down_and_up_again(
         alembic.command.downgrade(alembic_config, "-1")
         alembic.command.upgrade(alembic_config, script.revision)
 
-    assert without == {"alembic_version"}
-    assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+    assert without == {"alembic_version", "alembic_checksums"}
+    assert asyncio.run(_tables(database_url)) == OWN_TABLES
 
 
 def test_migration_message_with_quotes_and_backslashes_gives_valid_python(tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_migration_message_with_quotes_and_backslashes_gives_valid_python(tmp_pa
     assert made.doc == "Ann's '''Größe''' /d '"
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """Something that ends a migration half-way."""
 
 
@@ -82,8 +88,242 @@ def test_a_migration_that_was_interrupted_has_not_happened(
     interrupted = asyncio.run(_tables(database_url))
     alembic.command.upgrade(alembic_config, "head")
 
-    assert interrupted == {"alembic_version"}
-    assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+    assert interrupted == {"alembic_version", "alembic_checksums"}
+    assert asyncio.run(_tables(database_url)) == OWN_TABLES
+
+
+MIGRATION = """from alembic import op
+
+revision = {revision!r}
+down_revision = {down_revision!r}
+
+
+def upgrade() -> None:
+    {upgrade}
+
+
+def downgrade() -> None:
+    {downgrade}
+"""
+
+
+class Versions:
+    """A copy of the project's migrations, which a test may add to, and the command for them."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copytree(PROJECT / "migrations/versions", folder)
+        self.folder = folder
+        self.config = alembic.config.Config(toml_file=PROJECT / "pyproject.toml")
+        self.config.set_main_option("version_locations", str(folder).replace("%", "%%"))
+        self.config.set_main_option("path_separator", "newline")
+        self.head = ScriptDirectory.from_config(self.config).get_current_head()
+
+    def add(
+        self,
+        revision: str,
+        after: str | None = None,
+        upgrade: str = "pass",
+        downgrade: str = "pass",
+    ) -> Path:
+        """Write a migration that follows the newest of the project, or another one."""
+        values = {"revision": revision, "down_revision": after or self.head}
+        text = MIGRATION.format(**values, upgrade=upgrade, downgrade=downgrade)
+        (file := self.folder / f"{revision}.py").write_text(text, encoding="utf-8")
+        return file
+
+    def upgrade(self) -> None:
+        alembic.command.upgrade(self.config, "head")
+
+    def refusal(self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any) -> str:
+        """Run a command that is expected to fail, and return its one line."""
+        if command is alembic.command.upgrade:
+            options = ("head",)
+        with pytest.raises(SystemExit) as ended:
+            command(self.config, *options)
+        line = str(ended.value)
+        assert line.startswith("Cannot migrate: ")
+        assert len(line.splitlines()) == 1
+        return line.removeprefix("Cannot migrate: ").replace(f"{self.folder}/", "")
+
+
+@pytest.fixture
+def versions(
+    service: str,  # noqa: ARG001 - it has migrated the database
+    alembic_config: alembic.config.Config,
+    tmp_path: Path,
+) -> Iterator[Versions]:
+    yield Versions(tmp_path / "versions")
+    alembic.command.stamp(alembic_config, "head", purge=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (b"def upgrade(:", r"a\.py, line 1 cannot be loaded: invalid syntax\. Correct it.*"),
+        (b"\nimport a.b.c", r"a\.py, line 2 cannot be loaded: ModuleNotFoundError: No module .*"),
+        (b"x = '\xe4'", r"a\.py, line 1 cannot be loaded: .*utf-8.*"),
+        (b"\0", r"a\.py.* cannot be loaded: .*null bytes.*"),
+        (b"import sys; sys.exit()", r"a\.py, line 1 cannot be loaded: SystemExit\. .*"),
+        (
+            b"revision = 'a b'",
+            r"a\.py is not a migration: it has no down_revision and no upgrade.*",
+        ),
+        (None, r"a\.py cannot be loaded: IsADirectoryError: .*"),
+    ],
+    ids=["syntax", "import", "bytes", "null", "exit", "no migration", "folder"],
+)
+def test_broken_migration_file_is_named_in_one_line(
+    versions: Versions, file: bytes | None, line: str
+) -> None:
+    path = versions.folder / "a.py"
+    path.mkdir() if file is None else path.write_bytes(file)
+
+    refusal = versions.refusal()
+    path.rmdir() if file is None else path.unlink()
+
+    assert re.fullmatch(line, refusal)
+
+
+def test_migrations_that_do_not_follow_each_other_are_refused_with_one_line(
+    versions: Versions,
+) -> None:
+    histories: dict[str, list[tuple[str, str | None]]] = {
+        "two heads": [("a", versions.head), ("b", versions.head)],
+        "missing": [("a", "lost")],
+        "cycle": [("a", "b"), ("b", "a")],
+    }
+    refusals = {}
+    for name, added in histories.items():
+        files = [versions.add(revision, after) for revision, after in added]
+        refusals[name] = versions.refusal()
+        for file in files:
+            file.unlink()
+    first = next(versions.folder.glob("*.py"))
+    (copy := versions.folder / "copy.py").write_bytes(first.read_bytes())
+    refusals["twice"] = versions.refusal()
+    copy.write_text(MIGRATION.format(revision="a", down_revision=None, upgrade="", downgrade=""))
+    copy.write_text(copy.read_text().replace("    \n", "    pass\n"))
+    refusals["two first"] = versions.refusal()
+
+    assert refusals["two heads"].startswith("a.py and b.py are both the newest migration. ")
+    assert refusals["missing"].startswith("a.py: down_revision is 'lost', but no file ")
+    assert refusals["cycle"].startswith("a.py and b.py follow each other in a circle")
+    assert re.match(r".*\.py and copy\.py have the same revision, ", refusals["twice"])
+    assert re.match(r".*\.py and copy\.py have no down_revision", refusals["two first"])
+
+
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("op.execute('SELECT nothing')", r".*nothing.* \(statement: SELECT nothing\)"),
+    ],
+)
+def test_failing_migration_is_named_in_one_line_and_changes_nothing(
+    versions: Versions, database_url: str, fails: str, reason: str
+) -> None:
+    before = _state(database_url)
+    versions.add("works", upgrade="op.execute('CREATE TABLE works (id INTEGER)')")
+    file = versions.add("fails", "works", upgrade=fails)
+
+    refusal = versions.refusal()
+
+    assert re.fullmatch(rf"{file.name}, line 8: {reason}\. Correct .*", refusal)
+    assert asyncio.run(_tables(database_url)) == OWN_TABLES
+    assert _state(database_url) == before
+
+
+def test_migration_edited_after_it_ran_is_refused_until_it_is_accepted(
+    versions: Versions, database_url: str
+) -> None:
+    file = versions.add("a", upgrade="value = 1")
+    versions.add("b", "a")
+    versions.upgrade()
+    text = file.read_text()
+    file.write_text(
+        f'"""Of another layout."""\nimport re  # unused\n\n{text.replace("= 1", "= (1)")}'
+    )
+    versions.upgrade()  # which is no edit
+
+    file.write_text(text.replace("value = 1", "value = 2"))
+    versions.add("c", "b")
+    refusals = {
+        versions.refusal(),
+        versions.refusal(alembic.command.revision, "name", True),
+        versions.refusal(alembic.command.check),
+    }
+    kept = _state(database_url)
+    alembic.command.stamp(versions.config, "b", purge=True)
+    versions.upgrade()
+    accepted = _state(database_url)
+
+    [refusal] = refusals
+    assert refusal.startswith("a.py was edited after it ran on this database. ")
+    assert f"`alembic downgrade {versions.head}`" in refusal
+    assert refusal.endswith("alembic stamp --purge b")
+    assert kept == {"b"}
+    assert accepted == {"c"}
+
+
+def test_checksum_is_the_same_with_each_version_of_python(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    code = """def upgrade():
+    value = f"{1:>{2}}" + 'é' if [None, ...] else {**{}, "a": -1.5e300, "b": lambda x, /: [x, ""]}
+"""
+    file.write_text(code, encoding="utf-8")
+    one = checksum(str(file))
+    file.write_text(code.replace(', ""', ""), encoding="utf-8")
+
+    assert one.startswith("a6d73166")
+    assert checksum(str(file)) != one
+
+
+def test_edited_migration_can_be_undone(versions: Versions, database_url: str) -> None:
+    file = versions.add("a", upgrade="value = 1")
+    versions.upgrade()
+    file.write_text(file.read_text().replace("value = 1", "value = 2"))
+
+    alembic.command.downgrade(versions.config, str(versions.head))
+    versions.upgrade()
+
+    assert _state(database_url) == {"a"}
+
+
+def test_migration_put_before_one_that_ran_is_refused(versions: Versions) -> None:
+    versions.add("a")
+    versions.upgrade()
+
+    versions.add("late")
+    versions.add("a", "late")
+
+    assert versions.refusal().startswith("late.py has not run on this database, but ")
+
+
+def test_migrations_of_a_database_without_checksums_count_as_unedited(
+    versions: Versions, database_url: str
+) -> None:
+    file = versions.add("a")
+    versions.upgrade()
+    asyncio.run(_execute(database_url, "DROP TABLE alembic_checksums"))
+    file.write_text(file.read_text().replace("pass", "value = 1"))
+
+    versions.upgrade()
+    without = asyncio.run(_tables(database_url))
+    versions.add("b", "a")
+    versions.upgrade()
+    file.write_text(file.read_text().replace("value = 1", "value = 2"))
+
+    assert without == OWN_TABLES - {"alembic_checksums"}
+    assert versions.refusal().startswith("a.py was edited")
+
+
+def test_autogenerate_needs_a_database_at_the_newest_revision(versions: Versions) -> None:
+    versions.add("a")
+
+    refusal = versions.refusal(alembic.command.revision, "name", True)
+
+    assert refusal.startswith("the database is not at the newest revision")
 
 
 TABLE = next(iter(Base.metadata.tables))
@@ -104,7 +344,7 @@ EXISTS = rf".*{TABLE}.* already exists \(statement: CREATE TABLE {TABLE} \(.*\)\
         (
             "INSERT INTO alembic_version VALUES ('later')",
             "DELETE FROM alembic_version",
-            r"Can't locate revision .*'later'\. Use the version .*",
+            r"the database is at revision later, which no file .* has\. Use the version .*",
         ),
     ],
     ids=["other table", "view", "other columns", "unknown revision"],
@@ -147,7 +387,7 @@ def test_several_that_migrate_at_once_do_it_once(
     assert [process.returncode for process in migrating] == [0, 0, 0]
     revisions = list(ScriptDirectory.from_config(alembic_config).walk_revisions())
     assert "".join(printed).count("migrated to") == len(revisions)
-    assert asyncio.run(_tables(database_url)) == {"alembic_version", *Base.metadata.tables}
+    assert asyncio.run(_tables(database_url)) == OWN_TABLES
 
 
 async def _execute(database_url: str, statement: str) -> None:
@@ -157,9 +397,22 @@ async def _execute(database_url: str, statement: str) -> None:
     await engine.dispose()
 
 
+def _state(database_url: str) -> set[str]:
+    """Return the revisions of the database."""
+
+    async def read() -> set[str]:
+        engine = engine_for(database_url)
+        async with engine.connect() as connection:
+            found = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        await engine.dispose()
+        return set(found.scalars())
+
+    return asyncio.run(read())
+
+
 async def _tables(database_url: str) -> set[str]:
     engine = engine_for(database_url)
     async with engine.connect() as connection:
         tables = await connection.run_sync(lambda sync: set(inspect(sync).get_table_names()))
     await engine.dispose()
-    return tables
+    return tables - {MARK}

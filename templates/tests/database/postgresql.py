@@ -1,8 +1,8 @@
 """The database of a test run: a real PostgreSQL from a wheel, without Docker."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -12,6 +12,10 @@ from sqlalchemy import Integer, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.config import PROJECT
+from app.connections import connect
+from app.database import translate_driver_errors
+from app.database_url import parse
 from app.models import Base
 from scripts.postgres import running_server
 from tests.engines import engine_for
@@ -42,7 +46,87 @@ def temporary_database() -> Iterator[str]:
         yield url
 
 
-BY_PRIMARY_KEY = " pk_"
+MARK = "tests_may_empty_this_database"
+"""The table that marks a schema as the tests' own."""
+RUNNING = "SELECT pg_try_advisory_xact_lock(0x74657374, hashtext(current_schema()))"
+CONNECT_TIMEOUT = 10  # seconds
+# All that is in the schemas of search_path, except for what belongs to an extension.
+CONTENT = """
+SELECT schema, kind, name FROM (
+    SELECT CAST('pg_class' AS regclass) AS catalog, oid, relnamespace AS schema, relname AS name,
+        CASE WHEN relkind IN ('v', 'm') THEN 'view' WHEN relkind = 'S' THEN 'sequence'
+            WHEN relkind = 'c' THEN 'type' ELSE 'table' END AS kind
+    FROM pg_class WHERE relkind NOT IN ('i', 'I', 't')
+    UNION ALL
+    SELECT 'pg_proc', oid, pronamespace, proname, 'function' FROM pg_proc
+    UNION ALL
+    SELECT 'pg_type', oid, typnamespace, typname, 'type' FROM pg_type
+    WHERE typtype IN ('e', 'd', 'r')
+) AS found
+WHERE schema IN (SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false)))
+AND NOT EXISTS (
+    SELECT FROM pg_depend WHERE classid = catalog AND objid = found.oid AND deptype = 'e'
+)
+ORDER BY kind = 'sequence', name
+"""
+
+
+@contextmanager
+def reserved_database(url: str) -> Iterator[None]:
+    """Keep other runs of the tests away from a database, and mark it, within the block.
+
+    Only the schemas of its `search_path` count. Raises ValueError if they have anything but what
+    earlier runs have left, or if another run uses them, and Unavailable if the database is not
+    reached or cannot be written. Then nothing has changed.
+    """
+    with asyncio.Runner() as runner:
+        with translate_driver_errors():
+            connection = runner.run(_reserve(url))
+        try:
+            yield
+        finally:
+            with suppress(Exception):  # a test may have ended the connection
+                runner.run(connection.close(timeout=2))
+
+
+async def _reserve(url: str) -> Any:
+    # Without prepared statements: a pooler may be between.
+    connection = await connect(parse(url, PROJECT), CONNECT_TIMEOUT, statement_cache_size=0)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with connection.transaction():
+                await _lock(connection)
+                _check_is_own(await connection.fetch(CONTENT))
+                await connection.execute(f"CREATE TABLE IF NOT EXISTS {MARK} ()")
+            # The lock ends with this transaction, or with the process, however it ends. A lock of
+            # the session would outlive both behind a pooler.
+            await connection.transaction().start()
+            await _lock(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _lock(connection: Any) -> None:
+    if await connection.fetchval("SELECT current_schema()") is None:
+        raise ValueError("the role may use no schema of search_path. Create one, or grant USAGE")
+    if not await connection.fetchval(RUNNING):
+        raise ValueError("another run of the tests uses the database. Wait for its end")
+
+
+def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
+    marked = {each["schema"] for each in content if each["name"] == MARK}
+    for each in content:
+        if each["schema"] not in marked:
+            raise ValueError(
+                f"the database has the {each['kind']} {each['name']}, which is not from an "
+                "earlier run of the tests. They would delete everything. Name an empty database"
+            )
+
+
+BY_INDEX = " using (pk|ix)_| on ix_"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

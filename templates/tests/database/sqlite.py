@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
 from app.config import PROJECT
+from app.database import translate_driver_errors
 from app.database_url import database_file
 from tests.engines import engine_for
 
@@ -34,7 +36,62 @@ def temporary_database() -> Iterator[str]:
         yield f"sqlite:///{quote(directory)}/test.db"
 
 
-BY_PRIMARY_KEY = "USING PRIMARY KEY"
+MARK = "tests_may_empty_this_database"
+"""The table that marks a database as the tests' own."""
+LOCK_TIMEOUT = 5  # seconds
+
+
+@contextmanager
+def reserved_database(url: str) -> Iterator[None]:
+    """Keep other runs of the tests away from a database, and mark it, within the block.
+
+    Raises ValueError if it has anything but what earlier runs have left, or if another run uses it,
+    and Unavailable if it cannot be written. Then nothing has changed.
+    """
+    file = database_file(url, PROJECT)
+    with translate_driver_errors():
+        if file.exists():
+            _check_is_own(file)
+        lock = sqlite3.connect(f"{file}-tests", isolation_level=None, timeout=0)
+    with closing(lock):
+        try:
+            lock.execute("BEGIN EXCLUSIVE")  # which ends with the process, however it ends
+        except sqlite3.OperationalError:
+            raise ValueError(
+                "another run of the tests uses the database. Wait for its end"
+            ) from None
+        try:
+            with translate_driver_errors():
+                _mark(file)
+            yield
+        finally:
+            with suppress(OSError):
+                Path(f"{file}-tests").unlink()
+
+
+def _check_is_own(file: Path) -> None:
+    # Read-only: opening it as the service does would change its journal mode.
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as it:
+        found = it.execute(
+            "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+        ).fetchall()
+    if found and (MARK, "table") not in found:
+        name, kind = found[0]
+        raise ValueError(
+            f"the database has the {kind} {name}, which is not from an earlier run of the tests. "
+            "They would delete everything. Name an empty database"
+        )
+
+
+def _mark(file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=LOCK_TIMEOUT)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"CREATE TABLE IF NOT EXISTS {MARK} (id INTEGER)")
+        database.execute("COMMIT")
+
+
+BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
+"""What a plan has that finds its rows by an index, all of which begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

@@ -25,6 +25,7 @@ class User:
 
     id: str
     proof: InitVar[object]
+    roles: frozenset[str] = frozenset()
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _VERIFIED:
@@ -81,7 +82,8 @@ class TokenVerifier:
             raise Unauthenticated("alg is not that of the key")
         if not any(key is signer for key in keys):
             self._remember(token, unverified, self._signer(token, keys))
-        return User(self._subject(unverified.claims), _VERIFIED)
+        claims = unverified.claims
+        return User(self._subject(claims), _VERIFIED, _roles(claims))
 
     def _signer(self, token: str, keys: Sequence[PyJWK]) -> PyJWK:
         for key in keys:
@@ -127,6 +129,15 @@ def _time(claims: dict[str, Any], name: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < YEAR_10000:
         return value
     raise Unauthenticated(f"{name} is not a point in time")
+
+
+def _roles(claims: dict[str, Any]) -> frozenset[str]:
+    """Return the roles in `role`, which Better Auth's admin plugin separates by commas.
+
+    Any other type than text gives no role, and neither does any other spelling.
+    """
+    role = claims.get("role")
+    return frozenset(filter(None, role.split(","))) if isinstance(role, str) else frozenset()
 
 
 def _texts(value: object) -> list[str]:

@@ -40,9 +40,9 @@ class Resource:
         """The fields without which none can be created."""
         own = {*self.accepted, *self.references}
         return frozenset(
-            name
-            for name in own
-            if not self.table.columns[name].nullable and self.table.columns[name].default is None
+            column.key
+            for column in self.table.columns
+            if column.key in own and not column.nullable and column.default is None
         )
 
     @cached_property

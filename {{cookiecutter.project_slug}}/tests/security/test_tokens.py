@@ -60,6 +60,23 @@ async def test_a_user_id_is_kept_as_text(
     assert (await verifier.verify(token(issuer, sub=subject))).id == subject
 
 
+@pytest.mark.parametrize(
+    ("role", "roles"),
+    [
+        ("admin", {"admin"}),
+        ("user,admin", {"user", "admin"}),
+        # As Better Auth itself reads it: each character counts.
+        ("Admin, admin,", {"Admin", " admin"}),
+        ("", set()),
+        *((value, set()) for value in (ABSENT, None, True, 1, ["admin"], {"admin": True})),
+    ],
+)
+async def test_roles_are_read_from_text_only(
+    verifier: TokenVerifier, issuer: Issuer, role: object, roles: set[str]
+) -> None:
+    assert (await verifier.verify(token(issuer, role=role))).roles == roles
+
+
 @pytest.mark.parametrize("typ", [ABSENT, "JWT", "jwt", "at+jwt", "AT+JWT"])
 async def test_the_types_of_access_tokens_are_accepted(
     verifier: TokenVerifier, issuer: Issuer, typ: Any

@@ -1,0 +1,183 @@
+"""The pages in docs/ work as they stand, and mistakes in what they show are found."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+import pytest
+from conftest import Machine, RenderedProject
+
+BASEDPYRIGHT = "uv tool run --quiet basedpyright --level error --pythonpath .venv/bin/python app"
+PYTEST = "-m pytest -q -o faulthandler_timeout=60"
+# One worker for each database: to build a project takes longer than most of these tests.
+DATABASES = [
+    pytest.param(database, marks=pytest.mark.xdist_group(f"pages on {database}"))
+    for database in ("sqlite", "postgresql")
+]
+only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
+
+
+def follow(project: RenderedProject, page: str) -> list[Path]:
+    """Apply each diff of a page and write each of its files, in this order. Return the files."""
+    text = (project.path / "docs" / page).read_text()
+    written = []
+    for block in re.finditer(r"(?ms)^```(diff|python)\n(.*?)^```$", text):
+        if block[1] == "diff":
+            project.run(f"git apply <<'END'\n{block[2]}END\n")
+        else:
+            [name] = re.findall(r"`([\w/]+\.py)`:\n\n\Z", text[: block.start()])
+            assert not (project.path / name).exists()
+            (project.path / name).write_text(block[2])
+            written.append(Path(name))
+    return written
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> RenderedProject:
+    """A project whose author has followed the pages about endpoints, data access and jobs."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    project = machine.render(database=request.param, frontend="none")
+    project.run("make .venv/ready")
+    follow(project, "admin-routes.md")
+    follow(project, "data-access.md")
+    return project
+
+
+OWN_TESTS = "tests/test_admin.py tests/test_finish.py tests/test_jobs.py tests/test_unfinished.py"
+
+
+@contextmanager
+def changing(project: RenderedProject) -> Iterator[None]:
+    """Restore the code when the block has ended."""
+    folders = ("app", "scripts", "tests")
+    before = project.path.with_name("before")
+    for folder in folders:
+        shutil.copytree(project.path / folder, before / folder)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            shutil.rmtree(project.path / folder)
+        shutil.copytree(before, project.path, dirs_exist_ok=True)
+        shutil.rmtree(before)
+
+
+def replace(project: RenderedProject, file: str, old: str, new: str) -> None:
+    path = project.path / file
+    text = path.read_text()
+    assert text.count(old) == 1, f"{file}: {old}"
+    path.write_text(text.replace(old, new))
+
+
+def output(project: RenderedProject, command: str) -> str:
+    """Return what a command prints that must fail."""
+    with pytest.raises(AssertionError) as failed:
+        project.run(command)
+    return str(failed.value)
+
+
+def check(project: RenderedProject) -> None:
+    for command in ("ruff check", "ruff format --check", "mypy", "lint-imports"):
+        project.run(f".venv/bin/{command}")
+
+
+def test_tests_of_the_pages_pass_and_cover_their_code(project: RenderedProject) -> None:
+    files = ("jobs", "repositories/admin", "repositories/task", "routers/admin", "routers/task")
+    included = ",".join(f"app/{file}.py" for file in files)
+
+    project.run(f".venv/bin/coverage run {PYTEST} {OWN_TESTS} tests/test_tasks.py")
+    project.run(".venv/bin/coverage combine --quiet")
+
+    project.run(f".venv/bin/coverage report --include={included}")
+
+
+@only_sqlite
+def test_code_of_the_pages_passes_the_checks(project: RenderedProject) -> None:
+    check(project)
+
+
+@only_sqlite
+def test_generated_requests_find_no_fault_in_endpoints_of_the_pages(
+    project: RenderedProject,
+) -> None:
+    project.run(f".venv/bin/python {PYTEST} tests/test_openapi.py -m '' -k 'not stranger'")
+
+
+@only_sqlite
+def test_suite_fails_until_each_reason_is_listed_with_its_sql(project: RenderedProject) -> None:
+    with changing(project):
+        replace(project, "tests/conftest.py", '"an administrator lists all users"', '"another"')
+        replace(project, "tests/conftest.py", "^SELECT DISTINCT", "^SELECT ALL")
+        printed = output(
+            project, f".venv/bin/python {PYTEST} tests/test_admin.py tests/test_jobs.py"
+        )
+
+    assert "list these statements in UNSCOPED" in printed
+    assert "('an administrator lists all users', 'SELECT tasks.owner_id, count" in printed
+    assert "('a job finds the users who have tasks', 'SELECT DISTINCT tasks.owner_id" in printed
+
+
+@only_sqlite
+def test_suite_fails_if_a_query_omits_the_owner(project: RenderedProject) -> None:
+    with changing(project):
+        replace(project, "app/repositories/task.py", "    .where(Task.owner_id == OWNER)\n", "")
+        printed = output(project, f".venv/bin/python {PYTEST} tests/test_unfinished.py")
+
+    assert "UnscopedStatement: tasks" in printed
+
+
+@only_sqlite
+def test_import_contract_fails_if_a_router_acts_for_another_user(project: RenderedProject) -> None:
+    with changing(project):
+        with (project.path / "app/routers/admin.py").open("a") as router:
+            router.write("\nfrom app.security.acting import acting_as  # noqa\n")
+        printed = output(project, ".venv/bin/lint-imports")
+
+    assert "A request acts only for the user of its token BROKEN" in printed
+
+
+@only_sqlite
+def test_type_checkers_report_misspelled_members(project: RenderedProject) -> None:
+    with changing(project):
+        replace(project, "app/routers/task.py", 'f\'"{task["version"]}"\'', 'task["versoin"]')
+        replace(project, "app/jobs.py", 'delete(task["id"]', 'delete(task["title"]')
+
+        for command in (".venv/bin/mypy", BASEDPYRIGHT):
+            printed = output(project, command)
+            assert "versoin" in printed
+            assert re.search(r"jobs.py:.*UUID", printed, re.DOTALL)
+            assert "2 errors" in printed  # and none in the code of the pages
+
+
+@only_sqlite
+def test_sketches_of_what_the_design_does_not_do_hold_what_they_say(
+    project: RenderedProject,
+) -> None:
+    with changing(project):
+        files = follow(project, "limits.md")
+        check(project)
+        project.run(f".venv/bin/python {PYTEST} tests/test_doctor.py tests/test_organizations.py")
+
+    assert Path("app/repositories/shared.py") in files
+
+
+@pytest.mark.parametrize(
+    ("database", "token_verification"),
+    [*product(("sqlite", "postgresql"), ("shared-secret", "jwks"))],
+)
+def test_pages_apply_to_projects_with_a_frontend(
+    machine: Machine, database: str, token_verification: str
+) -> None:
+    project = machine.render(database=database, token_verification=token_verification)
+
+    for page in ("admin-routes.md", "data-access.md", "limits.md"):
+        follow(project, page)
+
+    lib = project.path / "frontend/lib"
+    assert "admin()" in (lib / "auth.ts").read_text()
+    assert "role: user.role" in (lib / f"tokens-{token_verification}.ts").read_text()

@@ -1,0 +1,1 @@
+# jinja: include "migrations/table_changes/" ~ cookiecutter.database ~ ".py"
