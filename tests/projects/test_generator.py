@@ -43,7 +43,7 @@ def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
 
 def changes(project: RenderedProject) -> str:
     """Return what differs from the commit, and the names of new files."""
-    return project.run("git status --short --untracked-files=all && git diff")
+    return project.run("git status --short --untracked-files=all -- ':!.venv' && git diff")
 
 
 def refusal(project: RenderedProject, *command: str, **environment: str) -> str:
