@@ -43,7 +43,7 @@ def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
 
 def changes(project: RenderedProject) -> str:
     """Return what differs from the commit, and the names of new files."""
-    return project.run("git status --short --untracked-files=all && git diff")
+    return project.run("git status --short --untracked-files=all -- ':!.venv' && git diff")
 
 
 def refusal(project: RenderedProject, *command: str, **environment: str) -> str:
@@ -147,7 +147,7 @@ REFUSED_FIELDS = [
     ("nothing", "title:str", "Cannot read app/models/nothing.py"),
     ("task", "title:str", "has title already"),
     ("task", "a:str b:str", "one field at a time"),
-    ("task", "rank:int", "needs a value"),
+    ("task", "rank:int", "no value"),
 ]
 COLLECT = """
 import json, sys
@@ -198,7 +198,8 @@ NOTE = ("make", "resource", "NAME=note", "FIELDS=title:str")
         (("make", "resource", "NAME=no'te", "FIELDS=title:str"), {}, "cannot be a name"),
         (("make", "resource", "NAME=no\nte", "FIELDS=title:str"), {}, "cannot be a name"),
         (("make", "resource", "NAME=-n", "FIELDS=title:str"), {}, "cannot be a name"),
-        (("make", "resource", "NAME=note", "FIELDS=title:str=$5"), {}, "dollar sign"),
+        (("make", "resource", "NAME=$(note)", "FIELDS=title:str"), {}, "'$(note)' cannot be"),
+        (("make", "resource", "NAME=note", "FIELDS=size:int=$5"), {}, "the default '$5' is not"),
         (("make", "resource", "NAME=note", "FIELDS="), {}, "at least one field"),
         (NOTE, {"DATABASE_URL": "sqlite:////nowhere/tasks.db"}, "migration cannot be written"),
     ],
@@ -275,17 +276,18 @@ def test_field_leaves_uncommitted_edits_as_they_are(project: RenderedProject) ->
     ("file", "old", "new"),
     [
         ("app/models/task.py", "class Task(", "class Tasks("),
-        ("app/schemas/task.py", "class TaskQuery(", "class Query("),
-        ("app/repositories/task.py", "class TaskRepository(", "class Tasks("),
-        ("tests/resources/task.py", "accepted=", "accepts="),
         ("app/repositories/task.py", "    model = Task", "    model = ("),
+        ("app/schemas/task.py", "TaskQuery", "TaskFilters"),
+        ("app/repositories/task.py", "TaskRepository", "AllTasks"),
+        ("tests/resources/task.py", "accepted=", "accepts="),
     ],
 )
 def test_file_that_is_not_recognized_is_named(
     project: RenderedProject, file: str, old: str, new: str
 ) -> None:
-    path = project.path / file
-    path.write_text(path.read_text().replace(old, new))
+    everywhere = old.isidentifier()
+    for path in project.path.glob("app/*/task.py") if everywhere else [project.path / file]:
+        path.write_text(path.read_text().replace(old, new))
 
     said = refusal(project, ".venv/bin/python", "-m", "scripts.field", "task", "status:enum(a,b)")
 

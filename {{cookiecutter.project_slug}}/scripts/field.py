@@ -5,8 +5,7 @@ Usage: python -m scripts.field task "due_on:date?"
 
 import argparse
 
-from scripts.generator.resource import create_field
-from scripts.generator.source import Refused
+from scripts.generator import run
 
 parser = argparse.ArgumentParser(prog="python -m scripts.field")
 parser.add_argument("resource", help="the resource, like task")
@@ -14,7 +13,4 @@ parser.add_argument("field", help="like due_on:date? or archived:bool=false")
 
 if __name__ == "__main__":
     given = parser.parse_args()
-    try:
-        create_field(given.resource, given.field)
-    except Refused as error:
-        raise SystemExit(f"{error} Nothing was changed.") from None
+    run("create_field", given.resource, given.field)

@@ -5,18 +5,13 @@ Usage: python -m scripts.resource note "title:str due_on:date? task:ref(tasks)"
 
 import argparse
 
-from scripts.generator.resource import create_resource
-from scripts.generator.source import Refused
+from scripts.generator import run
 
 parser = argparse.ArgumentParser(prog="python -m scripts.resource")
 parser.add_argument("name", help="what one is called, like note or task_list")
 parser.add_argument("fields", nargs="+", help="like title:str, due_on:date?, archived:bool=false")
 parser.add_argument("--plural", default="", help="what many are called, if it is irregular")
 
-
 if __name__ == "__main__":
     given = parser.parse_args()
-    try:
-        create_resource(given.name, " ".join(given.fields), given.plural)
-    except Refused as error:
-        raise SystemExit(f"{error} Nothing was changed.") from None
+    run("create_resource", given.name, " ".join(given.fields), given.plural)
