@@ -2,6 +2,8 @@
 
 import os
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,25 @@ def test_page_about_fields_and_relations_works_as_it_stands(
         "[[task], _] = await tasks.list(TaskQuery()); "
         'print((task["title"], task["due_on"], task["version"]))',
     )
+
+
+def test_filtered_list_of_many_rows_uses_the_index_of_its_filter(machine: Machine) -> None:
+    project = machine.render(frontend="none")
+    project.run('make resource NAME=comment FIELDS="text:str task:ref(tasks)?" migrate')
+    with closing(sqlite3.connect(project.path / "tasks.db")) as database, database:
+        database.executemany(
+            "INSERT INTO comments VALUES (?, ?, 'x', ?, 1, '', '')",
+            [(f"user {n % 5}", f"{n:032x}", f"{n % 99:032x}") for n in range(2_000)],
+        )
+    project.run("make migrate")
+
+    with closing(sqlite3.connect(project.path / "tasks.db")) as database:
+        [plan] = database.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM comments WHERE owner_id = 'user 1' AND task_id = 'x' "
+            "ORDER BY id DESC LIMIT 21"
+        )
+
+    assert "USING INDEX ix_comments__owner_id__task_id__id (owner_id=? AND task_id=?)" in plan[3]
 
 
 def follow(project: RenderedProject, page: str) -> str:

@@ -95,7 +95,7 @@ def complete(_: MigrationContext, __: Any, scripts: list[MigrationScript]) -> No
 
     Raises CommandError if existing rows have no possible value for a new column.
     """
-    for script in scripts:
+    for script in [*scripts]:
         upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
         without_value: list[AddColumnOp] = []
         upgrade.ops = [op for each in upgrade.ops for op in completed(each, without_value)]
@@ -106,9 +106,12 @@ def complete(_: MigrationContext, __: Any, scripts: list[MigrationScript]) -> No
         for add in without_value:
             add.column.nullable = True  # the upgrade dropped the values
         if script.message is not None:  # not for `alembic check`, which writes nothing
-            notes = [op.text for op in upgrade.ops if isinstance(op, Note)]
-            for line in notes if upgrade.ops else ["The models have not changed."]:
-                context.config.print_stdout(line)
+            for op in upgrade.ops:
+                if isinstance(op, Note):
+                    context.config.print_stdout(op.text)
+            if not upgrade.ops:
+                context.config.print_stdout("No migration: the models have not changed.")
+                scripts.remove(script)
 
 
 def refusal(without_value: list[AddColumnOp]) -> CommandError:

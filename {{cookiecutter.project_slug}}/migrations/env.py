@@ -40,7 +40,7 @@ try:
     from app.logging import configure_logging
     from app.models import Base
     from migrations.autogenerate import comparison
-    from migrations.table_changes import check_references, prepare
+    from migrations.table_changes import check_references, prepare, update_statistics
 except Exception as error:
     raise SystemExit(f"Cannot migrate: {loading(error)}") from None
 
@@ -76,6 +76,8 @@ def migrate(history: History, connection: Connection) -> None:
         migrations = context.get_context()
         check_history(migrations, history)
         context.run_migrations()
+        if migrations.opts["fn"].__name__ == "upgrade" and not migrations.as_sql:
+            update_statistics(connection)
         check_models(migrations)
     heads = migrations.get_current_heads()
     log.info("database is at", revision=", ".join(heads) or None)

@@ -1,6 +1,7 @@
 """What `alembic revision --autogenerate` compares, and the files that it writes."""
 
 import asyncio
+from io import StringIO
 from pathlib import Path
 
 import alembic.command
@@ -35,6 +36,21 @@ def test_objects_that_no_migration_made_are_not_compared(
         alembic.command.check(alembic_config)
     finally:
         asyncio.run(_execute(database_url, *reversed(FOREIGN.values())))
+
+
+@pytest.mark.usefixtures("service")
+def test_no_migration_is_written_if_the_models_have_not_changed(
+    alembic_config: alembic.config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = PROJECT / "migrations/versions"
+    before = {*versions.glob("*.py")}
+    printed = StringIO()
+    monkeypatch.setattr(alembic_config, "stdout", printed)
+
+    alembic.command.revision(alembic_config, "nothing", autogenerate=True)
+
+    assert {*versions.glob("*.py")} == before
+    assert "No migration: the models have not changed." in printed.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ def prepare(_: Connection) -> None:
     """Do nothing: no table will be copied."""
 
 
+def update_statistics(_: Connection) -> None:
+    """Do nothing: PostgreSQL does so by itself."""
+
+
 def check_references(_: Connection) -> None:
     """Do nothing: PostgreSQL enforces them."""
 
