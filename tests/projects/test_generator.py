@@ -192,9 +192,9 @@ NOTE = ("make", "resource", "NAME=note", "FIELDS=title:str")
 @pytest.mark.parametrize(
     ("command", "environment", "reason"),
     [
-        (("make", "resource"), {"NAME": "note", "FIELDS": "title:str"}, "Say what: make resource"),
-        (("make", "resource", "FIELDS=title:str"), {"NAME": "note"}, "Say what: make resource"),
-        (("make", "field", "RESOURCE=task"), {"FIELD": "due_on:date"}, "Say what: make field"),
+        (("make", "resource"), {"NAME": "note", "FIELDS": "title:str"}, "fields: make resource"),
+        (("make", "resource", "FIELDS=title:str"), {"NAME": "note"}, "fields: make resource"),
+        (("make", "field", "RESOURCE=task"), {"FIELD": "due_on:date"}, "the field: make field"),
         (("make", "resource", "NAME=no'te", "FIELDS=title:str"), {}, "cannot be a name"),
         (("make", "resource", "NAME=no\nte", "FIELDS=title:str"), {}, "cannot be a name"),
         (("make", "resource", "NAME=-n", "FIELDS=title:str"), {}, "cannot be a name"),

@@ -43,7 +43,7 @@ def project(
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
     project.run("make .venv/ready")
-    follow(project, "admin-routes.md")
+    follow(project, "admin-endpoints.md")
     follow(project, "data-access.md")
     return project
 
@@ -175,7 +175,7 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("admin-routes.md", "data-access.md", "limits.md"):
+    for page in ("admin-endpoints.md", "data-access.md", "limits.md"):
         follow(project, page)
 
     lib = project.path / "frontend/lib"
