@@ -498,7 +498,7 @@ def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> 
         TestClient(without_middleware).get("/api/v1/forgetful")
 
 
-def test_route_for_a_role_rejects_other_users_before_reading_the_body(
+def test_endpoint_for_a_role_returns_403_before_reading_the_body(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, issuer: Issuer
 ) -> None:
     admins = api_router("/admins", role="admin")
