@@ -175,6 +175,6 @@ async def test_a_migration_that_fails_stops_the_start(settings: Settings) -> Non
 
     assert code not in (0, EXIT_UNAVAILABLE)
     assert printed == (
-        "Cannot migrate: Can't locate revision identified by 'later'. "
-        "Use the version of the service that has this revision.\n"
+        "Cannot migrate: the database is at revision later, which no file in migrations/versions "
+        "has. Use the version of the service that has this revision, or restore its file.\n"
     )

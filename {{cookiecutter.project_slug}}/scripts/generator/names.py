@@ -185,7 +185,7 @@ def _check_reference(names: Names, field: Field) -> None:
         new = {key.referred_table.name for key in keys} - reached
     if names.many in reached:
         raise Refused(
-            f"{field.name}: {field.table} refers to {names.many}, so the reverse would be a circle."
+            f"{field.name}: {field.table} refers to {names.many}; references cannot be circular."
         )
 
 
