@@ -78,16 +78,16 @@ def check_unedited(connection: Connection, history: History, heads: Collection[s
         if script.revision not in recorded:
             raise MigrationError(
                 f"{relative(script.path)} has not run on this database, but a migration that "
-                "follows it has. Restore down_revision in the migrations that follow it, and set its own "
+                "follows it has. Restore down_revision in those that follow it, and set its own "
                 f"down_revision to {' '.join(heads)}."
             )
         if recorded[script.revision] != checksum(script.path):
             previous = script.down_revision if isinstance(script.down_revision, str) else "base"
             raise MigrationError(
                 f"{relative(script.path)} was edited after it ran on this database. Restore it, "
-                "and put the change into a new migration; or, on a development database, restore it, "
-                f"run `alembic downgrade {previous}`, edit it again and migrate. If the database "
-                f"matches the edited file, run: alembic stamp --purge {' '.join(heads)}"
+                "and put the change into a new migration; or, on a development database, restore "
+                f"it, run `alembic downgrade {previous}`, edit it again and migrate. If the "
+                f"database matches the edited file, run: alembic stamp --purge {' '.join(heads)}"
             )
 
 

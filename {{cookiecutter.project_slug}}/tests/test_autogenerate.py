@@ -57,7 +57,9 @@ def test_no_migration_is_written_if_the_models_have_not_changed(
     "message",
     ["add notes", "", 'it\'s 100% {x} %(rev)s\n""" \\', "записки 备忘 İ", "../" * 99, "\udce9"],
 )
-def test_migrations_with_equal_messages_get_different_valid_files(tmp_path: Path, message: str) -> None:
+def test_migrations_with_equal_messages_get_different_valid_files(
+    tmp_path: Path, message: str
+) -> None:
     config = _config(tmp_path)
 
     written = [alembic.command.revision(config, message, version_path=str(tmp_path)) for _ in "ab"]

@@ -134,7 +134,9 @@ class Versions:
     def upgrade(self) -> None:
         alembic.command.upgrade(self.config, "head")
 
-    def error_line(self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any) -> str:
+    def error_line(
+        self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any
+    ) -> str:
         """Run a command that must fail with one line, and return this line."""
         if command is alembic.command.upgrade:
             options = ("head",)
@@ -241,9 +243,7 @@ def test_migration_edited_after_it_ran_is_rejected_until_it_is_stamped(
     versions.add("b", "a")
     versions.upgrade()
     text = file.read_text()
-    file.write_text(
-        f'"""Another layout."""\nimport re  # unused\n\n{text.replace("= 1", "= (1)")}'
-    )
+    file.write_text(f'"""Another layout."""\nimport re  # unused\n\n{text.replace("= 1", "= (1)")}')
     versions.upgrade()  # a change of layout is not an edit
 
     file.write_text(text.replace("value = 1", "value = 2"))
@@ -318,7 +318,9 @@ def test_edits_made_before_checksums_were_recorded_are_not_noticed(
     assert versions.error_line().startswith("a.py was edited")
 
 
-def test_autogenerate_fails_unless_the_database_is_at_the_newest_revision(versions: Versions) -> None:
+def test_autogenerate_fails_unless_the_database_is_at_the_newest_revision(
+    versions: Versions,
+) -> None:
     versions.add("a")
 
     error_line = versions.error_line(alembic.command.revision, "name", True)
