@@ -166,7 +166,7 @@ for call, arguments in json.load(sys.stdin):
 def test_invalid_resources_and_fields_are_rejected_in_one_line(project: RenderedProject) -> None:
     calls = [("resource", (name, fields, plural)) for name, plural, fields, _ in INVALID_RESOURCES]
     calls += [("field", (resource, field)) for resource, field, _ in INVALID_FIELDS]
-    reasons = [refused[-1] for refused in (*INVALID_RESOURCES, *INVALID_FIELDS)]
+    reasons = [invalid[-1] for invalid in (*INVALID_RESOURCES, *INVALID_FIELDS)]
 
     done = subprocess.run(
         [".venv/bin/python", "-c", COLLECT],

@@ -302,11 +302,11 @@ def test_suite_runs_only_on_empty_or_marked_databases(
             ["database: DatabaseError", "the database has"],
         )
 
-    refused = suite(service, taken)
+    rejected = suite(service, taken)
     status, output = suite(service, empty)
     _, printed = service.run(".venv/bin/python", "-c", RESERVE, empty, taken, view, *more)
 
-    assert refused == (
+    assert rejected == (
         4,
         "ERROR: TEST_DATABASE_URL: the database has the table notes, which is not from an earlier "
         "run of the tests. The tests delete everything. Name an empty database\n",

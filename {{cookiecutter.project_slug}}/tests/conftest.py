@@ -51,7 +51,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.add_cleanup(reservation.close)
     try:
         if normalized(url, PROJECT) == _database_url_of_the_service():
-            raise ValueError("it equals DATABASE_URL. Name another database, which is empty")
+            raise ValueError("it names the database in DATABASE_URL. Name another, empty one")
         reservation.enter_context(reserved_database(url))
     except ValueError as error:
         raise pytest.UsageError(f"TEST_DATABASE_URL: {error}") from None

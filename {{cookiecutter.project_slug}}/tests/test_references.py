@@ -1,4 +1,4 @@
-"""A row can only refer to rows of its owner, which cannot be deleted meanwhile."""
+"""A row can only refer to rows of its owner, and a referenced row cannot be deleted."""
 
 from collections.abc import AsyncIterator
 from typing import Any

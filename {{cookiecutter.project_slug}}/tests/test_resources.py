@@ -97,10 +97,10 @@ def test_rejected_value_returns_422_and_changes_nothing(
 ) -> None:
     created = resource.create(ann)
 
-    refused = ann.post(resource.path, json=resource.body(ann, **{field: value}))
+    rejected = ann.post(resource.path, json=resource.body(ann, **{field: value}))
     unchanged = ann.patch(resource.url(created), json={field: value})
 
-    assert (refused.status_code, unchanged.status_code) == (422, 422)
+    assert (rejected.status_code, unchanged.status_code) == (422, 422)
     assert resource.all(ann) == [created]
 
 
@@ -111,10 +111,11 @@ def test_field_that_clients_cannot_set_returns_422(
 ) -> None:
     created = resource.create(ann)
 
-    refused = ann.post(resource.path, json=resource.body(ann, **{field: created.get(field, "bob")}))
-    unchanged = ann.patch(resource.url(created), json={field: created.get(field, "bob")})
+    value = created.get(field, "bob")
+    rejected = ann.post(resource.path, json=resource.body(ann, **{field: value}))
+    unchanged = ann.patch(resource.url(created), json={field: value})
 
-    assert (refused.status_code, unchanged.status_code) == (422, 422)
+    assert (rejected.status_code, unchanged.status_code) == (422, 422)
     assert resource.all(ann) == [created]
 
 
