@@ -114,7 +114,7 @@ INVALID_RESOURCES = [
     ("note", "", "title", "Cannot read"),
     ("note", "", "title:enum(a,b", "Cannot read"),
     ("note", "", 'title:str="x', "Cannot read"),
-    ("note", "", "title:str\nbody:text", "Line breaks"),
+    ("note", "", "title:str\nbody:text", "line breaks"),
     ("note", "", "title:string", "there is no type 'string'"),
     ("note", "", "title:str title:str", "listed twice"),
     ("note", "", "id:int", "every resource has this column"),
