@@ -153,7 +153,10 @@ def versions(
     service: str,  # noqa: ARG001 - migrates the database
     alembic_config: alembic.config.Config,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Versions]:
+    # Bytecode would be used for another file of the same name, size and second.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield Versions(tmp_path / "versions")
     alembic.command.stamp(alembic_config, "head", purge=True)
 
