@@ -188,7 +188,7 @@ class TableCopies(SQLiteImpl):
         if not old_table_name.startswith("_alembic_tmp_"):
             super().rename_table(old_table_name, new_table_name, schema)
             return
-        # Without the legacy mode, references in other tables, views and triggers would change.
+        # Without the legacy mode, SQLite rejects the rename if a view or trigger uses the table.
         self._exec(text("PRAGMA legacy_alter_table = ON"))
         super().rename_table(old_table_name, new_table_name, schema)
         self._exec(text("PRAGMA legacy_alter_table = OFF"))
