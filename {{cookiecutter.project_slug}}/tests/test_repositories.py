@@ -47,7 +47,7 @@ def test_query_has_a_parameter_for_each_filter(repository: Any) -> None:
     [(repository, given) for repository in REPOSITORIES for given in repository.filters],
     ids=lambda part: getattr(part, "name", None),
 )
-def test_filter_has_an_index_or_says_why_not(repository: Any, given: Filter) -> None:
+def test_filter_has_an_index_or_a_reason_for_none(repository: Any, given: Filter) -> None:
     indexed = {tuple(index.columns.keys()[:2]) for index in repository.model.__table__.indexes}
 
     assert (("owner_id", given.column.key) in indexed) == (given.unindexed is None)
