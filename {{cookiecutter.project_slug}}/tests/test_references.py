@@ -1,17 +1,28 @@
 """A row refers only to rows of the same owner, and those stay as long as it does."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Column, Index, MetaData, String, Table, Uuid, insert
+from sqlalchemy import (
+    Column,
+    Index,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    insert,
+    select,
+)
 
 from app.database import Database
 from app.engine import TABLE_OPTIONS
 from app.errors import MissingReference, StillReferenced, Unavailable
 from app.models import Base
 from app.models.base import OwnedBase, owned_index, owned_reference
+from app.repositories import owned
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from app.security.verifier import User
@@ -92,6 +103,42 @@ async def test_erasing_fails_whole_if_a_row_was_added_meanwhile(database: Databa
         await UserData(database, ANN).erase()
 
     assert await samples.get(row["id"]) == row
+
+
+@pytest.fixture
+async def chained(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Table]:
+    """Create a table with a chain of rows, the only one from which rows are erased."""
+    metadata = MetaData()
+    table = Table(
+        "chained",
+        metadata,
+        Column("owner_id", String(255), primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("parent_id", Uuid),
+        owned_reference("parent_id", "chained", ondelete="CASCADE"),
+    )
+    monkeypatch.setattr(owned, "Base", SimpleNamespace(metadata=metadata))
+    monkeypatch.setattr(owned, "_erase", owned._erase.__wrapped__)
+    ids = [uuid4() for _ in range(1_100)]  # SQLite follows 1,000
+    rows = [
+        {"owner_id": ANN.id, "id": one, "parent_id": parent}
+        for one, parent in zip(ids, [None, *ids], strict=False)
+    ]
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(table.create)
+        await connection.execute(insert(table), rows)
+    yield table
+    async with engine.begin() as connection:
+        await connection.run_sync(table.drop)
+    await engine.dispose()
+
+
+async def test_long_chain_of_rows_is_erased(database: Database, chained: Table) -> None:
+    await UserData(database, ANN).erase()
+
+    rows = select(chained).execution_options(unscoped=TESTING)
+    assert await database.run(rows) == []
 
 
 def names(table: Table) -> list[str]:
