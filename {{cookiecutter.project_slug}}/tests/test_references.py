@@ -182,3 +182,13 @@ def test_field_named_like_a_column_of_every_owned_table_raises_type_error(
 @pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
 def test_owned_tables_have_the_options_of_the_database(table: Table) -> None:
     assert TABLE_OPTIONS.items() <= dict(table.dialect_kwargs).items()
+
+
+@pytest.mark.parametrize("options", [{}, TABLE_OPTIONS, {"comment": "x"}])
+def test_options_in_table_args_do_not_replace_those_of_the_database(
+    options: dict[str, Any],
+) -> None:
+    table = OwnedBase.__table_cls__("x", MetaData(), **options)
+
+    assert TABLE_OPTIONS.items() <= dict(table.dialect_kwargs).items()
+    assert table.comment == options.get("comment")

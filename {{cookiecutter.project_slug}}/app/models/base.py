@@ -76,7 +76,7 @@ class OwnedBase(Base):
         cls, name: str, metadata: MetaData, *items: SchemaItem, **options: Any
     ) -> Table[Any]:
         """Make the table. A `__table_args__` of the model cannot replace TABLE_OPTIONS."""
-        return Table(name, metadata, *items, **options, **TABLE_OPTIONS)
+        return Table(name, metadata, *items, **(options | TABLE_OPTIONS))
 
 
 def owned_index(column: str, *, for_prefixes: bool = False) -> Index:
