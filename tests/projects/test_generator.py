@@ -123,6 +123,8 @@ REFUSED_RESOURCES = [
     ("note", "", "date:date", "meaning in models or schemas"),
     ("note", "", "metadata:str", "meaning in models or schemas"),
     ("note", "", "copy:str", "meaning in models or schemas"),
+    ("note", "", "mro:str", "meaning in models or schemas"),
+    ("note", "", "register:str", "meaning in models or schemas"),
     ("note", "", "class:str", "keyword"),
     ("note", "", "a__b:str", "cannot be a name"),
     ("note", "", f"{'x' * 41}:str", "too long"),
@@ -131,6 +133,7 @@ REFUSED_RESOURCES = [
     ("note", "", "due_on:date due_on_min:bool", "has due_on_min already"),
     ("note", "", "page:enum(a,b)", "defines NotePage already"),
     ("note", "", "task:ref(nothing)", "there is no table 'nothing'"),
+    ("note", "", "task:ref()", "write the type as ref(tasks)"),
     ("note", "", "parent:ref(notes)", "must be optional"),
     # Defaults
     ("note", "", "size:int=x", "not possible"),
