@@ -38,7 +38,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 BATCH = True
-LITERAL = r"'([^']|'')*'|-?[0-9.]+"
+BYTES = "X'{}'"
+LITERAL = r"X?'([^']|'')*'|-?[0-9.]+"
 # SQLAlchemy does not read these from the database, so that a copy would lose them.
 NOT_COPIED = ("AUTOINCREMENT", "COLLATE", "ON CONFLICT")
 # SQLite keeps dates and times as text. CAST would make the number 2026 of a date.
