@@ -132,6 +132,8 @@ INVALID_RESOURCES = [
     ("note", "", "date:date", "used by models or schemas"),
     ("note", "", "metadata:str", "used by models or schemas"),
     ("note", "", "copy:str", "used by models or schemas"),
+    ("note", "", "mro:str", "used by models or schemas"),
+    ("note", "", "register:str", "used by models or schemas"),
     ("note", "", "class:str", "keyword"),
     ("note", "", "a__b:str", "is not a valid name"),
     ("note", "", f"{'x' * 41}:str", "too long"),
@@ -140,6 +142,7 @@ INVALID_RESOURCES = [
     ("note", "", "due_on:date due_on_min:bool", "has due_on_min already"),
     ("note", "", "page:enum(a,b)", "defines NotePage already"),
     ("note", "", "task:ref(nothing)", "there is no table 'nothing'"),
+    ("note", "", "task:ref()", "write the type as ref(tasks)"),
     ("note", "", "parent:ref(notes)", "must be optional"),
     # Defaults
     ("note", "", "size:int=x", "is not valid"),

@@ -141,6 +141,10 @@ CHANGED = '''class Task(Owned):
     ref: Mapped[UUID] = mapped_column(default=UUID(int=7))
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     labels: Mapped[list[str]] = mapped_column(sa.JSON, default=list)
+    tags: Mapped[list[str]] = mapped_column(
+        sa.JSON().with_variant(sa.ARRAY(sa.Text), "postgresql"), default=list
+    )
+    content: Mapped[bytes] = mapped_column(default=b"it's \\x00\\xff\\\\")
     extra: Mapped[dict[str, str]] = mapped_column(sa.JSON, default=lambda: {"a": "it's :b 5%"})
 
 

@@ -22,6 +22,7 @@ from alembic.operations.ops import (
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import (
+    ARRAY,
     ClauseElement,
     Column,
     ColumnClause,
@@ -40,7 +41,7 @@ from sqlalchemy.exc import CompileError
 from app.engine import DIALECT
 from app.models import Base
 from migrations.own_objects import OwnObjects
-from migrations.table_changes import BATCH, adapt
+from migrations.table_changes import BATCH, BYTES, adapt
 
 
 def comparison() -> dict[str, Any]:
@@ -230,6 +231,10 @@ def default_sql(column: Column[Any]) -> str | None:
             return None
         if value != other and not isinstance(value, date):  # or datetime, which is a date
             return None
+    if isinstance(value, bytes):  # SQLAlchemy's literals of them are text
+        return BYTES.format(value.hex())
+    if value == [] and isinstance(column.type.dialect_impl(DIALECT), ARRAY):
+        return "'{}'"  # ARRAY[] would have no type
     try:
         return None if value is None else render_sql(literal(value, column.type))
     except CompileError:  # SQLAlchemy has no literals of some types, such as JSON

@@ -1,17 +1,28 @@
 """A row can only refer to rows of its owner, and a referenced row cannot be deleted."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Column, Index, MetaData, String, Table, Uuid, insert
+from sqlalchemy import (
+    Column,
+    Index,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    insert,
+    select,
+)
 
 from app.database import Database
 from app.engine import TABLE_OPTIONS
 from app.errors import MissingReference, StillReferenced, Unavailable
 from app.models import Base
 from app.models.base import OwnedBase, owned_index, owned_reference
+from app.repositories import owned
 from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from app.security.verifier import User
@@ -94,6 +105,42 @@ async def test_erase_deletes_nothing_if_a_referring_row_was_added(database: Data
     assert await samples.get(row["id"]) == row
 
 
+@pytest.fixture
+async def chained(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Table]:
+    """Create a table with a chain of rows, the only one from which rows are erased."""
+    metadata = MetaData()
+    table = Table(
+        "chained",
+        metadata,
+        Column("owner_id", String(255), primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("parent_id", Uuid),
+        owned_reference("parent_id", "chained", ondelete="CASCADE"),
+    )
+    monkeypatch.setattr(owned, "Base", SimpleNamespace(metadata=metadata))
+    monkeypatch.setattr(owned, "_erase", owned._erase.__wrapped__)
+    ids = [uuid4() for _ in range(1_100)]  # SQLite follows 1,000
+    rows = [
+        {"owner_id": ANN.id, "id": one, "parent_id": parent}
+        for one, parent in zip(ids, [None, *ids], strict=False)
+    ]
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(table.create)
+        await connection.execute(insert(table), rows)
+    yield table
+    async with engine.begin() as connection:
+        await connection.run_sync(table.drop)
+    await engine.dispose()
+
+
+async def test_long_chain_of_rows_is_erased(database: Database, chained: Table) -> None:
+    await UserData(database, ANN).erase()
+
+    rows = select(chained).execution_options(unscoped=TESTING)
+    assert await database.run(rows) == []
+
+
 def names(table: Table) -> list[str]:
     keys: list[Any] = [*table.constraints, *table.indexes]
     return [key.name for key in keys]
@@ -135,3 +182,13 @@ def test_field_named_like_a_column_of_every_owned_table_raises_type_error(
 @pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
 def test_owned_tables_have_the_options_of_the_database(table: Table) -> None:
     assert TABLE_OPTIONS.items() <= dict(table.dialect_kwargs).items()
+
+
+@pytest.mark.parametrize("options", [{}, TABLE_OPTIONS, {"comment": "x"}])
+def test_options_in_table_args_do_not_replace_those_of_the_database(
+    options: dict[str, Any],
+) -> None:
+    table = OwnedBase.__table_cls__("x", MetaData(), **options)
+
+    assert TABLE_OPTIONS.items() <= dict(table.dialect_kwargs).items()
+    assert table.comment == options.get("comment")

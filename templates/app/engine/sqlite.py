@@ -44,8 +44,14 @@ DIALECT: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
 def is_missing_reference(error: Exception) -> bool:
-    """Return whether a foreign key was violated: by a missing row, or by deleting one in use."""
-    return isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" in str(error)
+    """Return whether a foreign key was violated: by a missing row, or by deleting one in use.
+
+    A deletion that would cascade through a chain of more than 1,000 rows of one table counts, too.
+    """
+    is_violated = isinstance(error, sqlite3.IntegrityError) and "FOREIGN KEY" in str(error)
+    return is_violated or (
+        isinstance(error, sqlite3.OperationalError) and "trigger recursion" in str(error)
+    )
 
 
 def is_duplicate(error: Exception) -> bool:

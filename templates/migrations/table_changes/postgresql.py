@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeEngine
 from app.engine import DIALECT
 
 BATCH = False
+BYTES = r"'\x{}'"
 
 
 def prepare(_: Connection) -> None:

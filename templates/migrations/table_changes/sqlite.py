@@ -38,7 +38,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 BATCH = True
-LITERAL = r"'([^']|'')*'|-?[0-9.]+"
+BYTES = "X'{}'"
+LITERAL = r"X?'([^']|'')*'|-?[0-9.]+"
 # SQLAlchemy does not read these from the database, so a copy would lose them.
 NOT_COPIED = ("AUTOINCREMENT", "COLLATE", "ON CONFLICT")
 # SQLite stores dates and times as text. CAST would turn a date into the number 2026.

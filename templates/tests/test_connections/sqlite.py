@@ -17,7 +17,14 @@ from pydantic import SecretStr
 from app import connections
 from app import engine as engine_module
 from app.config import DatabaseSettings
-from app.engine import DIALECT, INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, UtcDateTime
+from app.engine import (
+    DIALECT,
+    INTEGRITY_ERRORS,
+    UNAVAILABLE_ERRORS,
+    Engine,
+    UtcDateTime,
+    is_missing_reference,
+)
 from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
 
 TABLES = """
@@ -436,6 +443,21 @@ async def test_close_waits_for_running_statements(file: Path) -> None:
 async def test_value_out_of_range_raises_an_integrity_error(engine: Engine) -> None:
     with pytest.raises(INTEGRITY_ERRORS):
         await write(engine, 2**64)
+
+
+async def test_deletion_that_would_cascade_too_far_is_a_missing_reference(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.executescript("""
+            CREATE TABLE chain (id INTEGER PRIMARY KEY, next REFERENCES chain ON DELETE CASCADE);
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)
+            INSERT INTO chain SELECT i, i - 1 FROM n WHERE i > 1;
+            INSERT INTO chain VALUES (1, NULL);
+        """)
+    async with running(file) as engine:
+        with pytest.raises(sqlite3.OperationalError) as raised:
+            await engine.fetch("DELETE FROM chain WHERE id = 1", (), reads=False)
+
+        assert is_missing_reference(raised.value)
 
 
 async def test_missing_table_raises_an_unavailable_error(engine: Engine) -> None:

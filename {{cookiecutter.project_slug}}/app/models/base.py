@@ -76,7 +76,7 @@ class OwnedBase(Base):
         cls, name: str, metadata: MetaData, *items: SchemaItem, **options: Any
     ) -> Table[Any]:
         """Return the table, with TABLE_OPTIONS even if the model has a `__table_args__`."""
-        return Table(name, metadata, *items, **options, **TABLE_OPTIONS)
+        return Table(name, metadata, *items, **(options | TABLE_OPTIONS))
 
 
 def owned_index(column: str, *, for_prefixes: bool = False) -> Index:

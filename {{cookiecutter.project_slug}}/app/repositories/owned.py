@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Executable,
+    Table,
+    Update,
     bindparam,
     delete,
     false,
@@ -204,7 +206,24 @@ def _delete(model: type[OwnedBase], versions: int | None) -> Executable:
 def _erase() -> list[Executable]:
     tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
     owned = [table for table in tables if "owner_id" in table.columns]
-    return [delete(table).where(table.c.owner_id == OWNER) for table in owned]
+    statements: list[Executable] = []
+    for table in owned:
+        is_own = table.c.owner_id == OWNER
+        statements += [statement.where(is_own) for statement in _cut_chains(table)]
+        statements.append(delete(table).where(is_own))
+    return statements
+
+
+def _cut_chains(table: Table) -> list[Update]:
+    """Return statements after which no row refers to one of the same table with ON DELETE CASCADE.
+
+    Without them, a chain of more than 1,000 rows could not be deleted: SQLite follows no more.
+    """
+    return [
+        update(table).values({column: None for column in key.columns if column.nullable})
+        for key in table.foreign_key_constraints
+        if key.referred_table is table and key.ondelete == "CASCADE"
+    ]
 
 
 @cache

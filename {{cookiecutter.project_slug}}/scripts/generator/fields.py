@@ -287,7 +287,7 @@ def _list_types() -> str:
 
 def _reference(name: str, arguments: str, optional: bool) -> Field:
     table, *options = [part.strip() for part in arguments.split(",")]
-    if options not in ([], ["cascade"]):
+    if not table or options not in ([], ["cascade"]):
         raise GeneratorError(f"{name}: write the type as ref(tasks) or ref(tasks,cascade).")
     kind = FieldType(row="UUID", body="UUID", values=None, query="UUID", filters={"": ""})
     column = f"{name.removesuffix('_id')}_id"

@@ -154,8 +154,9 @@ def check_field(names: Names, field: Field) -> None:
     if name == "user_id" or name in SYSTEM_COLUMNS:
         raise GeneratorError(f"{name} is reserved. Choose another name.")
     types = {each.row for each in TYPES.values()}
-    members = {*dir(OwnedBase), *dir(PageQuery), *types, *_identifiers("model", "schema")}
-    if name in members or name.startswith("model_"):
+    is_member = hasattr(OwnedBase, name) or hasattr(PageQuery, name)
+    used = {*types, *_identifiers("model", "schema")}
+    if is_member or name in used or name.startswith("model_"):
         raise GeneratorError(f"{name} is used by models or schemas. Choose another name.")
     for parameter in field.parameters:
         if parameter in PageQuery.model_fields or hasattr(PageQuery, parameter):
