@@ -1,11 +1,13 @@
 """Repositories return rows of the resource's type, and reject invalid owners and versions."""
 
+from operator import ge, le
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import app.routers  # noqa: F401 - imports all repositories
+from app.engine import begins_with
 from app.models.base import Base, OwnedBase
 from app.repositories.filters import Filter
 from app.repositories.owned import OwnedRepository, UserData
@@ -42,11 +44,23 @@ def test_query_has_a_parameter_for_each_filter(repository: Any) -> None:
     assert sorted(parameters) == sorted(each.name for each in repository.filters)
 
 
-@pytest.mark.parametrize(
+each_filter = pytest.mark.parametrize(
     ("repository", "given"),
     [(repository, given) for repository in REPOSITORIES for given in repository.filters],
     ids=lambda part: getattr(part, "name", None),
 )
+
+
+@each_filter
+def test_filter_compares_as_its_name_says(repository: Any, given: Filter) -> None:
+    column, operators = given.column.key, {"_min": ge, "_max": le, "_prefix": begins_with}
+
+    expected = {column + suffix: operator for suffix, operator in operators.items()}
+    assert given.operator is expected.get(given.name, given.operator)
+    assert given.column.class_ is repository.model
+
+
+@each_filter
 def test_filter_has_an_index_or_a_reason_for_none(repository: Any, given: Filter) -> None:
     indexed = {tuple(index.columns.keys()[:2]) for index in repository.model.__table__.indexes}
 

@@ -49,7 +49,7 @@ class Resource:
     def references(self) -> Mapping[str, str]:
         """The fields that are references, each with the table that it refers to."""
         return {
-            key.column_keys[1]: key.referred_table.name
+            key.column_keys[-1]: key.referred_table.name
             for key in self.table.foreign_key_constraints
         }
 
