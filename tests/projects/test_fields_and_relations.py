@@ -1,4 +1,4 @@
-"""docs/fields-and-relations.md works as it stands, on tables with rows."""
+"""The commands and diffs in docs/fields-and-relations.md work, on tables with rows."""
 
 import os
 import re
@@ -38,7 +38,7 @@ asyncio.run(main())
 
 
 def run_with_tasks(project: RenderedProject, statement: str) -> str:
-    """Run a statement that uses `tasks`, Ann's repository in the development database."""
+    """Run a statement that uses `tasks`, Ann's repository on the development database."""
     script = project.path / "with_tasks.py"
     script.write_text(WITH_TASKS.format(statement=statement))
     beside = "python -m scripts.postgres " if (project.path / ".postgres").exists() else ""
@@ -48,9 +48,7 @@ def run_with_tasks(project: RenderedProject, statement: str) -> str:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_page_about_fields_and_relations_works_as_it_stands(
-    machine: Machine, database: str
-) -> None:
+def test_commands_and_diffs_of_the_page_work_and_keep_rows(machine: Machine, database: str) -> None:
     project = machine.render(database=database, frontend="none")
     project.run("make migrate")
     run_with_tasks(project, 'await tasks.create({"title": "Kept"})')
@@ -66,7 +64,7 @@ def test_page_about_fields_and_relations_works_as_it_stands(
     )
 
 
-def test_filtered_list_of_many_rows_uses_the_index_of_its_filter(machine: Machine) -> None:
+def test_list_filtered_by_a_reference_uses_its_index(machine: Machine) -> None:
     project = machine.render(frontend="none")
     project.run('make resource NAME=comment FIELDS="text:str task:ref(tasks)?" migrate')
     with closing(sqlite3.connect(project.path / "tasks.db")) as database, database:
@@ -86,7 +84,7 @@ def test_filtered_list_of_many_rows_uses_the_index_of_its_filter(machine: Machin
 
 
 def follow(project: RenderedProject, page: str) -> str:
-    """Do what a page tells, block by block. Return what the commands print.
+    """Run each command and apply each diff of a page, in order. Return the output.
 
     A Python block replaces the functions of the newest migration.
     """

@@ -1,4 +1,4 @@
-"""`make resource` and `make field`: what they write passes all checks, or they change nothing."""
+"""`make resource` and `make field` write code that passes all checks, or change nothing."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ ALL_TYPES = (
     "seen_at:datetime? sent_at:datetime=2026-01-31T12:00:00+01:00 status:enum(open,done)=open "
     "kind:enum(a,b)? task:ref(tasks) other:ref(tasks)? parent:ref(notes)?"
 )
-# Names that have a meaning in SQL, in tests or in libraries, and are no problem.
+# Names that are valid, although SQL, tests or libraries use them.
 ODD_NAMES = "name:str limit:int cursor:text self:str client:int match:date order:bool version_1:int"
 
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[RenderedProject]:
-    """A committed project with installed dependencies, for tests to copy. No test changes it."""
+    """A committed project with dependencies, which tests copy and must not change."""
     with TemporaryDirectory(prefix="generator-") as folder:
         machine = Machine(Path(folder))
         project = machine.render(frontend="none")
@@ -42,12 +42,12 @@ def project(installed: RenderedProject, tmp_path: Path) -> RenderedProject:
 
 
 def changes(project: RenderedProject) -> str:
-    """Return what differs from the commit, and the names of new files."""
+    """Return the differences from the commit, and the names of new files."""
     return project.run("git status --short --untracked-files=all -- ':!.venv' && git diff")
 
 
-def refusal(project: RenderedProject, *command: str, **environment: str) -> str:
-    """Return the one line in which a command says why it changes nothing."""
+def error_line(project: RenderedProject, *command: str, **environment: str) -> str:
+    """Run a command that must fail without changes, and return its one line."""
     before = changes(project)
     done = subprocess.run(
         command,
@@ -62,8 +62,17 @@ def refusal(project: RenderedProject, *command: str, **environment: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_generated_resources_pass_all_checks_without_edits(machine: Machine, database: str) -> None:
+@pytest.mark.parametrize(
+    ("database", "checks"),
+    [
+        ("sqlite", "make check"),
+        # What depends on the database: the quick tests, and the generated requests.
+        ("postgresql", "make test && .venv/bin/pytest tests/test_openapi.py -m ''"),
+    ],
+)
+def test_generated_resources_pass_all_checks_without_edits(
+    machine: Machine, database: str, checks: str
+) -> None:
     project = machine.render(database=database, frontend="none")
     commands = [
         ("resource", "NAME=note", f"FIELDS={ALL_TYPES}"),
@@ -77,35 +86,35 @@ def test_generated_resources_pass_all_checks_without_edits(machine: Machine, dat
     for command in commands:
         done = machine.run("make", *command, cwd=project.path)
         assert done.returncode == 0, done.stdout + done.stderr
-    printed = project.run("make check")
+    printed = project.run(checks)
 
     assert " passed" in printed
     assert " skipped" not in printed
 
 
-REFUSED_RESOURCES = [
-    # Names that are taken
+INVALID_RESOURCES = [
+    # Taken names
     ("task", "", "title:str", "task exists already"),
     ("me", "", "title:str", "me exists already"),
     ("resource", "", "title:str", "resource exists already"),
     ("note", "tasks", "title:str", "TASKS"),
     ("note", "jwks", "title:str", "the table jwks exists already"),
-    # Names with a meaning
-    ("class", "", "title:str", "meaning in Python"),
-    ("none", "", "title:str", "meaning in Python"),
-    ("list", "", "title:str", "meaning in Python"),
+    # Reserved names
+    ("class", "", "title:str", "built-in of Python"),
+    ("none", "", "title:str", "built-in of Python"),
+    ("list", "", "title:str", "built-in of Python"),
     ("page", "", "title:str", "PageQuery"),
     ("date", "", "title:str", "Date"),
     ("json", "", "title:str", "json"),
     ("change", "", "title:str", "changes"),
     ("test_case", "", "title:str", "pytest"),
-    # No names
-    ("", "", "title:str", "cannot be a name"),
-    ("Note", "", "title:str", "cannot be a name"),
-    ("no'te", "", "title:str", "cannot be a name"),
-    ("no\nte", "", "title:str", "cannot be a name"),
-    ("../note", "", "title:str", "cannot be a name"),
-    ("nöte", "", "title:str", "cannot be a name"),
+    # Invalid names
+    ("", "", "title:str", "is not a valid name"),
+    ("Note", "", "title:str", "is not a valid name"),
+    ("no'te", "", "title:str", "is not a valid name"),
+    ("no\nte", "", "title:str", "is not a valid name"),
+    ("../note", "", "title:str", "is not a valid name"),
+    ("nöte", "", "title:str", "is not a valid name"),
     ("x" * 31, "", "title:str", "too long"),
     ("notes", "", "title:str", "looks like a plural"),
     ("news", "news", "title:str", "must differ"),
@@ -114,39 +123,39 @@ REFUSED_RESOURCES = [
     ("note", "", "title", "Cannot read"),
     ("note", "", "title:enum(a,b", "Cannot read"),
     ("note", "", 'title:str="x', "Cannot read"),
-    ("note", "", "title:str\nbody:text", "Line breaks"),
+    ("note", "", "title:str\nbody:text", "line breaks"),
     ("note", "", "title:string", "there is no type 'string'"),
-    ("note", "", "title:str title:str", "named twice"),
+    ("note", "", "title:str title:str", "listed twice"),
     ("note", "", "id:int", "every resource has this column"),
     ("note", "", "owner:ref(tasks)", "every resource has this column"),
     ("note", "", "user_id:str", "reserved"),
-    ("note", "", "date:date", "meaning in models or schemas"),
-    ("note", "", "metadata:str", "meaning in models or schemas"),
-    ("note", "", "copy:str", "meaning in models or schemas"),
-    ("note", "", "mro:str", "meaning in models or schemas"),
-    ("note", "", "register:str", "meaning in models or schemas"),
+    ("note", "", "date:date", "used by models or schemas"),
+    ("note", "", "metadata:str", "used by models or schemas"),
+    ("note", "", "copy:str", "used by models or schemas"),
+    ("note", "", "mro:str", "used by models or schemas"),
+    ("note", "", "register:str", "used by models or schemas"),
     ("note", "", "class:str", "keyword"),
-    ("note", "", "a__b:str", "cannot be a name"),
+    ("note", "", "a__b:str", "is not a valid name"),
     ("note", "", f"{'x' * 41}:str", "too long"),
     ("note", "", f"{'x' * 40}:str", "the name of its index"),
-    ("note", "", "limit:bool", "lists have a parameter limit"),
+    ("note", "", "limit:bool", "lists have the query parameter limit"),
     ("note", "", "due_on:date due_on_min:bool", "has due_on_min already"),
     ("note", "", "page:enum(a,b)", "defines NotePage already"),
     ("note", "", "task:ref(nothing)", "there is no table 'nothing'"),
     ("note", "", "task:ref()", "write the type as ref(tasks)"),
     ("note", "", "parent:ref(notes)", "must be optional"),
     # Defaults
-    ("note", "", "size:int=x", "not possible"),
-    ("note", "", f"size:int={2**53}", "not possible"),
-    ("note", "", "kind:enum(a,b)=c", "none of the values"),
-    ("note", "", "due_on:date=2026-13-01", "not possible"),
-    ("note", "", "done:bool=maybe", "not possible"),
-    ("note", "", 'title:str=""', "not possible"),
-    ("note", "", f'title:str="{"x" * 201}"', "not possible"),
+    ("note", "", "size:int=x", "is not valid"),
+    ("note", "", f"size:int={2**53}", "is not valid"),
+    ("note", "", "kind:enum(a,b)=c", "not one of the values"),
+    ("note", "", "due_on:date=2026-13-01", "is not valid"),
+    ("note", "", "done:bool=maybe", "is not valid"),
+    ("note", "", 'title:str=""', "is not valid"),
+    ("note", "", f'title:str="{"x" * 201}"', "is not valid"),
     ("note", "", "title:str?=x", "either optional"),
     ("note", "", "task:ref(tasks)=1", "cannot have a default"),
 ]
-REFUSED_FIELDS = [
+INVALID_FIELDS = [
     ("nothing", "title:str", "Cannot read app/models/nothing.py"),
     ("task", "title:str", "has title already"),
     ("task", "a:str b:str", "one field at a time"),
@@ -155,21 +164,21 @@ REFUSED_FIELDS = [
 COLLECT = """
 import json, sys
 from scripts.generator.resource import create_field, create_resource
-from scripts.generator.source import Refused
+from scripts.generator.source import GeneratorError
 
 for call, arguments in json.load(sys.stdin):
     try:
         (create_resource if call == "resource" else create_field)(*arguments)
         print(json.dumps("written"))
-    except Refused as error:
+    except GeneratorError as error:
         print(json.dumps(str(error)))
 """
 
 
-def test_impossible_resources_and_fields_are_refused_in_one_line(project: RenderedProject) -> None:
-    calls = [("resource", (name, fields, plural)) for name, plural, fields, _ in REFUSED_RESOURCES]
-    calls += [("field", (resource, field)) for resource, field, _ in REFUSED_FIELDS]
-    reasons = [refused[-1] for refused in (*REFUSED_RESOURCES, *REFUSED_FIELDS)]
+def test_invalid_resources_and_fields_are_rejected_in_one_line(project: RenderedProject) -> None:
+    calls = [("resource", (name, fields, plural)) for name, plural, fields, _ in INVALID_RESOURCES]
+    calls += [("field", (resource, field)) for resource, field, _ in INVALID_FIELDS]
+    reasons = [invalid[-1] for invalid in (*INVALID_RESOURCES, *INVALID_FIELDS)]
 
     done = subprocess.run(
         [".venv/bin/python", "-c", COLLECT],
@@ -195,45 +204,47 @@ NOTE = ("make", "resource", "NAME=note", "FIELDS=title:str")
 @pytest.mark.parametrize(
     ("command", "environment", "reason"),
     [
-        (("make", "resource"), {"NAME": "note", "FIELDS": "title:str"}, "Say what: make resource"),
-        (("make", "resource", "FIELDS=title:str"), {"NAME": "note"}, "Say what: make resource"),
-        (("make", "field", "RESOURCE=task"), {"FIELD": "due_on:date"}, "Say what: make field"),
-        (("make", "resource", "NAME=no'te", "FIELDS=title:str"), {}, "cannot be a name"),
-        (("make", "resource", "NAME=no\nte", "FIELDS=title:str"), {}, "cannot be a name"),
-        (("make", "resource", "NAME=-n", "FIELDS=title:str"), {}, "cannot be a name"),
-        (("make", "resource", "NAME=$(note)", "FIELDS=title:str"), {}, "'$(note)' cannot be"),
+        (("make", "resource"), {"NAME": "note", "FIELDS": "title:str"}, "fields: make resource"),
+        (("make", "resource", "FIELDS=title:str"), {"NAME": "note"}, "fields: make resource"),
+        (("make", "field", "RESOURCE=task"), {"FIELD": "due_on:date"}, "the field: make field"),
+        (("make", "resource", "NAME=no'te", "FIELDS=title:str"), {}, "is not a valid name"),
+        (("make", "resource", "NAME=no\nte", "FIELDS=title:str"), {}, "is not a valid name"),
+        (("make", "resource", "NAME=-n", "FIELDS=title:str"), {}, "is not a valid name"),
+        (("make", "resource", "NAME=$(note)", "FIELDS=title:str"), {}, "'$(note)' is not"),
         (("make", "resource", "NAME=note", "FIELDS=size:int=$5"), {}, "the default '$5' is not"),
         (("make", "resource", "NAME=note", "FIELDS="), {}, "at least one field"),
         (NOTE, {"DATABASE_URL": "sqlite:////nowhere/tasks.db"}, "migration cannot be written"),
         (NOTE, {"DATABASE_URL": "sqlite:///README.md"}, "without the database: DatabaseError"),
     ],
 )
-def test_make_refuses_in_one_line_and_changes_nothing(
+def test_make_with_invalid_arguments_prints_one_line_and_changes_nothing(
     project: RenderedProject, command: tuple[str, ...], environment: dict[str, str], reason: str
 ) -> None:
-    assert reason in refusal(project, *command, **environment)
+    assert reason in error_line(project, *command, **environment)
 
 
 def test_second_run_changes_nothing(project: RenderedProject) -> None:
     project.run('make resource NAME=note FIELDS="title:str"')
 
-    assert "note exists already" in refusal(project, *NOTE)
+    assert "note exists already" in error_line(project, *NOTE)
 
     project.run('make field RESOURCE=note FIELD="due_on:date?"')
     field = ("make", "field", "RESOURCE=note", "FIELD=due_on:date?")
-    assert "has due_on already" in refusal(project, *field)
+    assert "has due_on already" in error_line(project, *field)
 
 
 def test_failed_migration_restores_all_files(project: RenderedProject) -> None:
     (project.path / "migrations/script.py.mako").write_text("${1 / 0}")
 
-    assert "migration cannot be written" in refusal(project, *NOTE)
+    assert "migration cannot be written" in error_line(project, *NOTE)
     field = ("make", "field", "RESOURCE=task", "FIELD=due_on:date?")
-    assert "migration cannot be written" in refusal(project, *field)
+    assert "migration cannot be written" in error_line(project, *field)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interruption_restores_all_files(project: RenderedProject, number: signal.Signals) -> None:
+def test_interrupted_command_restores_all_files(
+    project: RenderedProject, number: signal.Signals
+) -> None:
     mako = project.path / "migrations/script.py.mako"
     mako.write_text("<% import time; open('waiting', 'w').close(); time.sleep(60) %>")
     before = changes(project)
@@ -260,7 +271,7 @@ OWN = """    @field_validator("title")
 class TaskUpdate("""
 
 
-def test_field_leaves_uncommitted_edits_as_they_are(project: RenderedProject) -> None:
+def test_adding_a_field_keeps_uncommitted_edits(project: RenderedProject) -> None:
     schema = project.path / "app/schemas/task.py"
     edited = schema.read_text().replace("\n\nclass TaskUpdate(", f"\n{OWN}")
     edited = edited.replace("import MISSING", "import field_validator, MISSING")
@@ -286,19 +297,21 @@ def test_field_leaves_uncommitted_edits_as_they_are(project: RenderedProject) ->
         ("tests/resources/task.py", "accepted=", "accepts="),
     ],
 )
-def test_file_that_is_not_recognized_is_named(
+def test_file_without_the_expected_code_is_named_in_the_message(
     project: RenderedProject, file: str, old: str, new: str
 ) -> None:
     everywhere = old.isidentifier()
     for path in project.path.glob("app/*/task.py") if everywhere else [project.path / file]:
         path.write_text(path.read_text().replace(old, new))
 
-    said = refusal(project, ".venv/bin/python", "-m", "scripts.field", "task", "status:enum(a,b)")
+    line = error_line(
+        project, ".venv/bin/python", "-m", "scripts.field", "task", "status:enum(a,b)"
+    )
 
-    assert file in said
+    assert file in line
 
 
-def test_frontend_gets_the_types_of_the_new_routes(machine: Machine) -> None:
+def test_frontend_types_include_the_new_endpoints(machine: Machine) -> None:
     if not shutil.which("npm"):
         cannot_run("npm is missing")
     project = machine.render()

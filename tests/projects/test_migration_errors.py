@@ -1,4 +1,4 @@
-"""What goes wrong with migrations ends with one line, and leaves the database as it was."""
+"""Errors of migrations are reported in one line and leave the database unchanged."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ import pytest
 from conftest import Machine, RenderedProject, clean_environment
 from servers import free_ports
 
-# What it does depends on the variable FAILS, so that the file need not change. It prints a line
-# when its first statement has run.
+# The variable FAILS selects how the migration fails, so its file does not change. It prints a line
+# after its first statement.
 MIGRATION = """
 import os, time
 from alembic import op
@@ -74,7 +74,7 @@ class Service:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # pytest-xdist's workers may ignore it.
+            # Workers of pytest-xdist may ignore SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
@@ -89,7 +89,7 @@ class Service:
         return self.run(".venv/bin/alembic", "upgrade", "head", **environment)
 
     def started(self, fails: str) -> subprocess.Popen[str]:
-        """Return a migration that has run its first statement."""
+        """Start a migration, and return when its first statement has run."""
         process = self.start(".venv/bin/alembic", "upgrade", "head", FAILS=fails)
         assert process.stdout.readline() == "half\n"
         return process
@@ -127,7 +127,7 @@ def running(project: RenderedProject, database: str) -> Iterator[str]:
 
 
 DATABASES = [
-    # In one process for each database: all tests share its project.
+    # One worker for each database, because its tests share a project.
     pytest.param(name, marks=pytest.mark.xdist_group(f"migrations on {name}"))
     for name in ("sqlite", "postgresql")
 ]
@@ -144,11 +144,11 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             yield service
 
 
-def test_interrupted_migration_leaves_the_old_state(service: Service) -> None:
+def test_interrupted_migration_changes_nothing(service: Service) -> None:
     service.add("interrupted")
     ended = []
 
-    # Each run makes the table anew, which fails if an earlier one has left it.
+    # Each run creates the table, which fails if an interrupted run has left it.
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
         process = service.started("never ends")
         process.send_signal(number)
@@ -160,9 +160,9 @@ def test_interrupted_migration_leaves_the_old_state(service: Service) -> None:
     assert done == (0, "half")
 
 
-def test_lost_connection_leaves_the_old_state(service: Service) -> None:
+def test_migration_that_loses_its_connection_changes_nothing(service: Service) -> None:
     if service.url.startswith("sqlite"):
-        return  # it is a file
+        return  # there is no connection to lose
     service.add("disconnected")
 
     lost = service.migrate(FAILS="disconnected")
@@ -172,7 +172,7 @@ def test_lost_connection_leaves_the_old_state(service: Service) -> None:
     assert done == (0, "half")
 
 
-def test_of_several_that_migrate_at_once_one_may_fail(service: Service) -> None:
+def test_other_concurrent_migrations_succeed_if_one_fails(service: Service) -> None:
     service.add("shared")
 
     failing = service.started("slowly")
@@ -190,7 +190,7 @@ def test_of_several_that_migrate_at_once_one_may_fail(service: Service) -> None:
 
 
 @pytest.mark.parametrize("command", [("make", "migrate"), ("make", "run")])
-def test_models_that_cannot_be_imported_are_named_in_one_line(
+def test_model_that_cannot_be_imported_is_named_in_one_line(
     service: Service, command: tuple[str, ...]
 ) -> None:
     model = service.project.path / "app/models/task.py"
@@ -208,7 +208,7 @@ def test_models_that_cannot_be_imported_are_named_in_one_line(
     )
 
 
-def test_database_at_an_unknown_revision_is_refused_with_one_line(service: Service) -> None:
+def test_unknown_revision_is_reported_in_one_line(service: Service) -> None:
     change = "UPDATE alembic_version SET version_num = '{}'"
     service.sql(change.format("later"))
     try:
@@ -226,7 +226,8 @@ def test_database_at_an_unknown_revision_is_refused_with_one_line(service: Servi
 @pytest.mark.parametrize(
     "name", ["-x", 'it\'s "5 %" of $HOME $(shell pwd) ${x} \\d\n{a} `id` 🎉 $(' + 500 * "x"]
 )
-def test_any_name_makes_a_migration_that_follows_the_last_one(service: Service, name: str) -> None:
+def test_migration_with_any_name_follows_the_newest_one(service: Service, name: str) -> None:
+    service.add(f"change_{len(service.revisions)}")  # its table has no model, which is a change
     folder = service.project.path / "migrations/versions"
     before = {*folder.glob("*.py")}
 
@@ -274,7 +275,7 @@ def databases(service: Service, tmp_path_factory: pytest.TempPathFactory) -> lis
     return [f"{service.url}?options=-csearch_path%3Dtests_{name}" for name in names]
 
 
-def test_suite_runs_only_on_empty_databases_and_its_own(
+def test_suite_runs_only_on_empty_or_marked_databases(
     service: Service, databases: list[str]
 ) -> None:
     empty, taken, view, other, last = databases
@@ -291,7 +292,7 @@ def test_suite_runs_only_on_empty_databases_and_its_own(
             "the database has the sequence numbers",
             "the database has the function f",
             "database: ConnectionError",
-            "the role may use no schema",
+            "the role can use no schema",
             "the database has the table alembic_",
         ]
     else:
@@ -302,14 +303,14 @@ def test_suite_runs_only_on_empty_databases_and_its_own(
             ["database: DatabaseError", "the database has"],
         )
 
-    refused = suite(service, taken)
+    rejected = suite(service, taken)
     status, output = suite(service, empty)
     _, printed = service.run(".venv/bin/python", "-c", RESERVE, empty, taken, view, *more)
 
-    assert refused == (
+    assert rejected == (
         4,
         "ERROR: TEST_DATABASE_URL: the database has the table notes, which is not from an earlier "
-        "run of the tests. They would delete everything. Name an empty database\n",
+        "run of the tests. The tests delete everything. Name an empty database\n",
     )
     assert status == 0, output
     expected = ["accepted", "the database has the table notes", "the database has the view notes"]
@@ -317,7 +318,9 @@ def test_suite_runs_only_on_empty_databases_and_its_own(
         assert line.startswith(start)
 
 
-def test_two_runs_on_one_database_are_refused(service: Service, databases: list[str]) -> None:
+def test_second_run_on_one_database_is_rejected_until_the_first_ends(
+    service: Service, databases: list[str]
+) -> None:
     code = RESERVE.replace('print("accepted")', 'print("accepted", flush=True); input()')
     first = subprocess.Popen(
         [".venv/bin/python", "-c", code, databases[0]],
@@ -333,5 +336,5 @@ def test_two_runs_on_one_database_are_refused(service: Service, databases: list[
         os.kill(first.pid, signal.SIGKILL)
     _, after = service.run(".venv/bin/python", "-c", RESERVE, databases[0])
 
-    assert second == "another run of the tests uses the database. Wait for its end"
+    assert second == "another run of the tests uses the database. Wait until it ends"
     assert after == "accepted"

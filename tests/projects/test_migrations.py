@@ -1,4 +1,4 @@
-"""Migrations that `make migration` writes, applied to tables with rows, beside foreign tables."""
+"""Generated migrations work on tables with rows, and ignore tables of other applications."""
 
 import re
 import shlex
@@ -32,7 +32,7 @@ async def main(url: str, *statements: str) -> None:
 asyncio.run(main(*sys.argv[1:]))
 """
 VALUES_PY = '''
-"""Print the columns of a row from before whose values are not the defaults of the model."""
+"""Print the columns of an existing row whose values differ from the defaults of the model."""
 import asyncio
 
 from sqlalchemy import select
@@ -92,7 +92,7 @@ TASK = """class Task(Owned):
 
 
 """
-# References that cascade, that do not, and to the same table.
+# References that cascade, that do not cascade, and that refer to the same table.
 REFERRING = """class Comment(Owned):
     __tablename__ = "comments"
     __table_args__ = (
@@ -170,7 +170,7 @@ BY_HAND = (
     "CREATE VIEW hand_view AS SELECT c.id FROM tasks AS t JOIN comments AS c ON c.task_id = t.id",
     "ALTER TABLE tasks ADD COLUMN hand_column text",
 )
-ONLY = {
+BY_HAND_ON = {
     "sqlite": (
         "CREATE TABLE hand_log (title text)",
         "CREATE TRIGGER hand_trigger AFTER UPDATE OF version ON tasks "
@@ -184,7 +184,7 @@ ONLY = {
         "CREATE TABLE other.tasks (id int)",
     ),
 }
-FOREIGN = {
+OTHERS = {
     "sqlite": (
         "SELECT name, sql FROM sqlite_master WHERE name LIKE 'hand%' OR tbl_name IN "
         "('user', 'session', 'account', 'verification', 'jwks') ORDER BY name",
@@ -197,7 +197,7 @@ FOREIGN = {
         "SELECT indexdef FROM pg_indexes WHERE indexname ~ 'hand|session' ORDER BY 1",
     ),
 }
-NOTHING_LOST = (
+ROWS = (
     "SELECT id, title, version FROM tasks ORDER BY id",
     "SELECT id, task_id, parent_id FROM comments ORDER BY id",
     "SELECT id, task_id FROM entries ORDER BY id",
@@ -230,7 +230,7 @@ def rows(first_number: int = 1) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Migrated:
-    """A project at some revision, with rows, and with tables and indexes of others."""
+    """A migrated project with rows, and with tables and indexes that no migration made."""
 
     project: RenderedProject
     database: str
@@ -240,7 +240,7 @@ class Migrated:
         return self.project.run(command, DATABASE_URL=self.url)
 
     def fail(self, command: str) -> str:
-        """Return what a command prints that must fail."""
+        """Return the output of a command that must fail."""
         with pytest.raises(AssertionError) as failed:
             self.run(command)
         return str(failed.value)
@@ -275,14 +275,14 @@ class Migrated:
         return printed, file.read_text()
 
     def state(self) -> str:
-        return self.sql(*NOTHING_LOST, *FOREIGN[self.database])
+        return self.sql(*ROWS, *OTHERS[self.database])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def base(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Migrated]:
-    """A project that no test changes, at its second revision."""
+    """A project at its second revision, which tests must not change."""
     database = request.param
     project = Machine(tmp_path_factory.mktemp("machine")).render(database=database, frontend="none")
     project.run("make .venv/ready")
@@ -305,7 +305,7 @@ def base(
         migrated.run(f"{ALEMBIC} upgrade head")
         migrated.write(TASK + REFERRING)
         migrated.run(f"{ALEMBIC} upgrade head")
-        migrated.sql(*rows(), *BETTER_AUTH, *BY_HAND, *ONLY[database])
+        migrated.sql(*rows(), *BETTER_AUTH, *BY_HAND, *BY_HAND_ON[database])
         yield migrated
     finally:
         if server:
@@ -327,7 +327,7 @@ def migrated(base: Migrated, tmp_path: Path) -> Migrated:
     return Migrated(RenderedProject(folder), base.database, url)
 
 
-def test_changes_apply_to_tables_with_rows_and_keep_all_else(migrated: Migrated) -> None:
+def test_changes_of_tables_with_rows_keep_rows_and_other_objects(migrated: Migrated) -> None:
     before = migrated.state()
     migrated.define(CHANGED + REFERRING)
     files = migrated.versions
@@ -354,21 +354,23 @@ def test_changes_apply_to_tables_with_rows_and_keep_all_else(migrated: Migrated)
         assert "ck_tasks_amount" in tables
 
 
-def test_columns_without_a_value_are_refused_and_nothing_is_written(migrated: Migrated) -> None:
+def test_required_column_without_a_default_is_rejected_and_nothing_is_written(
+    migrated: Migrated,
+) -> None:
     required = "    {}: Mapped[UUID]{}\n"
     added = required.format("one", "") + required.format("two", " = mapped_column(default=uuid4)")
     migrated.define(TASK.rstrip() + f"\n{added}\n\n" + REFERRING)
     files = migrated.versions
 
-    said = migrated.fail(f"{ALEMBIC} revision --autogenerate -m needed")
+    printed_error = migrated.fail(f"{ALEMBIC} revision --autogenerate -m needed")
 
-    assert "existing rows would have no value for tasks.one and tasks.two" in said
-    assert "`default=`" in said
-    assert "Traceback" not in said
+    assert "existing rows would have no value for tasks.one and tasks.two" in printed_error
+    assert "`default=`" in printed_error
+    assert "Traceback" not in printed_error
     assert migrated.versions == files
 
 
-def test_lossy_changes_are_announced_and_stop_if_a_value_does_not_fit(migrated: Migrated) -> None:
+def test_lossy_changes_print_a_warning_and_fail_if_a_value_does_not_fit(migrated: Migrated) -> None:
     before = migrated.state()
     narrow = TASK.replace("String(200)", "String(5)").replace("str | None", "int | None")
     narrow = narrow.replace("(sa.Text)", "(sa.Integer)")
@@ -393,7 +395,7 @@ def test_lossy_changes_are_announced_and_stop_if_a_value_does_not_fit(migrated: 
     assert "(5,)" in migrated.sql("SELECT description FROM tasks WHERE description IS NOT NULL")
 
 
-def test_dropped_and_renamed_columns(migrated: Migrated) -> None:
+def test_suggested_rename_keeps_the_values_of_a_column(migrated: Migrated) -> None:
     before = migrated.state()
     renamed = TASK.replace("description:", "text:")
     printed, written = migrated.write(renamed + REFERRING)
@@ -419,16 +421,18 @@ def test_dropped_and_renamed_columns(migrated: Migrated) -> None:
     assert "No new upgrade operations" in migrated.run(f"{ALEMBIC} check")
 
 
-def test_model_named_like_a_foreign_table_does_not_change_it(migrated: Migrated) -> None:
+def test_model_with_the_name_of_another_applications_table_does_not_change_it(
+    migrated: Migrated,
+) -> None:
     before = migrated.state()
     model = 'class User(Owned):\n    __tablename__ = "user"\n'
 
     _, written = migrated.write(TASK + REFERRING + model)
-    said = migrated.fail(f"{ALEMBIC} upgrade head")
+    printed_error = migrated.fail(f"{ALEMBIC} upgrade head")
 
     assert re.findall(r"op\.(\w+)", written) == ["create_table", "f", "drop_table"]
-    assert '"user" already exists' in said.replace("table user", 'table "user"')
-    assert "Traceback" not in said
+    assert '"user" already exists' in printed_error.replace("table user", 'table "user"')
+    assert "Traceback" not in printed_error
     assert migrated.state() == before
 
 
@@ -439,14 +443,14 @@ def test_migration_that_breaks_a_reference_is_rolled_back(migrated: Migrated) ->
     erase = "op.execute(\"DELETE FROM tasks WHERE title = '1'\")"
     file.write_text(file.read_text().replace("    pass", f"    {erase}", 1))
 
-    said = migrated.fail(f"{ALEMBIC} upgrade head")
+    printed_error = migrated.fail(f"{ALEMBIC} upgrade head")
 
-    assert re.search(r"Cannot migrate: .*(comments|entries)", said)
-    assert "Traceback" not in said
+    assert re.search(r"Cannot migrate: .*(comments|entries)", printed_error)
+    assert "Traceback" not in printed_error
     assert migrated.state() == before
 
 
-def test_required_column_comes_back_optional_when_its_removal_is_undone(migrated: Migrated) -> None:
+def test_downgrade_restores_a_dropped_required_column_as_optional(migrated: Migrated) -> None:
     printed, written = migrated.write(TASK + REFERRING.rpartition("    __table_args__")[0])
 
     migrated.run(f"{ALEMBIC} upgrade head")

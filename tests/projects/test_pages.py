@@ -1,4 +1,4 @@
-"""The pages in docs/ work as they stand, and mistakes in what they show are found."""
+"""The code and diffs in docs/ work, and the suite finds mistakes in that code."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from conftest import Machine, RenderedProject
 
 BASEDPYRIGHT = "uv tool run --quiet basedpyright --level error --pythonpath .venv/bin/python app"
 PYTEST = "-m pytest -q -o faulthandler_timeout=60"
-# One worker for each database: to build a project takes longer than most of these tests.
+# One worker for each database, because building a project takes longer than most of these tests.
 DATABASES = [
     pytest.param(database, marks=pytest.mark.xdist_group(f"pages on {database}"))
     for database in ("sqlite", "postgresql")
@@ -21,7 +21,7 @@ only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 
 
 def follow(project: RenderedProject, page: str) -> list[Path]:
-    """Apply each diff of a page and write each of its files, in this order. Return the files."""
+    """Apply the diffs and write the files of a page, in order. Return the files."""
     text = (project.path / "docs" / page).read_text()
     written = []
     for block in re.finditer(r"(?ms)^```(diff|python)\n(.*?)^```$", text):
@@ -39,11 +39,11 @@ def follow(project: RenderedProject, page: str) -> list[Path]:
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project whose author has followed the pages about endpoints, data access and jobs."""
+    """A project to which the pages about administrators and data access were applied."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
     project.run("make .venv/ready")
-    follow(project, "admin-routes.md")
+    follow(project, "admin-endpoints.md")
     follow(project, "data-access.md")
     return project
 
@@ -53,7 +53,7 @@ OWN_TESTS = "tests/test_admin.py tests/test_finish.py tests/test_jobs.py tests/t
 
 @contextmanager
 def changing(project: RenderedProject) -> Iterator[None]:
-    """Restore the code when the block has ended."""
+    """Restore the code after the block."""
     folders = ("app", "scripts", "tests")
     before = project.path.with_name("before")
     for folder in folders:
@@ -75,7 +75,7 @@ def replace(project: RenderedProject, file: str, old: str, new: str) -> None:
 
 
 def output(project: RenderedProject, command: str) -> str:
-    """Return what a command prints that must fail."""
+    """Return the output of a command that must fail."""
     with pytest.raises(AssertionError) as failed:
         project.run(command)
     return str(failed.value)
@@ -86,7 +86,7 @@ def check(project: RenderedProject) -> None:
         project.run(f".venv/bin/{command}")
 
 
-def test_tests_of_the_pages_pass_and_cover_their_code(project: RenderedProject) -> None:
+def test_tests_in_the_pages_pass_and_cover_their_code(project: RenderedProject) -> None:
     files = ("jobs", "repositories/admin", "repositories/task", "routers/admin")
     included = ",".join(f"app/{file}.py" for file in files)
 
@@ -97,7 +97,7 @@ def test_tests_of_the_pages_pass_and_cover_their_code(project: RenderedProject) 
 
 
 @only_sqlite
-def test_code_of_the_pages_passes_the_checks(project: RenderedProject) -> None:
+def test_code_in_the_pages_passes_the_checks(project: RenderedProject) -> None:
     check(project)
 
 
@@ -109,7 +109,9 @@ def test_generated_requests_find_no_fault_in_endpoints_of_the_pages(
 
 
 @only_sqlite
-def test_suite_fails_until_each_reason_is_listed_with_its_sql(project: RenderedProject) -> None:
+def test_suite_fails_if_an_unscoped_statement_is_not_listed_with_its_sql(
+    project: RenderedProject,
+) -> None:
     with changing(project):
         replace(project, "tests/conftest.py", '"an administrator lists all users"', '"another"')
         replace(project, "tests/conftest.py", "^SELECT DISTINCT", "^SELECT ALL")
@@ -132,7 +134,7 @@ def test_suite_fails_if_a_query_omits_the_owner(project: RenderedProject) -> Non
 
 
 @only_sqlite
-def test_import_contract_fails_if_a_router_acts_for_another_user(project: RenderedProject) -> None:
+def test_import_contract_fails_if_a_router_imports_acting_as(project: RenderedProject) -> None:
     with changing(project):
         with (project.path / "app/routers/admin.py").open("a") as router:
             router.write("\nfrom app.security.acting import acting_as  # noqa\n")
@@ -155,7 +157,7 @@ def test_type_checkers_report_misspelled_members(project: RenderedProject) -> No
 
 
 @only_sqlite
-def test_sketches_of_what_the_design_does_not_do_hold_what_they_say(
+def test_sketches_in_limits_pass_the_checks_and_their_tests(
     project: RenderedProject,
 ) -> None:
     with changing(project):
@@ -175,7 +177,7 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("admin-routes.md", "data-access.md", "limits.md"):
+    for page in ("admin-endpoints.md", "data-access.md", "limits.md"):
         follow(project, page)
 
     lib = project.path / "frontend/lib"

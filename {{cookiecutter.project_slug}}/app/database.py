@@ -174,9 +174,9 @@ class Transaction(Runner):
 
 @contextmanager
 def translate_driver_errors() -> Iterator[None]:
-    """Convert errors that mean that the database is unavailable or that a key is violated.
+    """Convert driver errors to Unavailable, MissingReference or Conflict.
 
-    Others pass unchanged.
+    Others are raised unchanged.
     """
     try:
         yield

@@ -54,10 +54,10 @@ class Unauthenticated(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """The caller is known, but may not do this. Raise it before anything is looked up."""
+    """The caller is known, but may not do this. Raise it before running any statement."""
 
     status = 403
-    detail = "You are not allowed to do this."
+    detail = "You do not have permission to do this."
 
 
 class NotFound(ServiceError):
@@ -68,14 +68,14 @@ class NotFound(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The change is not possible beside the caller's other resources."""
+    """The request conflicts with other resources of the caller."""
 
     status = 409
     detail = "A resource with these values already exists."
 
 
 class MissingReference(Conflict):
-    """Refers to a resource that is missing or owned by somebody else; indistinguishable."""
+    """The request refers to a resource that is missing, or owned by another user: same error."""
 
     detail = "A resource that this one refers to was not found."
 

@@ -1,4 +1,4 @@
-"""What `make migration` compares, writes and refuses: see docs/migrations.md."""
+"""Autogenerate: what is compared, written and rejected. See docs/migrations.md."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ from sqlalchemy.exc import CompileError
 from app.engine import DIALECT
 from app.models import Base
 from migrations.own_objects import OwnObjects
-from migrations.table_changes import BATCH, BYTES, adapted
+from migrations.table_changes import BATCH, BYTES, adapt
 
 
 def comparison() -> dict[str, Any]:
@@ -51,27 +51,29 @@ def comparison() -> dict[str, Any]:
         "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         "include_name": own.include_name,
         "include_object": own.include_object,
-        "process_revision_directives": complete,
+        "process_revision_directives": process_revision_directives,
         "render_as_batch": BATCH,
         "render_item": render_item,
     }
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """Render our types as plain types, because ours may change, and defaults as they are."""
+    """Render our types as SQLAlchemy's, because ours may change, and server defaults verbatim."""
     if kind == "type" and isinstance(item, TypeDecorator):
         is_ours = not type(item).__module__.startswith("sqlalchemy.")
         return f"sa.{item.impl!r}" if is_ours else False
     if kind == "server_default" and isinstance(item, DefaultClause):
         given = item.arg
-        return repr(given) if isinstance(given, str) else f"sa.text({escaped(as_sql(given))!r})"
+        if isinstance(given, str):
+            return repr(given)
+        return f"sa.text({escape_colons(render_sql(given))!r})"
     return False
 
 
 class Note(MigrateOperation):
-    """A comment in the migration, which is printed as well."""
+    """A warning that is printed, and written into the migration as a comment."""
 
-    ops = ()  # for `alembic check`: it lists no differences
+    ops = ()  # so that `alembic check` does not count it as a difference
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -82,30 +84,32 @@ def render_note(_: AutogenContext, note: Note) -> list[str]:
     return [f"# {line}" for line in wrap(note.text, 90)]
 
 
-class Fill(ExecuteSQLOp):
-    """Give a value to the rows that have none."""
+class FillColumn(ExecuteSQLOp):
+    """An UPDATE of the rows that have no value."""
 
     ops = ()
 
 
-renderers.dispatch_for(Fill)(renderers.dispatch(ExecuteSQLOp("")))
+renderers.dispatch_for(FillColumn)(renderers.dispatch(ExecuteSQLOp("")))
 
 
-def complete(_: MigrationContext, __: Any, scripts: list[MigrationScript]) -> None:
-    """Let the migration apply to tables with rows, and say what it would lose.
+def process_revision_directives(
+    _: MigrationContext, __: Any, scripts: list[MigrationScript]
+) -> None:
+    """Make migrations work on tables with rows, and warn of data loss.
 
-    Raises CommandError if existing rows have no possible value for a new column.
+    Raises CommandError if existing rows have no value for a new required column.
     """
     for script in [*scripts]:
         upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
         without_value: list[AddColumnOp] = []
-        upgrade.ops = [op for each in upgrade.ops for op in completed(each, without_value)]
+        upgrade.ops = [op for each in upgrade.ops for op in prepared(each, without_value)]
         if without_value:
-            raise refusal(without_value)
-        downgrade.ops = [op for each in downgrade.ops for op in completed(each, without_value)]
+            raise missing_value_error(without_value)
+        downgrade.ops = [op for each in downgrade.ops for op in prepared(each, without_value)]
         downgrade.ops = [op for op in downgrade.ops if not isinstance(op, Note)]
         for add in without_value:
-            add.column.nullable = True  # the upgrade dropped the values
+            add.column.nullable = True  # because the upgrade has dropped the values
         if script.message is not None:  # not for `alembic check`, which writes nothing
             for op in upgrade.ops:
                 if isinstance(op, Note):
@@ -115,22 +119,22 @@ def complete(_: MigrationContext, __: Any, scripts: list[MigrationScript]) -> No
                 scripts.remove(script)
 
 
-def refusal(without_value: list[AddColumnOp]) -> CommandError:
+def missing_value_error(without_value: list[AddColumnOp]) -> CommandError:
     columns = " and ".join(f"{add.table_name}.{add.column.name}" for add in without_value)
     return CommandError(
         f"no migration was written, because existing rows would have no value for {columns}. Write "
         "`default=` or `server_default=` in the model, or make the column optional. To rename a "
-        "column instead, see docs/migrations.md"
+        "column, see docs/migrations.md"
     )
 
 
-def completed(
+def prepared(
     operation: MigrateOperation, without_value: list[AddColumnOp]
 ) -> Iterator[MigrateOperation]:
-    """Yield an operation after notes on what it loses, and after what it needs."""
+    """Yield an operation, after warnings of data loss and after the operations that it needs."""
     if isinstance(operation, DropTableOp):
         yield Note(
-            f"Drops the table {operation.table_name} with all its rows. If it has a new name: "
+            f"Drops the table {operation.table_name} with all its rows. To rename it instead: "
             f'op.rename_table("{operation.table_name}", "new_name").'
         )
     if not isinstance(operation, ModifyTableOps):
@@ -138,31 +142,31 @@ def completed(
         return
     for change in operation.ops:
         if isinstance(change, AddColumnOp):
-            add_default(change, without_value)
+            set_server_default(change, without_value)
         elif isinstance(change, DropColumnOp):
             yield Note(
-                f"Drops {change.table_name}.{change.column_name} with its values. If it has a new "
-                f'name: op.alter_column("{change.table_name}", "{change.column_name}", '
+                f"Drops {change.table_name}.{change.column_name} with its values. To rename it "
+                f'instead: op.alter_column("{change.table_name}", "{change.column_name}", '
                 'new_column_name="new_name").'
             )
         elif isinstance(change, AlterColumnOp):
             yield from before_altering(change)
-    yield from adapted(operation)
+    yield from adapt(operation)
 
 
-def add_default(change: AddColumnOp, without_value: list[AddColumnOp]) -> None:
-    """Write the default of a required column into the database.
+def set_server_default(change: AddColumnOp, without_value: list[AddColumnOp]) -> None:
+    """Give a required column its default as a server default, or add it to `without_value`.
 
-    It stays there, because during a deployment the previous version still inserts rows.
+    The server default stays, because the previous version inserts rows during a deployment.
     """
     if change.column.nullable or change.column.server_default is not None:
         return
-    default = default_of(change.column)
-    change.column = change.column._copy()  # the model has to stay as it is
+    default = default_sql(change.column)
+    change.column = change.column._copy()  # so that the model does not change
     if default is None:
         without_value.append(change)
     else:
-        change.column.server_default = DefaultClause(text(escaped(default)))
+        change.column.server_default = DefaultClause(text(escape_colons(default)))
 
 
 def before_altering(change: AlterColumnOp) -> Iterator[MigrateOperation]:
@@ -174,21 +178,21 @@ def before_altering(change: AlterColumnOp) -> Iterator[MigrateOperation]:
             "The migration stops, and changes nothing, if a value does not fit."
         )
     if change.modify_nullable is False:
-        default = default_of(Base.metadata.tables[change.table_name].columns[change.column_name])
-        update = fill(change.table_name, change.column_name, default or "…")
+        default = default_sql(Base.metadata.tables[change.table_name].columns[change.column_name])
+        update = fill_statement(change.table_name, change.column_name, default or "…")
         if default is not None:
-            yield Fill(escaped(update))
+            yield FillColumn(escape_colons(update))
         else:
             yield Note(
                 f"{name} becomes required. The migration stops, and changes nothing, if a "
-                f'row has no value. In that case: op.execute("{update}").'
+                f'row has no value. To give it one first: op.execute("{update}").'
             )
 
 
-def fill(table_name: str, column_name: str, value: str) -> str:
+def fill_statement(table_name: str, column_name: str, value: str) -> str:
     required: ColumnClause[Any] = column(column_name)
     rows = table(table_name, required).update().where(required.is_(None))
-    return as_sql(rows.values({required: literal_column(value)}))
+    return render_sql(rows.values({required: literal_column(value)}))
 
 
 def is_longer_text(old: Any, new: Any) -> bool:
@@ -199,31 +203,31 @@ def is_longer_text(old: Any, new: Any) -> bool:
     )
 
 
-def escaped(sql: str) -> str:
-    """Escape colons if `sqlalchemy.text` would take one of them for a parameter."""
+def escape_colons(sql: str) -> str:
+    """Escape all colons if `sqlalchemy.text` would read one as a parameter."""
     return sql.replace(":", r"\:") if re.search(r"(?<![:\w]):\w|\\:", sql) else sql
 
 
-def as_sql(expression: ClauseElement) -> str:
+def render_sql(expression: ClauseElement) -> str:
     options = {"literal_binds": True, "include_table": False}
     return str(expression.compile(dialect=DIALECT, compile_kwargs=options))
 
 
-def default_of(column: Column[Any]) -> str | None:
-    """Return the default of a column as SQL, or None if there is none that fits all rows."""
+def default_sql(column: Column[Any]) -> str | None:
+    """Return the default of a column as SQL, or None if existing rows have none."""
     if isinstance(column.server_default, DefaultClause):
         given = column.server_default.arg
-        return as_sql(literal(given, String) if isinstance(given, str) else given)
+        return render_sql(literal(given, String) if isinstance(given, str) else given)
     default = column.default
     if not isinstance(default, ColumnDefault):
         return None
     if isinstance(default.arg, ClauseElement):
-        return as_sql(default.arg)
+        return render_sql(default.arg)
     value = default.arg
     if default.is_callable:
         try:
             value, other = default.arg(None), default.arg(None)
-        except Exception:  # it needs a row
+        except Exception:  # it reads other values of the row
             return None
         if value != other and not isinstance(value, date):  # or datetime, which is a date
             return None
@@ -232,8 +236,8 @@ def default_of(column: Column[Any]) -> str | None:
     if value == [] and isinstance(column.type.dialect_impl(DIALECT), ARRAY):
         return "'{}'"  # ARRAY[] would have no type
     try:
-        return None if value is None else as_sql(literal(value, column.type))
+        return None if value is None else render_sql(literal(value, column.type))
     except CompileError:  # SQLAlchemy has no literals of some types, such as JSON
         convert = column.type.dialect_impl(DIALECT).bind_processor(DIALECT)
         converted = convert(value) if convert else value
-        return as_sql(literal(converted, String)) if isinstance(converted, str) else None
+        return render_sql(literal(converted, String)) if isinstance(converted, str) else None

@@ -1,7 +1,7 @@
-"""Records a checksum of each migration that ran on the database, to notice if it is edited later.
+"""Checksums of the migrations that ran on the database, to notice later edits.
 
-The table is written in the transaction of the migration. A database from before this table has no
-checksums: its migrations count as unedited when the next one runs.
+They are recorded in the transaction of each migration. If the database has no such table yet, the
+next migration records the files of all earlier ones as they are.
 """
 
 import ast
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from migrations.errors import PRIVILEGE, MigrationError, shown
+from migrations.errors import PRIVILEGE, MigrationError, relative
 from migrations.history import History
 
 CHECKSUMS = Table(
@@ -36,20 +36,18 @@ CHECKSUMS = Table(
 
 
 def checksum(file: str) -> str:
-    """Return a checksum of what a migration does: comments, docstrings, imports and layout
-    do not count.
-    """
+    """Return a checksum of a migration that ignores comments, docstrings, imports and layout."""
     tree = ast.parse(Path(file).read_bytes())
     return sha256(_canonical(tree).encode()).hexdigest()
 
 
 def _canonical(node: object) -> str:
-    """Return the same text in each version of Python, which `ast.dump` and `ast.unparse` do not."""
+    """Return a text that is the same in every version of Python, unlike that of `ast.dump`."""
     if isinstance(node, list):
         return f"[{','.join(_canonical(each) for each in node if not _is_ignored(each))}]"
     if not isinstance(node, ast.AST):
         return ascii(node)
-    if isinstance(node, ast.JoinedStr):  # Python 3.12 adds empty text to some
+    if isinstance(node, ast.JoinedStr):  # some versions of Python add empty constants
         node.values = [part for part in node.values if getattr(part, "value", None) != ""]
     fields = [
         f"{name}={_canonical(value)}"
@@ -60,77 +58,77 @@ def _canonical(node: object) -> str:
 
 
 def _is_ignored(statement: object) -> bool:
-    """Return whether a statement has no effect on the database: a docstring, for example."""
+    """Return whether a statement, such as a docstring, has no effect on the database."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass)
 
 
 def check_unedited(connection: Connection, history: History, heads: Collection[str]) -> None:
-    """Raise MigrationError if a migration was edited, or put before others, after they ran.
+    """Raise MigrationError if a migration was edited after it ran, or inserted before one that ran.
 
-    Checks nothing if there is no table of checksums, or if the role may not read it.
+    Return without a check if there is no table of checksums, or if the role may not read it.
     """
-    if (recorded := _recorded(connection)) is None:
+    if (recorded := _recorded_checksums(connection)) is None:
         return
-    applied = history.until(heads)
+    applied = history.up_to(heads)
     while applied and applied[0].revision not in recorded:
-        del applied[0]  # it ran before there was this table, or as SQL that was written for it
+        del applied[0]  # it ran before the table existed, or from a script of `--sql`
     for script in applied:
         if script.revision not in recorded:
             raise MigrationError(
-                f"{shown(script.path)} has not run on this database, but a migration that follows "
-                "it has. Let the others follow each other as before, and set down_revision in "
-                f"this one to {' '.join(heads)}."
+                f"{relative(script.path)} has not run on this database, but a migration that "
+                "follows it has. Restore down_revision in those that follow it, and set its own "
+                f"down_revision to {' '.join(heads)}."
             )
         if recorded[script.revision] != checksum(script.path):
             previous = script.down_revision if isinstance(script.down_revision, str) else "base"
             raise MigrationError(
-                f"{shown(script.path)} was edited after it ran on this database. Restore it, and "
-                "put the change into a new migration; or, on a development database, restore it, "
-                f"run `alembic downgrade {previous}`, edit it again and migrate. If the database "
-                f"has what the file says, run: alembic stamp --purge {' '.join(heads)}"
+                f"{relative(script.path)} was edited after it ran on this database. Restore it, "
+                "and put the change into a new migration; or, on a development database, restore "
+                f"it, run `alembic downgrade {previous}`, edit it again and migrate. If the "
+                f"database matches the edited file, run: alembic stamp --purge {' '.join(heads)}"
             )
 
 
 def record(
     history: History, ctx: MigrationContext, step: MigrationInfo, heads: Collection[str]
 ) -> None:
-    """Record what a step has applied, or forget what it has undone."""
+    """Record the checksums of the migrations of a step, or remove them after a downgrade."""
     is_new = False
-    if ctx.as_sql:  # it writes SQL for a database that it does not see
+    if ctx.as_sql:  # a script for a database that cannot be inspected
         ctx.execute(CreateTable(CHECKSUMS, if_not_exists=True))
-    elif not _exists(ctx.connection):
+    elif not _table_exists(ctx.connection):
         if not step.is_upgrade:
             return
         ctx.execute(CreateTable(CHECKSUMS))
         is_new = True
     for revision in step.up_revision_ids:
-        ctx.execute(CHECKSUMS.delete().where(CHECKSUMS.c.revision == _quoted(revision)))
+        ctx.execute(CHECKSUMS.delete().where(CHECKSUMS.c.revision == _literal(revision)))
     if step.is_stamp:
         ctx.execute(CHECKSUMS.delete())
-    for script in history.until(heads):
+    for script in history.up_to(heads):
         if is_new or step.is_stamp or script.revision in step.up_revision_ids:
             values = {"revision": script.revision, "checksum": checksum(script.path)}
             ctx.execute(
-                CHECKSUMS.insert().inline().values({k: _quoted(v) for k, v in values.items()})
+                CHECKSUMS.insert().inline().values({k: _literal(v) for k, v in values.items()})
             )
 
 
-def _quoted(value: str) -> ColumnElement[str]:
-    """Return a literal: SQL that Alembic writes to a file has no parameters."""
+def _literal(value: str) -> ColumnElement[str]:
+    """Return an SQL literal, because scripts of `--sql` cannot have parameters."""
     return literal_column("'{}'".format(value.replace("'", "''")))
 
 
-def _exists(connection: Connection | None) -> bool:
+def _table_exists(connection: Connection | None) -> bool:
     return inspect(connection).has_table(CHECKSUMS.name)
 
 
-def _recorded(connection: Connection) -> dict[str, str] | None:
-    if not _exists(connection):
+def _recorded_checksums(connection: Connection) -> dict[str, str] | None:
+    if not _table_exists(connection):
         return None
     try:
-        with connection.begin_nested():  # an error must not end the transaction
+        with connection.begin_nested():  # an error must not abort the transaction
             rows = connection.execute(select(CHECKSUMS.c.revision, CHECKSUMS.c.checksum))
             return {row.revision: row.checksum for row in rows}
     except DBAPIError as error:

@@ -24,10 +24,10 @@ from migrations.checks import check_history, check_models
 from migrations.checksums import record
 from migrations.errors import (
     MigrationError,
-    failure,
+    describe,
     first_line,
     is_unavailable,
-    loading,
+    load_error,
     location,
 )
 from migrations.history import History
@@ -42,14 +42,14 @@ try:
     from migrations.autogenerate import comparison
     from migrations.table_changes import check_references, prepare, update_statistics
 except Exception as error:
-    raise SystemExit(f"Cannot migrate: {loading(error)}") from None
+    raise SystemExit(f"Cannot migrate: {load_error(error)}") from None
 
 RETRY = 0.5  # seconds
 
 log = structlog.get_logger()
 
 
-def report(
+def on_version_apply(
     history: History,
     ctx: MigrationContext,
     step: MigrationInfo,
@@ -69,7 +69,7 @@ def migrate(history: History, connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         transactional_ddl=True,
-        on_version_apply=partial(report, history),
+        on_version_apply=partial(on_version_apply, history),
         **comparison(),
     )
     with context.begin_transaction():
@@ -102,7 +102,7 @@ async def upgrade(engine: AsyncEngine, history: History) -> None:
                 raise
             if isinstance(error, DBAPIError) and is_unavailable(error):
                 raise Unavailable(f"database: {first_line(error.orig)}") from error
-            raise SystemExit(f"Cannot migrate: {failure(error, versions)}") from None
+            raise SystemExit(f"Cannot migrate: {describe(error, versions)}") from None
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""One line that says what failed and what to do, for every error of a migration."""
+"""One-line messages for everything that can go wrong with migrations."""
 
 import sqlite3
 import traceback
@@ -16,7 +16,7 @@ CONNECTION_LOST = ("08", "57P")  # classes of SQLSTATE: connection exceptions, a
 
 
 class MigrationError(Exception):
-    """The migrations and the database do not fit together. The message says what to do."""
+    """The migrations do not match each other or the database. The message says what to do."""
 
 
 def one_line(text: object) -> str:
@@ -27,21 +27,21 @@ def first_line(text: object) -> str:
     return str(text).partition("\n")[0]
 
 
-def shown(path: Path | str) -> str:
-    """Return a path relative to the project, if it is inside of it."""
+def relative(path: Path | str) -> str:
+    """Return a path in the project relative to the project's folder, any other unchanged."""
     path = Path(path)
     return one_line(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
 def location(error: BaseException, folder: Path = PROJECT) -> str | None:
-    """Return the file and line in `folder` that raised the error: "app/models/task.py, line 7".
+    """Return the file and line in `folder` that raised the error, or None if it was elsewhere.
 
-    The project's environment, which is in a hidden folder, does not count.
+    For example, "app/models/task.py, line 7". Hidden folders, such as `.venv`, are skipped.
     """
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{shown(error.filename)}, line {error.lineno or 1}"
+        return f"{relative(error.filename)}, line {error.lineno or 1}"
     lines = [
-        f"{shown(file)}, line {frame.lineno}"
+        f"{relative(file)}, line {frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if (file := Path(frame.filename)).is_relative_to(folder)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
@@ -50,38 +50,38 @@ def location(error: BaseException, folder: Path = PROJECT) -> str | None:
 
 
 def summary(error: BaseException) -> str:
-    """Return what an exception says, with its type, unless it is one of ours."""
+    """Return the type and the message of an exception. Syntax errors need no type."""
     if isinstance(error, SyntaxError):
         return one_line(error.msg)
     text = shorten(one_line(error), 300, placeholder="…")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def loading(error: BaseException, file: Path | None = None) -> str:
-    """Say which line of the project's code cannot be loaded. `file` is where it is if unknown."""
-    place = location(error, file or PROJECT) or (shown(file) if file else "the project")
+def load_error(error: BaseException, file: Path | None = None) -> str:
+    """Return a message about code that cannot be loaded, in `file` or in all of the project."""
+    place = location(error, file or PROJECT) or (relative(file) if file else "the project")
     return f"{place} cannot be loaded: {summary(error)}. Correct it, then try again."
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Return whether the same migration may succeed later: read-only, or the connection is lost."""
+    """Return whether a retry may succeed: the database is read-only, or the connection was lost."""
     code = getattr(error.orig, "sqlstate", None) or ""
     is_read_only = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
     is_lost = error.connection_invalidated or code.startswith(CONNECTION_LOST)
     return is_read_only or is_lost or code == READ_ONLY
 
 
-def failure(error: BaseException, versions: Path) -> str:
-    """Say why a run failed, in which migration of the folder `versions`, and what to do."""
+def describe(error: BaseException, versions: Path) -> str:
+    """Return why a run failed, in which migration of the folder `versions`, and what to do."""
     if isinstance(error, MigrationError | CommandError):
         return one_line(error)
     if isinstance(error, DBAPIError):
-        return _refused(error, versions)
+        return _describe_database_error(error, versions)
     place = location(error, versions) or location(error)
     return f"{f'{place}: ' if place else ''}{summary(error)}. Correct it, then migrate again."
 
 
-def _refused(error: DBAPIError, versions: Path) -> str:
+def _describe_database_error(error: DBAPIError, versions: Path) -> str:
     code = getattr(error.orig, "sqlstate", None)
     reason = first_line(error.orig)
     if code in (PRIVILEGE, NO_SCHEMA):

@@ -1,4 +1,4 @@
-"""Reads the files in versions/, and refuses those that are no history, before anything runs."""
+"""The migrations in versions/, checked before any of them runs."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -8,21 +8,21 @@ from alembic.script import Script
 from alembic.script.revision import CycleDetected, RevisionError, RevisionMap
 from alembic.util import load_python_file
 
-from migrations.errors import MigrationError, loading, one_line, shown
+from migrations.errors import MigrationError, load_error, one_line, relative
 
 
 class History:
-    """The migrations, each of which follows another, except for the first."""
+    """All migrations, in the order in which they follow each other."""
 
     def __init__(self, folder: Path) -> None:
         """Load all migrations of the folder.
 
-        Raises MigrationError for a file that cannot be loaded or is no migration, two files with
-        one revision, a revision that no file has, a cycle, and two migrations that follow none.
+        Raises MigrationError for a file that cannot be loaded or is not a migration, a duplicate
+        or missing revision, a cycle, and two migrations without a `down_revision`.
         """
         self._scripts: dict[str, Script] = {}
         for file in sorted(folder.glob("*.py")):
-            if not file.name.startswith((".#", "__init__")):  # which Alembic skips, too
+            if not file.name.startswith((".#", "__init__")):  # Alembic skips these, too
                 self._add(_load(file))
         self._check_references()
         self._revisions = RevisionMap(self._scripts.values)
@@ -53,16 +53,17 @@ class History:
                 "released, run: alembic merge heads --message=merge"
             )
 
-    def until(self, heads: Collection[str]) -> list[Script]:
-        """Return the migrations that lead to these revisions, the first one first."""
+    def up_to(self, heads: Collection[str]) -> list[Script]:
+        """Return the migrations up to these revisions, oldest first."""
         found = self._revisions.iterate_revisions(tuple(heads), "base", inclusive=True)
         return cast(list[Script], list(found))[::-1]
 
     def _add(self, script: Script) -> None:
         if other := self._scripts.get(script.revision):
             raise MigrationError(
-                f"{shown(other.path)} and {shown(script.path)} have the same revision, "
-                f"{script.revision}. Change that of the file that has run nowhere, or remove it."
+                f"{relative(other.path)} and {relative(script.path)} have the same revision, "
+                f"{script.revision}. Change it in the file that has not run yet, or remove that "
+                "file."
             )
         self._scripts[script.revision] = script
 
@@ -71,16 +72,16 @@ class History:
         known = {*self._scripts, *labels}
         for script in self._scripts.values():
             for name in ("down_revision", "depends_on"):
-                for revision in _listed(getattr(script.module, name, None)):
+                for revision in _as_list(getattr(script.module, name, None)):
                     if revision not in known:
                         raise MigrationError(
-                            f"{shown(script.path)}: {name} is {revision!r}, but no file in "
+                            f"{relative(script.path)}: {name} is {revision!r}, but no file in "
                             "migrations/versions has that revision. Restore that file, or set "
-                            f"{name} to the revision that comes before."
+                            f"{name} to the previous revision."
                         )
 
     def _files(self, revisions: Iterable[str]) -> str:
-        *files, last = sorted(shown(self._scripts[revision].path) for revision in revisions)
+        *files, last = sorted(relative(self._scripts[revision].path) for revision in revisions)
         return f"{', '.join(files)} and {last}" if files else last
 
 
@@ -93,12 +94,12 @@ def _load(file: Path) -> Script:
         if not missing:
             return Script(module, module.revision, file)
     except (Exception, SystemExit) as error:
-        raise MigrationError(loading(error, file)) from None
+        raise MigrationError(load_error(error, file)) from None
     raise MigrationError(
-        f"{shown(file)} is not a migration: it has no {' and no '.join(missing)}. Correct it, or "
-        "move it to another folder."
+        f"{relative(file)} is not a migration: it has no {' and no '.join(missing)}. Correct it, "
+        "or move it to another folder."
     )
 
 
-def _listed(value: str | Iterable[str] | None) -> list[str]:
+def _as_list(value: str | Iterable[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())

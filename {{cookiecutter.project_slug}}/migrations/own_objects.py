@@ -1,4 +1,4 @@
-"""Which objects of the database are the service's own: those that its migrations have made."""
+"""Finds the database objects that are the service's own: those that its migrations made."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ CREATE_TABLE = re.compile(r'\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)'
 
 
 class OwnObjects:
-    """Filters for autogenerate. All other objects belong to others, such as Better Auth."""
+    """Filters for autogenerate. All other objects belong to other applications."""
 
     def __init__(self, script: ScriptDirectory) -> None:
         self._script = script
@@ -25,7 +25,7 @@ class OwnObjects:
     def include_object(
         self, item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
     ) -> bool:
-        """Leave out columns, indexes and constraints of our tables that no migration has named."""
+        """Leave out columns, indexes and constraints of own tables that no migration names."""
         if not reflected:
             # The constraint of a type, such as Enum, is added with its column.
             return not getattr(item, "_type_bound", False)
@@ -35,14 +35,14 @@ class OwnObjects:
 
     @cached_property
     def _tables(self) -> dict[str, set[str]]:
-        """The tables, each with all texts of the statements that name it."""
+        """The own tables, each with all names in the statements that name the table."""
         tables: dict[str, set[str]] = {}
         for revision in reversed(list(self._script.walk_revisions())):
             for statement in _upgrade(Path(revision.path)):
                 nodes = list(ast.walk(statement))
                 for node in nodes:
                     if isinstance(node, ast.Call):
-                        _follow(tables, node)
+                        _apply(tables, node)
                 texts = {text for node in nodes for text in _texts(node)}
                 for table in tables.keys() & texts:
                     tables[table] |= texts
@@ -56,14 +56,14 @@ def _upgrade(migration: Path) -> Iterator[ast.stmt]:
 
 
 def _texts(node: ast.AST) -> set[str]:
-    """Return the text of a literal, and its words, since it may be SQL."""
+    """Return the text of a literal, and each of its words, since it may be SQL."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return {node.value, *(re.findall(r"\w+", node.value) if " " in node.value else ())}
     return set()
 
 
-def _follow(tables: dict[str, set[str]], call: ast.Call) -> None:
-    """Apply a call that creates, renames or drops a table."""
+def _apply(tables: dict[str, set[str]], call: ast.Call) -> None:
+    """Update `tables` for a call that creates, renames or drops a table."""
     values = [node.value for node in call.args if isinstance(node, ast.Constant)]
     match getattr(call.func, "attr", ""), values:
         case "create_table", [str(name), *_]:

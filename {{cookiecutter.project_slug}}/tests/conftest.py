@@ -43,7 +43,7 @@ hypothesis.settings.load_profile("default")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a `TEST_DATABASE_URL` with data of others: the tests delete what is in it."""
+    """Reject a `TEST_DATABASE_URL` with other data, because the tests delete everything."""
     url = os.environ.get("TEST_DATABASE_URL")
     if not url or session.config.getoption("collectonly"):
         return
@@ -51,7 +51,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.add_cleanup(reservation.close)
     try:
         if normalized(url, PROJECT) == _database_url_of_the_service():
-            raise ValueError("is the database in DATABASE_URL. Name another one, which is empty")
+            raise ValueError("it names the database in DATABASE_URL. Name another, empty one")
         reservation.enter_context(reserved_database(url))
     except ValueError as error:
         raise pytest.UsageError(f"TEST_DATABASE_URL: {error}") from None
@@ -67,7 +67,7 @@ def _database_url_of_the_service() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of what no resource has yet, references for instance."""
+    """Deselect tests without parameters, for example if no resource has a reference."""
     empty = [
         item
         for item in items
@@ -230,7 +230,7 @@ def client(service: str) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
-    """`sign_in("ann")` is Ann's client; her token is like those of Better Auth, plus `claims`."""
+    """`sign_in("ann")` is Ann's client. Her token is like those of Better Auth, plus `claims`."""
     clients: list[httpx2.Client] = []
 
     def signed_in(subject: str, **claims: Any) -> httpx2.Client:

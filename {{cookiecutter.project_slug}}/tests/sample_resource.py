@@ -1,7 +1,7 @@
-"""A resource by which the tests try what all resources share. Any would do that has a text.
+"""The resource for tests that need only one. It can be any resource with a required text field.
 
-`BODY` and `VALUES` suffice to create one; `TEXT` is a text field in them, and `FILTER` what its
-list can be filtered by.
+`BODY` and `VALUES` have the required fields. `TEXT` is the name of a text field among them.
+`FILTER` has a query parameter by which its list can be filtered, if there is one.
 """
 
 from operator import eq
@@ -14,7 +14,7 @@ from tests.resources import RESOURCES
 SAMPLE = next(
     each
     for each in RESOURCES
-    if each.required <= each.accepted.keys()  # it need not refer to another resource
+    if each.required <= each.accepted.keys()  # no required reference
     and any(isinstance(each.accepted[name][0], str) for name in each.required)
 )
 PATH = SAMPLE.path

@@ -1,4 +1,4 @@
-"""What `alembic revision --autogenerate` compares, and the files that it writes."""
+"""What `alembic revision --autogenerate` compares, and which files it writes."""
 
 import asyncio
 from io import StringIO
@@ -16,13 +16,13 @@ from migrations.own_objects import OwnObjects
 from tests.engines import engine_for
 
 TABLE = next(iter(Base.metadata.tables))
-FOREIGN = {
-    "CREATE TABLE foreign_table (id INTEGER PRIMARY KEY)": "DROP TABLE foreign_table",
-    f"CREATE INDEX foreign_index ON {TABLE} (created_at)": "DROP INDEX foreign_index",
-    f"CREATE INDEX foreign_lower ON {TABLE} (lower(owner_id))": "DROP INDEX foreign_lower",
-    "CREATE VIEW foreign_view AS SELECT 1 AS one": "DROP VIEW foreign_view",
-    f"ALTER TABLE {TABLE} ADD COLUMN foreign_column TEXT": (
-        f"ALTER TABLE {TABLE} DROP COLUMN foreign_column"
+OTHERS = {
+    "CREATE TABLE other_table (id INTEGER PRIMARY KEY)": "DROP TABLE other_table",
+    f"CREATE INDEX other_index ON {TABLE} (created_at)": "DROP INDEX other_index",
+    f"CREATE INDEX other_lower ON {TABLE} (lower(owner_id))": "DROP INDEX other_lower",
+    "CREATE VIEW other_view AS SELECT 1 AS one": "DROP VIEW other_view",
+    f"ALTER TABLE {TABLE} ADD COLUMN other_column TEXT": (
+        f"ALTER TABLE {TABLE} DROP COLUMN other_column"
     ),
 }
 
@@ -31,11 +31,11 @@ FOREIGN = {
 def test_objects_that_no_migration_made_are_not_compared(
     alembic_config: alembic.config.Config, database_url: str
 ) -> None:
-    asyncio.run(_execute(database_url, *FOREIGN))
+    asyncio.run(_execute(database_url, *OTHERS))
     try:
         alembic.command.check(alembic_config)
     finally:
-        asyncio.run(_execute(database_url, *reversed(FOREIGN.values())))
+        asyncio.run(_execute(database_url, *reversed(OTHERS.values())))
 
 
 @pytest.mark.usefixtures("service")
@@ -57,7 +57,9 @@ def test_no_migration_is_written_if_the_models_have_not_changed(
     "message",
     ["add notes", "", 'it\'s 100% {x} %(rev)s\n""" \\', "записки 备忘 İ", "../" * 99, "\udce9"],
 )
-def test_each_message_gives_two_files_of_valid_python(tmp_path: Path, message: str) -> None:
+def test_migrations_with_equal_messages_get_different_valid_files(
+    tmp_path: Path, message: str
+) -> None:
     config = _config(tmp_path)
 
     written = [alembic.command.revision(config, message, version_path=str(tmp_path)) for _ in "ab"]
@@ -84,7 +86,7 @@ def downgrade() -> None:
 """
 
 
-def test_own_tables_are_those_that_migrations_created_renamed_and_did_not_drop(
+def test_own_tables_follow_create_rename_and_drop_in_migrations(
     tmp_path: Path,
 ) -> None:
     previous = ScriptDirectory.from_config(_config(tmp_path)).get_current_head()

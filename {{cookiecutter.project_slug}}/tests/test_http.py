@@ -177,12 +177,12 @@ def test_readiness_check_accepts_head(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "HEAD", "OPTIONS", "BREW"])
 def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, method: str) -> None:
-    things = ann.request(method, PATH)
-    thing = ann.request(method, f"{PATH}/{create(ann)['id']}")
+    collection = ann.request(method, PATH)
+    item = ann.request(method, f"{PATH}/{create(ann)['id']}")
 
-    assert things.status_code == thing.status_code == 405
-    assert things.headers["Allow"] == "GET, POST"
-    assert thing.headers["Allow"] == "DELETE, GET, PATCH"
+    assert collection.status_code == item.status_code == 405
+    assert collection.headers["Allow"] == "GET, POST"
+    assert item.headers["Allow"] == "DELETE, GET, PATCH"
 
 
 # --- Bodies
@@ -498,7 +498,7 @@ def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> 
         TestClient(without_middleware).get("/api/v1/forgetful")
 
 
-def test_route_for_a_role_rejects_other_users_before_reading_the_body(
+def test_endpoint_for_a_role_returns_403_before_reading_the_body(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, issuer: Issuer
 ) -> None:
     admins = api_router("/admins", role="admin")

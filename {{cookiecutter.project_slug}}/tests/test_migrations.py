@@ -108,7 +108,7 @@ def downgrade() -> None:
 
 
 class Versions:
-    """A copy of the project's migrations, which a test may add to, and the command for them."""
+    """A copy of the project's migrations, to which a test can add, and commands that use it."""
 
     def __init__(self, folder: Path) -> None:
         shutil.copytree(PROJECT / "migrations/versions", folder)
@@ -125,7 +125,7 @@ class Versions:
         upgrade: str = "pass",
         downgrade: str = "pass",
     ) -> Path:
-        """Write a migration that follows the newest of the project, or another one."""
+        """Write a migration that follows `after`, or the newest one of the project."""
         values = {"revision": revision, "down_revision": after or self.head}
         text = MIGRATION.format(**values, upgrade=upgrade, downgrade=downgrade)
         (file := self.folder / f"{revision}.py").write_text(text, encoding="utf-8")
@@ -134,8 +134,10 @@ class Versions:
     def upgrade(self) -> None:
         alembic.command.upgrade(self.config, "head")
 
-    def refusal(self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any) -> str:
-        """Run a command that is expected to fail, and return its one line."""
+    def error_line(
+        self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any
+    ) -> str:
+        """Run a command that must fail with one line, and return this line."""
         if command is alembic.command.upgrade:
             options = ("head",)
         with pytest.raises(SystemExit) as ended:
@@ -148,10 +150,13 @@ class Versions:
 
 @pytest.fixture
 def versions(
-    service: str,  # noqa: ARG001 - it has migrated the database
+    service: str,  # noqa: ARG001 - migrates the database
     alembic_config: alembic.config.Config,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Versions]:
+    # Bytecode would be used for another file of the same name, size and second.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield Versions(tmp_path / "versions")
     alembic.command.stamp(alembic_config, "head", purge=True)
 
@@ -178,13 +183,13 @@ def test_broken_migration_file_is_named_in_one_line(
     path = versions.folder / "a.py"
     path.mkdir() if file is None else path.write_bytes(file)
 
-    refusal = versions.refusal()
+    error_line = versions.error_line()
     path.rmdir() if file is None else path.unlink()
 
-    assert re.fullmatch(line, refusal)
+    assert re.fullmatch(line, error_line)
 
 
-def test_migrations_that_do_not_follow_each_other_are_refused_with_one_line(
+def test_invalid_history_is_rejected_in_one_line(
     versions: Versions,
 ) -> None:
     histories: dict[str, list[tuple[str, str | None]]] = {
@@ -192,24 +197,24 @@ def test_migrations_that_do_not_follow_each_other_are_refused_with_one_line(
         "missing": [("a", "lost")],
         "cycle": [("a", "b"), ("b", "a")],
     }
-    refusals = {}
+    errors = {}
     for name, added in histories.items():
         files = [versions.add(revision, after) for revision, after in added]
-        refusals[name] = versions.refusal()
+        errors[name] = versions.error_line()
         for file in files:
             file.unlink()
     first = next(versions.folder.glob("*.py"))
     (copy := versions.folder / "copy.py").write_bytes(first.read_bytes())
-    refusals["twice"] = versions.refusal()
+    errors["twice"] = versions.error_line()
     copy.write_text(MIGRATION.format(revision="a", down_revision=None, upgrade="", downgrade=""))
     copy.write_text(copy.read_text().replace("    \n", "    pass\n"))
-    refusals["two first"] = versions.refusal()
+    errors["two first"] = versions.error_line()
 
-    assert refusals["two heads"].startswith("a.py and b.py are both the newest migration. ")
-    assert refusals["missing"].startswith("a.py: down_revision is 'lost', but no file ")
-    assert refusals["cycle"].startswith("a.py and b.py follow each other in a circle")
-    assert re.match(r".*\.py and copy\.py have the same revision, ", refusals["twice"])
-    assert re.match(r".*\.py and copy\.py have no down_revision", refusals["two first"])
+    assert errors["two heads"].startswith("a.py and b.py are both the newest migration. ")
+    assert errors["missing"].startswith("a.py: down_revision is 'lost', but no file ")
+    assert errors["cycle"].startswith("a.py and b.py follow each other in a circle")
+    assert re.match(r".*\.py and copy\.py have the same revision, ", errors["twice"])
+    assert re.match(r".*\.py and copy\.py have no down_revision", errors["two first"])
 
 
 @pytest.mark.parametrize(
@@ -223,50 +228,48 @@ def test_migrations_that_do_not_follow_each_other_are_refused_with_one_line(
 def test_failing_migration_is_named_in_one_line_and_changes_nothing(
     versions: Versions, database_url: str, fails: str, reason: str
 ) -> None:
-    before = _state(database_url)
+    before = _revisions(database_url)
     versions.add("works", upgrade="op.execute('CREATE TABLE works (id INTEGER)')")
     file = versions.add("fails", "works", upgrade=fails)
 
-    refusal = versions.refusal()
+    error_line = versions.error_line()
 
-    assert re.fullmatch(rf"{file.name}, line 8: {reason}\. Correct .*", refusal)
+    assert re.fullmatch(rf"{file.name}, line 8: {reason}\. Correct .*", error_line)
     assert asyncio.run(_tables(database_url)) == OWN_TABLES
-    assert _state(database_url) == before
+    assert _revisions(database_url) == before
 
 
-def test_migration_edited_after_it_ran_is_refused_until_it_is_accepted(
+def test_migration_edited_after_it_ran_is_rejected_until_it_is_stamped(
     versions: Versions, database_url: str
 ) -> None:
     file = versions.add("a", upgrade="value = 1")
     versions.add("b", "a")
     versions.upgrade()
     text = file.read_text()
-    file.write_text(
-        f'"""Of another layout."""\nimport re  # unused\n\n{text.replace("= 1", "= (1)")}'
-    )
-    versions.upgrade()  # which is no edit
+    file.write_text(f'"""Another layout."""\nimport re  # unused\n\n{text.replace("= 1", "= (1)")}')
+    versions.upgrade()  # a change of layout is not an edit
 
     file.write_text(text.replace("value = 1", "value = 2"))
     versions.add("c", "b")
-    refusals = {
-        versions.refusal(),
-        versions.refusal(alembic.command.revision, "name", True),
-        versions.refusal(alembic.command.check),
+    errors = {
+        versions.error_line(),
+        versions.error_line(alembic.command.revision, "name", True),
+        versions.error_line(alembic.command.check),
     }
-    kept = _state(database_url)
+    kept = _revisions(database_url)
     alembic.command.stamp(versions.config, "b", purge=True)
     versions.upgrade()
-    accepted = _state(database_url)
+    accepted = _revisions(database_url)
 
-    [refusal] = refusals
-    assert refusal.startswith("a.py was edited after it ran on this database. ")
-    assert f"`alembic downgrade {versions.head}`" in refusal
-    assert refusal.endswith("alembic stamp --purge b")
+    [error_line] = errors
+    assert error_line.startswith("a.py was edited after it ran on this database. ")
+    assert f"`alembic downgrade {versions.head}`" in error_line
+    assert error_line.endswith("alembic stamp --purge b")
     assert kept == {"b"}
     assert accepted == {"c"}
 
 
-def test_checksum_is_the_same_with_each_version_of_python(tmp_path: Path) -> None:
+def test_checksum_is_the_same_in_every_version_of_python(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     code = """def upgrade():
     value = f"{1:>{2}}" + 'é' if [None, ...] else {**{}, "a": -1.5e300, "b": lambda x, /: [x, ""]}
@@ -279,7 +282,7 @@ def test_checksum_is_the_same_with_each_version_of_python(tmp_path: Path) -> Non
     assert checksum(str(file)) != one
 
 
-def test_edited_migration_can_be_undone(versions: Versions, database_url: str) -> None:
+def test_edited_migration_can_be_downgraded(versions: Versions, database_url: str) -> None:
     file = versions.add("a", upgrade="value = 1")
     versions.upgrade()
     file.write_text(file.read_text().replace("value = 1", "value = 2"))
@@ -287,20 +290,20 @@ def test_edited_migration_can_be_undone(versions: Versions, database_url: str) -
     alembic.command.downgrade(versions.config, str(versions.head))
     versions.upgrade()
 
-    assert _state(database_url) == {"a"}
+    assert _revisions(database_url) == {"a"}
 
 
-def test_migration_put_before_one_that_ran_is_refused(versions: Versions) -> None:
+def test_migration_inserted_before_one_that_ran_is_rejected(versions: Versions) -> None:
     versions.add("a")
     versions.upgrade()
 
     versions.add("late")
     versions.add("a", "late")
 
-    assert versions.refusal().startswith("late.py has not run on this database, but ")
+    assert versions.error_line().startswith("late.py has not run on this database, but ")
 
 
-def test_migrations_of_a_database_without_checksums_count_as_unedited(
+def test_edits_made_before_checksums_were_recorded_are_not_noticed(
     versions: Versions, database_url: str
 ) -> None:
     file = versions.add("a")
@@ -315,15 +318,17 @@ def test_migrations_of_a_database_without_checksums_count_as_unedited(
     file.write_text(file.read_text().replace("value = 1", "value = 2"))
 
     assert without == OWN_TABLES - {"alembic_checksums"}
-    assert versions.refusal().startswith("a.py was edited")
+    assert versions.error_line().startswith("a.py was edited")
 
 
-def test_autogenerate_needs_a_database_at_the_newest_revision(versions: Versions) -> None:
+def test_autogenerate_fails_unless_the_database_is_at_the_newest_revision(
+    versions: Versions,
+) -> None:
     versions.add("a")
 
-    refusal = versions.refusal(alembic.command.revision, "name", True)
+    error_line = versions.error_line(alembic.command.revision, "name", True)
 
-    assert refusal.startswith("the database is not at the newest revision")
+    assert error_line.startswith("the database is not at the newest revision")
 
 
 TABLE = next(iter(Base.metadata.tables))
@@ -397,8 +402,8 @@ async def _execute(database_url: str, statement: str) -> None:
     await engine.dispose()
 
 
-def _state(database_url: str) -> set[str]:
-    """Return the revisions of the database."""
+def _revisions(database_url: str) -> set[str]:
+    """Return the current revisions of the database."""
 
     async def read() -> set[str]:
         engine = engine_for(database_url)

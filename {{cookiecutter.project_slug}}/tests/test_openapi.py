@@ -69,7 +69,7 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["signed in", "a stranger"])
 def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: str) -> None:
-    # With the role, generated requests reach the routes for administrators, too.
+    # With the role, generated requests reach the endpoints for administrators, too.
     administrator = token(issuer, role="admin")
     known = ["--header", f"Authorization: Bearer {administrator}"] if who == "signed in" else []
 

@@ -19,7 +19,7 @@ from tests.sample_resource import PATH, TEXT, create
 
 @pytest.fixture(params=RESOURCES, ids=str)
 def anns(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
-    """The URL of a row of Ann's, which must be the same when the test is over."""
+    """The URL of a row of Ann's, which the test must not change."""
     url = request.param.url(request.param.create(ann))
     before = ann.get(url).json()
     yield url

@@ -46,7 +46,7 @@ class Liar(Text):
 
 OTHER_KEYS: list[Any] = [
     *("owner_id", "owner_", "id", "id_", "version", "version_0_", "created_at", "updated_at"),
-    *("limit_", "after_", "", " ", TEXT.upper(), f"{TEXT} ", f"{TEXT}\0", f"{TEXT} = 'x' --"),
+    *("limit_", "cursor_", "", " ", TEXT.upper(), f"{TEXT} ", f"{TEXT}\0", f"{TEXT} = 'x' --"),
     *(Text("owner_id"), Text("owner_"), Liar("owner_id"), None, 1, TEXT.encode(), (TEXT,)),
     *(Model.owner_id, getattr(Model, TEXT), Model.__table__.c.owner_id, text(TEXT), OWNER),
 ]

@@ -1,4 +1,4 @@
-"""A row refers only to rows of the same owner, and those stay as long as it does."""
+"""A row can only refer to rows of its owner, and a referenced row cannot be deleted."""
 
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -48,9 +48,9 @@ REFERRING = Table(
 @pytest.fixture
 async def referring(
     database_url: str,
-    service: str,  # noqa: ARG001 - it empties the tables after this one is gone
+    service: str,  # noqa: ARG001 - empties the tables after this one is dropped
 ) -> AsyncIterator[None]:
-    """Create a table that no model knows, and drop it afterwards."""
+    """Create a table with a reference to the sample resource, and drop it afterwards."""
     engine = engine_for(database_url)
     async with engine.begin() as connection:
         await connection.run_sync(REFERRING.create)
@@ -66,7 +66,7 @@ async def refer(database: Database, user: User, sample: UUID) -> None:
 
 
 @pytest.mark.usefixtures("referring")
-async def test_reference_to_another_users_row_fails_like_one_to_a_missing_row(
+async def test_references_to_missing_and_other_users_rows_raise_the_same_error(
     database: Database,
 ) -> None:
     bobs = await Repository(database, BOB).create(VALUES)
@@ -81,7 +81,7 @@ async def test_reference_to_another_users_row_fails_like_one_to_a_missing_row(
 
 
 @pytest.mark.usefixtures("referring")
-async def test_row_that_is_referred_to_cannot_be_deleted(database: Database) -> None:
+async def test_deleting_a_referenced_row_raises_still_referenced(database: Database) -> None:
     samples = Repository(database, ANN)
     row = await samples.create(VALUES)
     await refer(database, ANN, row["id"])
@@ -94,7 +94,7 @@ async def test_row_that_is_referred_to_cannot_be_deleted(database: Database) -> 
 
 
 @pytest.mark.usefixtures("referring")
-async def test_erasing_fails_whole_if_a_row_was_added_meanwhile(database: Database) -> None:
+async def test_erase_deletes_nothing_if_a_referring_row_was_added(database: Database) -> None:
     samples = Repository(database, ANN)
     row = await samples.create(VALUES)
     await refer(database, ANN, row["id"])
@@ -152,7 +152,7 @@ def test_names_of_keys_and_indexes_are_unique() -> None:
     assert len({name[:63] for name in of_tables}) == len(of_tables)
 
 
-def test_equal_columns_of_other_tables_give_other_names() -> None:
+def test_names_of_keys_of_similar_tables_and_columns_differ() -> None:
     metadata = MetaData(naming_convention=Base.metadata.naming_convention)
     columns = ("owner_id", "a", "a_b", "b", "b_c", "c")
     tables = [

@@ -61,7 +61,7 @@ def test_filter_compares_as_its_name_says(repository: Any, given: Filter) -> Non
 
 
 @each_filter
-def test_filter_has_an_index_or_says_why_not(repository: Any, given: Filter) -> None:
+def test_filter_has_an_index_or_a_reason_for_none(repository: Any, given: Filter) -> None:
     indexed = {tuple(index.columns.keys()[:2]) for index in repository.model.__table__.indexes}
 
     assert (("owner_id", given.column.key) in indexed) == (given.unindexed is None)

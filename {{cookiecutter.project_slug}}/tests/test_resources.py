@@ -1,4 +1,4 @@
-"""What holds for every resource of the API, as a client sees it."""
+"""Behavior that all resources of the API share, as a client sees it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,17 +18,17 @@ each_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)
 
 
 def each_value(values: str) -> pytest.MarkDecorator:
-    """Parametrize a test by the values that the fields of all resources accept or reject."""
+    """Parametrize a test with the `accepted` or the `rejected` values of all fields."""
     parameters = [
         pytest.param(resource, field, value, id=f"{resource}-{field}-{number}")
         for resource in RESOURCES
-        for field, of_field in getattr(resource, values).items()
-        for number, value in enumerate(of_field)
+        for field, field_values in getattr(resource, values).items()
+        for number, value in enumerate(field_values)
     ]
     return pytest.mark.parametrize(("resource", "field", "value"), parameters)
 
 
-def test_each_resource_is_listed_with_all_its_fields(client: httpx2.Client) -> None:
+def test_listed_resources_match_the_openapi_document(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
 
     paths = {path.removesuffix("/{id}") for path in document["paths"] if path.endswith("/{id}")}
@@ -82,7 +82,7 @@ def test_created_resource_is_found_at_its_location(ann: httpx2.Client, resource:
 
 
 @each_value("accepted")
-def test_accepted_value_comes_back_as_it_was_sent(
+def test_accepted_value_is_returned_unchanged(
     ann: httpx2.Client, resource: Resource, field: str, value: Any
 ) -> None:
     created = resource.create(ann, **{field: value})
@@ -92,35 +92,36 @@ def test_accepted_value_comes_back_as_it_was_sent(
 
 
 @each_value("rejected")
-def test_rejected_value_creates_and_changes_nothing(
+def test_rejected_value_returns_422_and_changes_nothing(
     ann: httpx2.Client, resource: Resource, field: str, value: Any
 ) -> None:
     created = resource.create(ann)
 
-    refused = ann.post(resource.path, json=resource.body(ann, **{field: value}))
+    rejected = ann.post(resource.path, json=resource.body(ann, **{field: value}))
     unchanged = ann.patch(resource.url(created), json={field: value})
 
-    assert (refused.status_code, unchanged.status_code) == (422, 422)
+    assert (rejected.status_code, unchanged.status_code) == (422, 422)
     assert resource.all(ann) == [created]
 
 
 @pytest.mark.parametrize("field", ["id", "owner_id", "user_id", "version", "created_at"])
 @each_resource
-def test_field_that_is_not_the_resources_own_is_rejected(
+def test_field_that_clients_cannot_set_returns_422(
     ann: httpx2.Client, resource: Resource, field: str
 ) -> None:
     created = resource.create(ann)
 
-    refused = ann.post(resource.path, json=resource.body(ann, **{field: created.get(field, "bob")}))
-    unchanged = ann.patch(resource.url(created), json={field: created.get(field, "bob")})
+    value = created.get(field, "bob")
+    rejected = ann.post(resource.path, json=resource.body(ann, **{field: value}))
+    unchanged = ann.patch(resource.url(created), json={field: value})
 
-    assert (refused.status_code, unchanged.status_code) == (422, 422)
+    assert (rejected.status_code, unchanged.status_code) == (422, 422)
     assert resource.all(ann) == [created]
 
 
 @pytest.mark.parametrize("body", [[], "x", None, 1])
 @each_resource
-def test_body_that_is_not_an_object_is_rejected(
+def test_body_that_is_not_an_object_returns_422(
     ann: httpx2.Client, resource: Resource, body: object
 ) -> None:
     created = resource.create(ann)
@@ -131,7 +132,7 @@ def test_body_that_is_not_an_object_is_rejected(
 
 
 @each_resource
-def test_missing_required_field_is_rejected(ann: httpx2.Client, resource: Resource) -> None:
+def test_missing_required_field_returns_422(ann: httpx2.Client, resource: Resource) -> None:
     complete = resource.body(ann)
 
     for field in resource.required:
@@ -145,7 +146,7 @@ def test_missing_required_field_is_rejected(ann: httpx2.Client, resource: Resour
 
 
 @each_resource
-def test_list_begins_with_the_newest(ann: httpx2.Client, resource: Resource) -> None:
+def test_list_returns_newest_first(ann: httpx2.Client, resource: Resource) -> None:
     rows = [resource.create(ann) for _ in range(3)]
 
     page = ann.get(resource.path).json()
@@ -154,7 +155,7 @@ def test_list_begins_with_the_newest(ann: httpx2.Client, resource: Resource) -> 
 
 
 @each_resource
-def test_pages_have_every_row_once(ann: httpx2.Client, resource: Resource) -> None:
+def test_pages_contain_every_row_once(ann: httpx2.Client, resource: Resource) -> None:
     rows = [resource.create(ann) for _ in range(5)]
 
     first = ann.get(resource.path, params={"limit": 2}).json()
@@ -186,7 +187,7 @@ def test_page_has_twenty_rows_by_default(ann: httpx2.Client, resource: Resource)
     "params", [{"limit": 0}, {"limit": -1}, {"limit": 101}, {"limit": "x"}, {"cursor": "x"}]
 )
 @each_resource
-def test_invalid_query_is_rejected(
+def test_invalid_query_returns_422(
     ann: httpx2.Client, resource: Resource, params: dict[str, str]
 ) -> None:
     assert ann.get(resource.path, params=params).status_code == 422
@@ -200,42 +201,42 @@ def test_unknown_query_parameter_has_no_effect(ann: httpx2.Client, resource: Res
 
 
 @pytest.mark.parametrize(
-    ("resource", "given"),
+    ("resource", "filter_"),
     [
-        pytest.param(resource, given, id=f"{resource}-{given.name}")
+        pytest.param(resource, filter_, id=f"{resource}-{filter_.name}")
         for resource in RESOURCES
-        for given in resource.repository.filters
+        for filter_ in resource.repository.filters
     ],
 )
-def test_filter_finds_the_rows_for_which_it_holds(
-    ann: httpx2.Client, resource: Resource, given: Filter
+def test_filter_returns_exactly_the_matching_rows(
+    ann: httpx2.Client, resource: Resource, filter_: Filter
 ) -> None:
-    field = given.column.key
+    field = filter_.column.key
     if field in resource.references:
         parent = resource.by_table[resource.references[field]]
         values = [parent.create(ann)["id"] for _ in range(2)]
     else:
         values = [value for value in resource.accepted[field] if value is not None]
     rows = [resource.create(ann, **{field: value}) for value in values]
-    holds: Callable[[Any, Any], Any] = given.operator
-    if given.operator is begins_with:
-        holds, values = str.startswith, [*values, values[0][:1], values[0][:1].swapcase()]
-    as_python = (
+    matches: Callable[[Any, Any], Any] = filter_.operator
+    if filter_.operator is begins_with:
+        matches, values = str.startswith, [*values, values[0][:1], values[0][:1].swapcase()]
+    parse = (
         datetime.fromisoformat
-        if isinstance(given.column.type, UtcDateTime)
+        if isinstance(filter_.column.type, UtcDateTime)
         else lambda value: value
     )
 
     for value in values:
-        found = [row for row in rows[::-1] if holds(as_python(row[field]), as_python(value))]
-        assert resource.all(ann, limit=100, **{given.name: value}) == found
+        found = [row for row in rows[::-1] if matches(parse(row[field]), parse(value))]
+        assert resource.all(ann, limit=100, **{filter_.name: value}) == found
 
 
-# --- Change
+# --- Change and delete
 
 
 @each_value("accepted")
-def test_change_affects_only_what_it_names(
+def test_patch_changes_only_the_given_field(
     ann: httpx2.Client, resource: Resource, field: str, value: Any
 ) -> None:
     created = resource.create(ann, **{field: resource.accepted[field][-1]})
@@ -255,7 +256,7 @@ def test_change_affects_only_what_it_names(
 
 
 @each_resource
-def test_deleted_resource_is_gone(ann: httpx2.Client, resource: Resource) -> None:
+def test_deleted_resource_returns_404(ann: httpx2.Client, resource: Resource) -> None:
     deleted, other = resource.create(ann), resource.create(ann)
 
     response = ann.delete(resource.url(deleted))
@@ -269,7 +270,7 @@ def test_deleted_resource_is_gone(ann: httpx2.Client, resource: Resource) -> Non
 @pytest.mark.parametrize("etag", ['"1"', '"0", "1"', "*"])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @each_resource
-def test_change_with_current_etag_is_made(
+def test_change_with_current_etag_succeeds(
     ann: httpx2.Client, resource: Resource, method: str, etag: str
 ) -> None:
     url = resource.url(resource.create(ann))
@@ -301,7 +302,7 @@ def test_change_with_other_etag_returns_412(
 
 
 @each_resource
-def test_several_if_match_headers_are_one_list(ann: httpx2.Client, resource: Resource) -> None:
+def test_several_if_match_headers_are_combined(ann: httpx2.Client, resource: Resource) -> None:
     url = resource.url(resource.create(ann))
 
     response = ann.delete(url, headers=[("If-Match", '"9"'), ("If-Match", '"1"')])
@@ -335,7 +336,7 @@ each_reference = pytest.mark.parametrize(
 
 
 @each_reference
-def test_reference_to_a_missing_row_and_to_another_users_row_get_the_same_409(
+def test_references_to_missing_and_other_users_rows_return_the_same_409(
     ann: httpx2.Client, bob: httpx2.Client, resource: Resource, field: str, parent: Resource
 ) -> None:
     created, bobs = resource.create(ann), parent.create(bob)
@@ -357,7 +358,7 @@ def test_reference_to_a_missing_row_and_to_another_users_row_get_the_same_409(
 
 @each_reference
 @pytest.mark.parametrize("value", ["x", 1, [], {}])
-def test_reference_that_is_not_an_id_is_rejected(
+def test_reference_that_is_not_an_id_returns_422(
     ann: httpx2.Client, resource: Resource, field: str, parent: Resource, value: object
 ) -> None:
     parent.create(ann)
@@ -368,14 +369,14 @@ def test_reference_that_is_not_an_id_is_rejected(
 
 
 @each_reference
-def test_deleting_a_row_that_is_referred_to_follows_the_model(
+def test_deleting_a_referenced_row_cascades_or_returns_409(
     ann: httpx2.Client, resource: Resource, field: str, parent: Resource
 ) -> None:
-    referred = parent.create(ann)
-    created = resource.create(ann, **{field: referred["id"]})
+    referenced = parent.create(ann)
+    created = resource.create(ann, **{field: referenced["id"]})
     [key] = [key for key in resource.table.foreign_key_constraints if field in key.column_keys]
 
-    deleted = ann.delete(parent.url(referred))
+    deleted = ann.delete(parent.url(referenced))
 
     if key.ondelete == "CASCADE":
         assert deleted.status_code == 204
@@ -383,12 +384,12 @@ def test_deleting_a_row_that_is_referred_to_follows_the_model(
     else:
         assert deleted.status_code == 409
         assert ann.get(resource.url(created)).json() == created
-        assert ann.get(parent.url(referred)).json() == referred
+        assert ann.get(parent.url(referenced)).json() == referenced
         assert ann.delete(resource.url(created)).status_code == 204
-        assert ann.delete(parent.url(referred)).status_code == 204
+        assert ann.delete(parent.url(referenced)).status_code == 204
 
 
-def test_account_deletion_erases_all_resources_of_one_user(
+def test_account_deletion_erases_all_rows_of_one_user(
     ann: httpx2.Client, bob: httpx2.Client
 ) -> None:
     for resource in RESOURCES:

@@ -33,9 +33,9 @@ def run_by_the_service(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Seque
 
 
 def use_everything(ann: httpx2.Client) -> None:
-    thing = create(ann)
+    row = create(ann)
     create(ann)
-    here, etag = f"{PATH}/{thing['id']}", {"If-Match": '"1"'}
+    here, etag = f"{PATH}/{row['id']}", {"If-Match": '"1"'}
     cursor = ann.get(PATH, params={"limit": 1}).json()["next_cursor"]
     for query in ({}, {"cursor": cursor}, FILTER, {"cursor": cursor} | FILTER):
         assert ann.get(PATH, params=query).status_code == 200

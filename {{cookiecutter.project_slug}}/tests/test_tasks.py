@@ -1,4 +1,4 @@
-"""What only tasks do."""
+"""Behavior that only tasks have."""
 
 import httpx2
 
@@ -9,7 +9,7 @@ def test_title_is_trimmed(ann: httpx2.Client) -> None:
     assert TASKS.create(ann, title="  Buy milk\n")["title"] == "Buy milk"
 
 
-def test_limit_of_a_title_counts_after_trimming(ann: httpx2.Client) -> None:
+def test_title_limit_applies_after_trimming(ann: httpx2.Client) -> None:
     title = "x" * 200
 
     assert TASKS.create(ann, title=f"\n {title}\t")["title"] == title

@@ -52,22 +52,22 @@ DIALECT.supports_native_json_deserialization = False
 
 
 def is_missing_reference(error: Exception) -> bool:
-    """Return whether a row refers to one that is missing, or would do so after a deletion."""
+    """Return whether a foreign key was violated: by a missing row, or by deleting one in use."""
     return isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError)
 
 
 def is_duplicate(error: Exception) -> bool:
-    """Return whether a unique key has these values already."""
+    """Return whether a unique key was violated."""
     return isinstance(error, asyncpg.UniqueViolationError)
 
 
 def begins_with(column: ColumnElement[str], prefix: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return a condition on text, an exact one: LIKE would take % and _ for patterns."""
+    """Return an exact, case-sensitive condition. LIKE would treat % and _ as wildcards."""
     return column.op("^@", is_comparison=True)(prefix)
 
 
 def prefix_index_options(column: str) -> dict[str, Any]:
-    """Return what an index on a column needs for `begins_with`, whatever the collation."""
+    """Return the options of an index that serves `begins_with` in every collation."""
     return {"postgresql_ops": {column: "text_pattern_ops"}}
 
 

@@ -44,7 +44,7 @@ DIALECT: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
 def is_missing_reference(error: Exception) -> bool:
-    """Return whether a row refers to one that is missing, or would do so after a deletion.
+    """Return whether a foreign key was violated: by a missing row, or by deleting one in use.
 
     A deletion that would cascade through a chain of more than 1,000 rows of one table counts, too.
     """
@@ -55,19 +55,19 @@ def is_missing_reference(error: Exception) -> bool:
 
 
 def is_duplicate(error: Exception) -> bool:
-    """Return whether a unique key has these values already."""
+    """Return whether a unique key was violated."""
     return isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error)
 
 
 def begins_with(column: ColumnElement[str], prefix: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return a condition on text, an exact one: LIKE would ignore the case of letters."""
-    # An index finds the range. The byte FF is in no UTF-8 text, so it is above all characters.
+    """Return an exact, case-sensitive condition. LIKE would ignore the case of letters."""
+    # A range, so that an index serves it. No UTF-8 text has the byte FF, which sorts last.
     end = prefix.op("||")(cast(literal(b"\xff"), Text))
     return and_(column >= prefix, column < end)
 
 
 def prefix_index_options(_: str) -> dict[str, Any]:
-    """Return what an index on a column needs for `begins_with`: nothing."""
+    """Return the options of an index that serves `begins_with`: none."""
     return {}
 
 

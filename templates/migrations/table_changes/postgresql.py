@@ -1,4 +1,4 @@
-"""How PostgreSQL changes tables: by ALTER TABLE, in the migration's transaction."""
+"""Changes of tables on PostgreSQL: ALTER TABLE, in the migration's transaction."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,21 +25,21 @@ BYTES = r"'\x{}'"
 
 
 def prepare(_: Connection) -> None:
-    """Do nothing: no table will be copied."""
+    """Do nothing: tables are not copied."""
 
 
 def update_statistics(_: Connection) -> None:
-    """Do nothing: PostgreSQL does so by itself."""
+    """Do nothing: autovacuum does this."""
 
 
 def check_references(_: Connection) -> None:
-    """Do nothing: PostgreSQL enforces them."""
+    """Do nothing: PostgreSQL checks each statement."""
 
 
-def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
-    """Yield the changes of a table, with a conversion for types that need an explicit one.
+def adapt(table: ModifyTableOps) -> Iterator[MigrateOperation]:
+    """Yield the changes of a table, with an explicit conversion if the type of a column changes.
 
-    Types of text need none. An explicit one would shorten longer values without an error.
+    Changes to text need none. An explicit one would truncate long values without an error.
     """
     table.ops = sorted(table.ops, key=_order)
     for change in table.ops:
@@ -56,7 +56,7 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
         ):
             name = DIALECT.identifier_preparer.quote(change.column_name)
             change.kw["postgresql_using"] = f"{name}::{new.compile(DIALECT)}"
-            if change.existing_server_default is not None:  # PostgreSQL would not convert it
+            if change.existing_server_default is not None:  # PostgreSQL does not convert it
                 yield AlterColumnOp(
                     table.table_name,
                     change.column_name,
@@ -68,9 +68,9 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
 
 
 class CreateEnum(MigrateOperation):
-    """Create the type of a new column, unless it exists. For a new table, Alembic does that."""
+    """Create the enum type of a new column, unless it exists. For new tables, Alembic does so."""
 
-    ops = ()  # for `alembic check`: it lists no differences
+    ops = ()  # so that `alembic check` does not count it as a difference
 
     def __init__(self, enum: TypeEngine[Any]) -> None:
         self.enum = enum
@@ -82,7 +82,7 @@ def render_create_enum(autogen_context: AutogenContext, change: CreateEnum) -> s
 
 
 def _order(change: MigrateOperation) -> int:
-    """CHECK constraints hold for one type only: drop them first, and add them last."""
+    """Drop CHECK constraints first and add them last: they may not fit the other type."""
     if isinstance(change, DropConstraintOp) and change.constraint_type == "check":
         return 0
     return 2 if isinstance(change, CreateCheckConstraintOp) else 1
@@ -90,7 +90,7 @@ def _order(change: MigrateOperation) -> int:
 
 @renderers.dispatch_for(AlterColumnOp, replace=True)
 def render_alter_column(autogen_context: AutogenContext, change: AlterColumnOp) -> str:
-    """Render what Alembic omits, the explicit conversion."""
+    """Render the explicit conversion, too, which Alembic omits."""
     rendered = _alter_column(autogen_context, change)
     using = change.kw.get("postgresql_using")
     return f"{rendered[:-1]}, postgresql_using={using!r})" if using else rendered

@@ -1,4 +1,4 @@
-"""How SQLite changes tables: Alembic copies the table, in the migration's transaction."""
+"""Changes of tables on SQLite: Alembic copies the table, in the migration's transaction."""
 
 import re
 from collections.abc import Iterator
@@ -40,9 +40,9 @@ from sqlalchemy.types import TypeEngine
 BATCH = True
 BYTES = "X'{}'"
 LITERAL = r"X?'([^']|'')*'|-?[0-9.]+"
-# SQLAlchemy does not read these from the database, so that a copy would lose them.
+# SQLAlchemy does not read these from the database, so a copy would lose them.
 NOT_COPIED = ("AUTOINCREMENT", "COLLATE", "ON CONFLICT")
-# SQLite keeps dates and times as text. CAST would make the number 2026 of a date.
+# SQLite stores dates and times as text. CAST would turn a date into the number 2026.
 FROM_TEXT: dict[Any, Any] = {
     Date: func.date,
     DateTime: lambda value: case(
@@ -54,20 +54,21 @@ FROM_TEXT: dict[Any, Any] = {
 
 
 def prepare(connection: Connection) -> None:
-    """Let a copy replace a table without ON DELETE. Call this before the transaction begins.
+    """Switch foreign keys off, so that replacing a table by its copy does not fire ON DELETE.
 
-    Within a transaction SQLite ignores the PRAGMA. `check_references` makes up for it.
+    Call this before the transaction: within one, SQLite ignores the PRAGMA. Call
+    `check_references` at the end.
     """
-    # A copy keeps the indexes on expressions; autogenerate leaves them out.
+    # The warning does not matter: copies keep indexes on expressions, and autogenerate skips them.
     filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
     dbapi_connection: Any = connection.connection.dbapi_connection
     dbapi_connection.execute("PRAGMA foreign_keys = OFF")
 
 
 def update_statistics(connection: Connection) -> None:
-    """Let SQLite choose indexes by what the tables hold now. It reads 400 rows of each index.
+    """Update the statistics by which SQLite chooses indexes, from about 400 rows of each index.
 
-    Without statistics it always reads lists by the primary key, whatever they are filtered by.
+    Without statistics, filtered lists would always scan the primary key.
     """
     connection.exec_driver_sql("PRAGMA analysis_limit = 400")
     connection.exec_driver_sql("ANALYZE")
@@ -79,14 +80,14 @@ def check_references(connection: Connection) -> None:
     if broken:
         raise CommandError(
             f"rows of {broken[0]} would refer to rows of {broken[2]} that do not exist. "
-            "ON DELETE has no effect in migrations: delete such rows, too"
+            "ON DELETE has no effect in migrations: delete these rows, too"
         )
 
 
-def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
-    """Yield the changes of a table, those of its indexes outside of the copy.
+def adapt(table: ModifyTableOps) -> Iterator[MigrateOperation]:
+    """Yield the changes of a table, those of its indexes separately.
 
-    In a copy Alembic would lose the order and the expressions of a new index.
+    If Alembic created an index in a copy, it would lose the index's order and expressions.
     """
     kinds = (DropIndexOp, CreateIndexOp)
     dropped, created = ([op for op in table.ops if isinstance(op, kind)] for kind in kinds)
@@ -107,12 +108,12 @@ def adapted(table: ModifyTableOps) -> Iterator[MigrateOperation]:
 
 
 class TableCopies(SQLiteImpl):
-    """Alembic's operations for SQLite. A copied table keeps its indexes, triggers and values."""
+    """Alembic's operations for SQLite, extended: copies keep all indexes, triggers and values."""
 
     __dialect__ = "sqlite"  # Alembic uses the class that was defined last
 
     def requires_recreate_in_batch(self, batch_op: BatchOperationsImpl) -> bool:
-        """Return whether the table has to be copied: not for columns whose default is a literal."""
+        """Return whether the table has to be copied: not to add columns with literal defaults."""
         return super().requires_recreate_in_batch(batch_op) and not all(
             name == "add_column" and _has_literal_default(arguments[1])
             for name, arguments, _ in batch_op.batch
@@ -121,7 +122,7 @@ class TableCopies(SQLiteImpl):
     def autogen_column_reflect(
         self, inspector: Any, table: Table, column_info: dict[str, Any]
     ) -> None:
-        """Keep colons of default values, which would look like parameters."""
+        """Escape colons in default values, which SQLAlchemy would read as parameters."""
         super().autogen_column_reflect(inspector, table, column_info)
         if isinstance(default := column_info.get("default"), str):
             column_info["default"] = text(default.replace(":", r"\:"))
@@ -129,7 +130,7 @@ class TableCopies(SQLiteImpl):
     def _skip_functional_indexes(
         self, metadata_indexes: set[Index], conn_indexes: set[Index]
     ) -> None:
-        """Leave out indexes on expressions that exist: SQLAlchemy does not read all of them."""
+        """Leave out existing indexes on expressions: SQLAlchemy cannot read all of them."""
         assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
         query = text("SELECT name FROM sqlite_master WHERE type = 'index'")
         existing = set(self.connection.scalars(query))
@@ -162,7 +163,7 @@ class TableCopies(SQLiteImpl):
             )
 
     def prep_table_for_batch(self, batch_impl: ApplyBatchImpl, table: Table) -> None:
-        """Remember what has to be made again when the copy has the table's name."""
+        """Remember the indexes and triggers, to create them again after the copy."""
         if any(isinstance(c, CheckConstraint) and not c.name for c in table.constraints):
             raise CommandError(f"{table.name} has a CHECK without a name, which a copy would lose")
         if any(key != column.name for key, column in batch_impl.columns.items()):
@@ -173,10 +174,10 @@ class TableCopies(SQLiteImpl):
         gone = table.columns.keys() - batch_impl.columns.keys()
         for constraint in set(batch_impl.new_table.constraints):
             words = re.findall(r"\w+", str(getattr(constraint, "sqltext", "")))
-            if gone.intersection(words):  # PostgreSQL drops them with the column, too
+            if gone.intersection(words):  # as PostgreSQL does
                 batch_impl.new_table.constraints.discard(constraint)
         dropped = {index.name for index in table.indexes} - batch_impl.indexes.keys()
-        batch_impl.indexes.clear()  # their own statements have more than SQLAlchemy reads
+        batch_impl.indexes.clear()  # created from their SQL, of which SQLAlchemy reads only a part
         self._replaced = self._statements(table.name)
         for name in dropped:
             del self._replaced[str(name)]
@@ -188,7 +189,7 @@ class TableCopies(SQLiteImpl):
         if not old_table_name.startswith("_alembic_tmp_"):
             super().rename_table(old_table_name, new_table_name, schema)
             return
-        # Other tables, views and triggers refer to the new name already.
+        # Without the legacy mode, SQLite rejects the rename if a view or trigger uses the table.
         self._exec(text("PRAGMA legacy_alter_table = ON"))
         super().rename_table(old_table_name, new_table_name, schema)
         self._exec(text("PRAGMA legacy_alter_table = OFF"))
@@ -201,7 +202,7 @@ class TableCopies(SQLiteImpl):
             self.connection.exec_driver_sql(statement)
 
     def _statements(self, table: str) -> dict[str, str]:
-        """Return the statements that made the table, its indexes and its triggers, by name."""
+        """Return the SQL of the table, its indexes and its triggers, by name."""
         assert self.connection is not None  # noqa: S101 - it is only None with `--sql`
         query = text("SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND sql > ''")
         rows = self.connection.execute(query, {"table": table})

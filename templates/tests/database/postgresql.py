@@ -47,10 +47,10 @@ def temporary_database() -> Iterator[str]:
 
 
 MARK = "tests_may_empty_this_database"
-"""The table that marks a schema as the tests' own."""
-RUNNING = "SELECT pg_try_advisory_xact_lock(0x74657374, hashtext(current_schema()))"
+"""The table that marks a schema as one that the tests may empty."""
+LOCK = "SELECT pg_try_advisory_xact_lock(0x74657374, hashtext(current_schema()))"
 CONNECT_TIMEOUT = 10  # seconds
-# All that is in the schemas of search_path, except for what belongs to an extension.
+# All objects in the schemas of search_path, except for those of extensions.
 CONTENT = """
 SELECT schema, kind, name FROM (
     SELECT CAST('pg_class' AS regclass) AS catalog, oid, relnamespace AS schema, relname AS name,
@@ -73,11 +73,11 @@ ORDER BY kind = 'sequence', name
 
 @contextmanager
 def reserved_database(url: str) -> Iterator[None]:
-    """Keep other runs of the tests away from a database, and mark it, within the block.
+    """Mark a database as the tests' own, and lock out other runs of the tests during the block.
 
-    Only the schemas of its `search_path` count. Raises ValueError if they have anything but what
-    earlier runs have left, or if another run uses them, and Unavailable if the database is not
-    reached or cannot be written. Then nothing has changed.
+    Only the schemas of its `search_path` matter. Raises ValueError if they have objects that are
+    not from earlier runs, or if another run uses them, and Unavailable if the database cannot be
+    reached or written. In these cases nothing has changed.
     """
     with asyncio.Runner() as runner:
         with translate_driver_errors():
@@ -90,7 +90,7 @@ def reserved_database(url: str) -> Iterator[None]:
 
 
 async def _reserve(url: str) -> Any:
-    # Without prepared statements: a pooler may be between.
+    # Without prepared statements, because there may be a connection pooler.
     connection = await connect(parse(url, PROJECT), CONNECT_TIMEOUT, statement_cache_size=0)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -98,8 +98,8 @@ async def _reserve(url: str) -> Any:
                 await _lock(connection)
                 _check_is_own(await connection.fetch(CONTENT))
                 await connection.execute(f"CREATE TABLE IF NOT EXISTS {MARK} ()")
-            # The lock ends with this transaction, or with the process, however it ends. A lock of
-            # the session would outlive both behind a pooler.
+            # The lock ends with this transaction, even if the process is killed. Behind a pooler, a
+            # lock of the session could outlive both.
             await connection.transaction().start()
             await _lock(connection)
     except BaseException:
@@ -110,9 +110,9 @@ async def _reserve(url: str) -> Any:
 
 async def _lock(connection: Any) -> None:
     if await connection.fetchval("SELECT current_schema()") is None:
-        raise ValueError("the role may use no schema of search_path. Create one, or grant USAGE")
-    if not await connection.fetchval(RUNNING):
-        raise ValueError("another run of the tests uses the database. Wait for its end")
+        raise ValueError("the role can use no schema of search_path. Create one, or grant USAGE")
+    if not await connection.fetchval(LOCK):
+        raise ValueError("another run of the tests uses the database. Wait until it ends")
 
 
 def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
@@ -121,12 +121,12 @@ def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
         if each["schema"] not in marked:
             raise ValueError(
                 f"the database has the {each['kind']} {each['name']}, which is not from an "
-                "earlier run of the tests. They would delete everything. Name an empty database"
+                "earlier run of the tests. The tests delete everything. Name an empty database"
             )
 
 
 BY_INDEX = " using (pk|ix)_| on ix_"
-"""What a plan has that finds its rows by an index, all of which begin with the owner."""
+"""A pattern of plans that use an index. All indexes begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

@@ -37,16 +37,16 @@ def temporary_database() -> Iterator[str]:
 
 
 MARK = "tests_may_empty_this_database"
-"""The table that marks a database as the tests' own."""
+"""The table that marks a database as one that the tests may empty."""
 LOCK_TIMEOUT = 5  # seconds
 
 
 @contextmanager
 def reserved_database(url: str) -> Iterator[None]:
-    """Keep other runs of the tests away from a database, and mark it, within the block.
+    """Mark a database as the tests' own, and lock out other runs of the tests during the block.
 
-    Raises ValueError if it has anything but what earlier runs have left, or if another run uses it,
-    and Unavailable if it cannot be written. Then nothing has changed.
+    Raises ValueError if it has objects that are not from earlier runs, or if another run uses it,
+    and Unavailable if it cannot be written. In these cases nothing has changed.
     """
     file = database_file(url, PROJECT)
     with translate_driver_errors():
@@ -55,10 +55,10 @@ def reserved_database(url: str) -> Iterator[None]:
         lock = sqlite3.connect(f"{file}-tests", isolation_level=None, timeout=0)
     with closing(lock):
         try:
-            lock.execute("BEGIN EXCLUSIVE")  # which ends with the process, however it ends
+            lock.execute("BEGIN EXCLUSIVE")  # ends even if the process is killed
         except sqlite3.OperationalError:
             raise ValueError(
-                "another run of the tests uses the database. Wait for its end"
+                "another run of the tests uses the database. Wait until it ends"
             ) from None
         try:
             with translate_driver_errors():
@@ -71,15 +71,16 @@ def reserved_database(url: str) -> Iterator[None]:
 
 def _check_is_own(file: Path) -> None:
     # Read-only: opening it as the service does would change its journal mode.
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as it:
-        found = it.execute(
+    uri = f"{file.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT)) as database:
+        found = database.execute(
             "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'"
         ).fetchall()
     if found and (MARK, "table") not in found:
         name, kind = found[0]
         raise ValueError(
             f"the database has the {kind} {name}, which is not from an earlier run of the tests. "
-            "They would delete everything. Name an empty database"
+            "The tests delete everything. Name an empty database"
         )
 
 
@@ -91,7 +92,7 @@ def _mark(file: Path) -> None:
 
 
 BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
-"""What a plan has that finds its rows by an index, all of which begin with the owner."""
+"""A pattern of plans that use an index. All indexes begin with the owner."""
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:

@@ -27,13 +27,13 @@ def now() -> datetime:
 
 
 def _columns(constraint: ColumnCollectionConstraint | Index, _: Table) -> str:
-    """Return the part of a constraint's or index's name that stands for its columns."""
+    """Return the columns, as a part of the name of a constraint or index."""
     return "__".join(column.name for column in constraint.columns)
 
 
 class Base(DeclarativeBase):
-    # Named constraints, so that a migration can change them on every database. Two underscores keep
-    # names apart that would otherwise be equal: the indexes of all tables share one namespace.
+    # Migrations can change a constraint on every database only if it has a name. Two underscores
+    # prevent collisions, such as that of the columns `a_b` and `c` with `a` and `b_c`.
     metadata = MetaData(
         naming_convention={
             "columns": _columns,
@@ -66,23 +66,23 @@ class OwnedBase(Base):
     )
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Raise TypeError for a field that is named like a column of every owned table."""
+        """Raise TypeError if a field has the name of a column that every owned table has."""
         for name in OwnedBase.__annotations__.keys() & {*cls.__annotations__, *vars(cls)}:
-            raise TypeError(f"{cls.__name__}.{name}: every owned table has this column already")
+            raise TypeError(f"{cls.__name__}.{name}: every owned table has this column. Rename it")
         super().__init_subclass__(**options)
 
     @classmethod
     def __table_cls__(
         cls, name: str, metadata: MetaData, *items: SchemaItem, **options: Any
     ) -> Table[Any]:
-        """Make the table. A `__table_args__` of the model cannot replace TABLE_OPTIONS."""
+        """Return the table, with TABLE_OPTIONS even if the model has a `__table_args__`."""
         return Table(name, metadata, *items, **(options | TABLE_OPTIONS))
 
 
 def owned_index(column: str, *, for_prefixes: bool = False) -> Index:
-    """Return an index for lists that are filtered by a column, in the order of their pages.
+    """Return an index for lists filtered by a column. Within equal values, it is in page order.
 
-    With `for_prefixes` it finds text by how it begins.
+    With `for_prefixes`, it serves `begins_with`.
     """
     options = prefix_index_options(column) if for_prefixes else {}
     return Index(None, "owner_id", column, "id", **options)
@@ -91,10 +91,10 @@ def owned_index(column: str, *, for_prefixes: bool = False) -> Index:
 def owned_reference(
     column: str, table: str, *, ondelete: Literal["CASCADE"] | None = None
 ) -> ForeignKeyConstraint:
-    """Return a foreign key to the rows of another table, or of the same one, of the same owner.
+    """Return a foreign key to rows of the same owner, in another table or in the same one.
 
-    A row that is still referred to cannot be deleted, except with `ondelete="CASCADE"`, which
-    deletes the rows that refer to it, too.
+    A row that others refer to cannot be deleted. With `ondelete="CASCADE"`, deleting it deletes
+    the rows that refer to it, too.
     """
     return ForeignKeyConstraint(
         ["owner_id", column], [f"{table}.owner_id", f"{table}.id"], ondelete=ondelete

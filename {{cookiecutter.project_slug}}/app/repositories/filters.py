@@ -1,4 +1,4 @@
-"""What lists can be filtered by."""
+"""Filters of lists, as repositories declare them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """A parameter of a list, which returns the rows for which `operator(column, value)` holds.
+    """A query parameter `name` that selects the rows for which `operator(column, value)` is true.
 
     Operators are `eq`, `ge`, `le` and others of Python's `operator`, and `begins_with` of
-    `app.engine`. `unindexed` says why no index begins with the owner and this column.
+    `app.engine`. `unindexed` is the reason if no index begins with the owner and this column.
     """
 
     name: str
@@ -23,5 +23,5 @@ class Filter:
     unindexed: str | None = None
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the condition, with `name` as the parameter of the value."""
+        """Return the SQL condition, in which the value is the parameter `name`."""
         return self.operator(self.column, bindparam(self.name, type_=self.column.type))

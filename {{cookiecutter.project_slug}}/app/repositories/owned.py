@@ -54,9 +54,9 @@ class Owned:
 
 
 class OwnedRepository(Owned, Generic[Row, Query]):
-    """One user's rows of one table. A `Row` has all of its columns except for `owner_id`.
+    """One user's rows of one table.
 
-    A `Query` has the values of `filters`.
+    A `Row` has all columns except for `owner_id`. A `Query` has a field for each of `filters`.
 
     Each method is one statement that names the owner, so nothing can happen between a check and
     a change. (If a change finds no row, a second statement finds out why.)
@@ -140,7 +140,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
     async def list(self, query: Query) -> tuple[list[Row], UUID | None]:
         """Return a page of rows, newest first, and the cursor of the next page, if any.
 
-        A cursor is the id of the last row before the page, so every page costs the same.
+        A cursor is the id of the last row of the previous page, so every page costs the same.
         """
         given = tuple(each for each in self.filters if getattr(query, each.name) is not None)
         values = {each.name: getattr(query, each.name) for each in given}
@@ -161,7 +161,7 @@ class UserData(Owned):
                 try:
                     await transaction.run(statement, owner=self._owner)
                 except Conflict as error:
-                    raise Unavailable("a row was added while all were deleted") from error
+                    raise Unavailable("a row was added during the deletion of all") from error
 
 
 # Building a statement takes as long as running one, so each is built once. The names of parameters

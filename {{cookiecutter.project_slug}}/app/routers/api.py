@@ -30,9 +30,9 @@ class RouteForUsers(APIRoute):
 
 
 def api_router(path: str, *, role: str | None = None) -> APIRouter:
-    """Return a router for `path`, below the prefix of the API.
+    """Return a router for `path`, under the prefix of the API.
 
-    With a `role`, its routes reject users who do not have it, before they read the body.
+    With a `role`, its endpoints reject users without that role before they read the body.
     """
 
     class Route(RouteForUsers):

@@ -1,4 +1,4 @@
-"""Types for the fields of requests, each with rules that the OpenAPI document states, too."""
+"""Types of request fields. The OpenAPI document states their rules."""
 
 import re
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ MAX_INTEGER = 2**53 - 1  # every JSON parser reads these exactly (RFC 8259, sect
 EARLIEST, LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
 
 
-def _only_as(pattern: str, message: str) -> BeforeValidator:
-    """Reject numbers and other forms of text, which pydantic would take for times."""
+def _require_format(pattern: str, message: str) -> BeforeValidator:
+    """Reject numbers and other texts, which pydantic would convert to dates and times."""
 
     def check(value: Any) -> Any:
         if isinstance(value, date) or (isinstance(value, str) and re.fullmatch(pattern, value)):
@@ -34,7 +34,7 @@ def _only_as(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _only_numbers(value: Any) -> Any:
+def _require_number(value: Any) -> Any:
     """Reject text and booleans, which pydantic would convert. 1.0 is an integer in JSON Schema."""
     if isinstance(value, str | bool):
         raise ValueError("must be a number")
@@ -42,7 +42,7 @@ def _only_numbers(value: Any) -> Any:
 
 
 def _to_utc(value: datetime) -> datetime:
-    """Convert a time to UTC. The first and the last ones stand for infinity in asyncpg."""
+    """Convert a time to UTC. Reject the earliest and latest, which asyncpg stores as infinity."""
     with suppress(OverflowError):
         if EARLIEST < (utc := value.astimezone(UTC)) < LATEST:
             return utc
@@ -51,7 +51,7 @@ def _to_utc(value: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class TrimmedText(GroupedMetadata):
-    """Text with something to read: at most `max_length` characters after trimming."""
+    """Text that is trimmed, and then has 1 to `max_length` characters."""
 
     max_length: int
 
@@ -59,7 +59,7 @@ class TrimmedText(GroupedMetadata):
         yield StringConstraints(
             strip_whitespace=True, min_length=1, max_length=self.max_length, pattern=NO_NUL
         )
-        # A `maxLength` would count what is trimmed, so the limit is a part of the pattern.
+        # The limit is part of the pattern, because `maxLength` would count before trimming.
         pattern = r"^\s*[^\s\x00](?:[^\x00]{0,MAX}[^\s\x00])?\s*$"
         limited = pattern.replace("MAX", str(self.max_length - 2))
         yield WithJsonSchema({"type": "string", "minLength": 1, "pattern": limited})
@@ -68,15 +68,15 @@ class TrimmedText(GroupedMetadata):
 ShortText = Annotated[str, TrimmedText(200)]
 LongText = Annotated[str, StringConstraints(max_length=10_000, pattern=NO_NUL)]
 Prefix = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
-"""The beginning of a text, to filter by."""
+"""The beginning of a text, for filters."""
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-StrictInteger = Annotated[Integer, BeforeValidator(_only_numbers)]
+StrictInteger = Annotated[Integer, BeforeValidator(_require_number)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-StrictNumber = Annotated[Number, BeforeValidator(_only_numbers)]
-Date = Annotated[date, _only_as(r"\d{4}-\d\d-\d\d", "must be a date like 2026-01-31")]
+StrictNumber = Annotated[Number, BeforeValidator(_require_number)]
+Date = Annotated[date, _require_format(r"\d{4}-\d\d-\d\d", "must be a date like 2026-01-31")]
 Timestamp = Annotated[
     AwareDatetime,
-    _only_as(
+    _require_format(
         r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)",
         "must be a time with an offset like 2026-01-31T12:00:00Z (RFC 3339)",
     ),

@@ -1,4 +1,4 @@
-"""What the schemas of all resources have in common."""
+"""Base classes of the schemas of all resources."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ class OwnedRow(TypedDict):
 
 
 class PageQuery(BaseModel):
-    """The query parameters of a list. Subclasses add those that it can be filtered by."""
+    """The query parameters of every list. Subclasses add one for each filter."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[UUID | None, Field(description="The `next_cursor` of a page")] = None

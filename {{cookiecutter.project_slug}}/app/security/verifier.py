@@ -134,7 +134,7 @@ def _time(claims: dict[str, Any], name: str) -> float:
 def _roles(claims: dict[str, Any]) -> frozenset[str]:
     """Return the roles in `role`, which Better Auth's admin plugin separates by commas.
 
-    Any other type than text gives no role, and neither does any other spelling.
+    Names are case-sensitive and not trimmed. A claim that is not text gives no role.
     """
     role = claims.get("role")
     return frozenset(filter(None, role.split(","))) if isinstance(role, str) else frozenset()

@@ -1,25 +1,24 @@
-"""Write the files of a resource, and add fields to them: `make resource` and `make field`.
+"""Code of `make resource` and `make field`, which write a resource and add a field to one.
 
-`templates/` holds a resource without fields, and `fields.py` what a field of each type adds to it.
-Both are yours to change. Existing files are edited by inserting lines, so your own code in them
-stays as it is.
+`templates/` has a resource without fields, and `fields.py` has the lines that a field of each type
+adds. Adapt both to your needs. Existing files only get new lines, so your own code stays as it is.
 """
 
 from typing import Any
 
 
 def run(function: str, *arguments: Any) -> None:
-    """Call a function of `resource.py`. Ends with one line if that changes nothing."""
-    from scripts.generator.source import Refused
+    """Call a function of `resource.py`. If it fails, exit with one line, and change nothing."""
+    from scripts.generator.source import GeneratorError
 
     try:
-        # Imported here: it imports the models and routers, which may have an error.
+        # Imported here, because it imports the models and routers, which may have an error.
         from scripts.generator import resource
     except Exception as error:
         place = f" ({error.filename})" if isinstance(error, SyntaxError) else ""
         reason = " ".join(f"{type(error).__name__}: {error}{place}".split())
-        raise SystemExit(f"The project has an error: {reason}. Nothing was changed.") from None
+        raise SystemExit(f"Cannot import the project: {reason}. Nothing was changed.") from None
     try:
         getattr(resource, function)(*arguments)
-    except Refused as error:
+    except GeneratorError as error:
         raise SystemExit(f"{error} Nothing was changed.") from None

@@ -16,9 +16,9 @@ from app.schemas.fields import (
     StrictNumber,
     Timestamp,
 )
-from scripts.generator.source import Refused
+from scripts.generator.source import GeneratorError
 
-# Where to import the names from that the lines below use.
+# The modules of the names that the lines below use.
 MODULES = {
     "BigInteger": "sqlalchemy",
     "Date": "app.schemas.fields",
@@ -47,23 +47,23 @@ MODULES = {
     "owned_index": "app.models.base",
     "owned_reference": "app.models.base",
 }
-MAX_CHOICE = 50  # characters; the column has as many, so that another choice needs no migration
+MAX_CHOICE = 50  # characters, the length of the column: adding a choice needs no migration
 MAX_DEFAULT = 40  # characters of text in one line of code
 MAX_NAME = 40
-MAX_IDENTIFIER = 63  # PostgreSQL cuts longer names
+MAX_IDENTIFIER = 63  # PostgreSQL truncates longer names
 SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}  # of PostgreSQL
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What a type is in each layer, as Python code.
+    """The Python code of a type in each layer.
 
     `filters` maps suffixes of query parameters to operators; "" stands for equality.
     """
 
     row: str
     body: str
-    values: Any  # what pydantic validates defaults by
+    values: Any  # the type by which pydantic validates defaults
     column: str = ""
     query: str = ""
     filters: Mapping[str, str] = field(default_factory=dict)
@@ -152,7 +152,7 @@ SYNTAX = {**dict.fromkeys(TYPES), "enum": "enum(a,b)", "ref": "ref(tasks)"}
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a resource. `default` is Python code; `table` is what a reference refers to."""
+    """A field of a resource. `default` is Python code; `table` is the one a reference refers to."""
 
     name: str
     type: FieldType
@@ -168,7 +168,7 @@ class Field:
         return [f"{self.name}{suffix}" for suffix in self.type.filters]
 
     def alias(self, resource: str) -> str:
-        """The name of the type of its choices."""
+        """The name of the type that lists the choices."""
         return resource + "".join(word.capitalize() for word in self.name.split("_"))
 
     def _typed(self, kind: str, resource: str) -> str:
@@ -242,24 +242,24 @@ FIELD = re.compile(
 def parse_fields(text: str) -> list[Field]:
     """Return the fields that a text like "title:str due_on:date?" describes."""
     if any(not character.isprintable() for character in text):
-        raise Refused("Line breaks and other control characters cannot be part of a field.")
+        raise GeneratorError("A field cannot contain line breaks or other control characters.")
     fields: list[Field] = []
     rest = text.strip()
     while rest:
         found = FIELD.match(rest)
         if not found or not re.match(r"\s|$", rest[found.end() :]):
-            raise Refused(
+            raise GeneratorError(
                 f"Cannot read {rest[:50]!r}: a field is written like title:str, due_on:date?, "
                 "archived:bool=false, status:enum(open,done) or task:ref(tasks)."
             )
         fields.append(_field(found))
         rest = rest[found.end() :].lstrip()
     if not fields:
-        raise Refused('Name at least one field: FIELDS="title:str due_on:date?"')
+        raise GeneratorError('Name at least one field: FIELDS="title:str due_on:date?"')
     names = [each.name for each in fields]
     for name in names:
         if names.count(name) > 1:
-            raise Refused(f"{name} is named twice.")
+            raise GeneratorError(f"The field {name} is listed twice. Remove one.")
     return fields
 
 
@@ -267,28 +267,28 @@ def _field(found: re.Match[str]) -> Field:
     name, kind, arguments = found["name"], found["type"], found["arguments"]
     optional, default = bool(found["optional"]), found["default"]
     if kind not in SYNTAX:
-        raise Refused(f"{name}: there is no type {kind[:50]!r}. The types are {_listed()}.")
+        raise GeneratorError(f"{name}: there is no type {kind[:50]!r}. Use {_list_types()}.")
     if (arguments is None) != (kind in TYPES):
-        raise Refused(f"{name}: write the type as {SYNTAX[kind] or kind}.")
+        raise GeneratorError(f"{name}: write the type as {SYNTAX[kind] or kind}.")
     if optional and default:
-        raise Refused(f"{name}: a field is either optional (?) or has a default (=).")
+        raise GeneratorError(f"{name}: a field is either optional (?) or has a default (=).")
     if kind == "ref":
         if default:
-            raise Refused(f"{name}: a reference cannot have a default.")
+            raise GeneratorError(f"{name}: a reference cannot have a default.")
         return _reference(name, arguments, optional)
     made = _choice(name, arguments) if kind == "enum" else Field(name, TYPES[kind])
     made = replace(made, optional=optional)
     return replace(made, default=_default(made, default)) if default else made
 
 
-def _listed() -> str:
+def _list_types() -> str:
     return ", ".join(written or name for name, written in SYNTAX.items())
 
 
 def _reference(name: str, arguments: str, optional: bool) -> Field:
     table, *options = [part.strip() for part in arguments.split(",")]
     if not table or options not in ([], ["cascade"]):
-        raise Refused(f"{name}: write the type as ref(tasks) or ref(tasks,cascade).")
+        raise GeneratorError(f"{name}: write the type as ref(tasks) or ref(tasks,cascade).")
     kind = FieldType(row="UUID", body="UUID", values=None, query="UUID", filters={"": ""})
     column = f"{name.removesuffix('_id')}_id"
     return Field(column, kind, optional, table=table, cascade=bool(options))
@@ -297,10 +297,10 @@ def _reference(name: str, arguments: str, optional: bool) -> Field:
 def _choice(name: str, arguments: str) -> Field:
     choices = tuple(part.strip() for part in arguments.split(","))
     if len(set(choices)) < max(2, len(choices)):
-        raise Refused(f"{name}: an enum needs at least two different values.")
+        raise GeneratorError(f"{name}: an enum needs at least two different values.")
     for choice in choices:
         if len(choice) > MAX_CHOICE or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", choice):
-            raise Refused(
+            raise GeneratorError(
                 f"{name}: {choice[:60]!r} cannot be a value of an enum. Use at most {MAX_CHOICE} "
                 "letters, digits, dots, hyphens and underscores."
             )
@@ -317,12 +317,12 @@ def _choice(name: str, arguments: str) -> Field:
 
 
 def _default(made: Field, written: str) -> str:
-    """Return the code of a default value. Raises Refused if the field would not accept it."""
+    """Return the code of a default. Raises GeneratorError if the field would not accept it."""
     text = written.strip('"')
-    impossible = f"{made.name}: the default {text[:50]!r} is not possible"
+    invalid = f"{made.name}: the default {text[:50]!r} is not valid"
     if made.choices:
         if text not in made.choices:
-            raise Refused(f"{impossible}: it is none of the values.")
+            raise GeneratorError(f"{invalid}: it is not one of the values.")
         return f'"{text}"'
     value: Any = text
     try:
@@ -335,15 +335,15 @@ def _default(made: Field, written: str) -> str:
         checked = TypeAdapter(made.type.values).validate_python(value)
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise Refused(f"{impossible}: {reason}.") from None
+        raise GeneratorError(f"{invalid}: {reason}.") from None
     return _code(made.name, checked)
 
 
 def _code(name: str, value: Any) -> str:
     if isinstance(value, str) and len(value) > MAX_DEFAULT:
-        raise Refused(
-            f"{name}: a default may have {MAX_DEFAULT} characters here. Write a longer one into "
-            "the model and the schema."
+        raise GeneratorError(
+            f"{name}: the default is longer than {MAX_DEFAULT} characters. Use a shorter one, and "
+            "change it in the model and the schema."
         )
     if isinstance(value, datetime):
         parts = [*value.timetuple()[:6], *([value.microsecond] if value.microsecond else [])]

@@ -1,4 +1,4 @@
-"""How a resource is named in each place, and which names it cannot have."""
+"""The names of a resource in each file, and checks that they are free."""
 
 import ast
 import builtins
@@ -23,7 +23,7 @@ from scripts.generator.fields import (
     TYPES,
     Field,
 )
-from scripts.generator.source import Refused, names_defined_by
+from scripts.generator.source import GeneratorError, names_defined_by
 
 TEMPLATES = Path(__file__).with_name("templates")
 FILES = {
@@ -42,7 +42,7 @@ RULE = "use lower-case ASCII letters, digits and single underscores, and begin w
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a resource: `one` is its module, and `many` its table."""
+    """The names of a resource. Its module is named `one`, the singular, its table `many`."""
 
     one: str
     many: str
@@ -67,7 +67,7 @@ class Names:
         return FILES[kind].format(self.one)
 
     def rendered(self, kind: str) -> str:
-        """Return the file of this kind of a resource without fields."""
+        """Return the text of a file of the resource, without fields."""
         template = Template((TEMPLATES / f"{kind}.py.txt").read_text(encoding="utf-8"))
         return template.substitute(
             one=self.one,
@@ -85,18 +85,18 @@ def _capitalized(name: str) -> str:
 
 
 def resource_names(name: str, plural: str = "") -> Names:
-    """Return the names of a new resource. Raises Refused if it cannot have one of them."""
+    """Return the names of a new resource. Raises GeneratorError if one is invalid or taken."""
     for given in (name, plural) if plural else (name,):
         _check_form(given, MAX_LENGTH, separators="_-")
     one, many = name.replace("-", "_"), plural.replace("-", "_")
     if not many and one[-1] == "s" and one[-2:-1] not in ("s", "u", "i"):
-        raise Refused(
-            f"{name} looks like a plural. Use the singular, or name the plural, too: "
+        raise GeneratorError(
+            f"{name} looks like a plural. Use the singular, or add the plural: "
             f"PLURAL={_plural(one)}"
         )
     names = Names(one, many or _plural(one))
     if names.many == one:
-        raise Refused(f"{name}: the plural must differ from the name.")
+        raise GeneratorError(f"{name}: the plural must differ from the name.")
     _check_is_free(names)
     return names
 
@@ -109,59 +109,63 @@ def _plural(name: str) -> str:
 
 def _check_form(name: str, limit: int, separators: str = "_") -> None:
     if not re.fullmatch(rf"[a-z][a-z0-9]*([{separators}][a-z0-9]+)*", name):
-        raise Refused(f"{name[:50]!r} cannot be a name: {RULE}.")
+        raise GeneratorError(f"{name[:50]!r} is not a valid name: {RULE}.")
     if len(name) > limit:
-        raise Refused(f"{name[:50]!r} is too long: at most {limit} characters.")
+        raise GeneratorError(f"{name[:50]!r} is too long. Use at most {limit} characters.")
 
 
 def _check_is_free(names: Names) -> None:
     for kind in FILES:
         path = Path(names.file(kind))
         if path.exists() or path.with_suffix("").exists():
-            raise Refused(f"{names.one} exists already: there is {path}.")
+            raise GeneratorError(f"{names.one} exists already: {path}. Choose another name.")
     if re.match(r"test_|.*_test$|conftest$", names.one):
-        raise Refused(f"{names.one}: pytest would take tests/resources/{names.one}.py for tests.")
+        raise GeneratorError(f"{names.one} looks like a test to pytest. Choose another name.")
     derived = {names.one, names.one.upper(), names.many, names.model}
     if not any(map(keyword.iskeyword, derived)):
         derived |= {name for kind in FILES for name in _defined(names.rendered(kind))}
         derived -= {name for kind in FILES for name in _defined(_PLACEHOLDER.rendered(kind))}
     for name in sorted(derived):
         if keyword.iskeyword(name) or hasattr(builtins, name):
-            raise Refused(f"{names.one}: {name} has a meaning in Python. Choose another name.")
+            raise GeneratorError(
+                f"{names.one}: {name} is a keyword or built-in of Python. Choose another name."
+            )
     if used := sorted(derived & _identifiers()):
-        raise Refused(f"{names.one}: the project uses the name {used[0]} for something else.")
+        raise GeneratorError(
+            f"{names.one}: the project uses {used[0]} already. Choose another name."
+        )
     tables = {*Base.metadata.tables, *OTHER_TABLES}
     if names.many in tables or names.many.startswith("sqlite_"):
-        raise Refused(f"{names.one}: the table {names.many} exists already, or is reserved.")
+        raise GeneratorError(f"{names.one}: the table {names.many} exists already or is reserved.")
     if names.model in {mapper.class_.__name__ for mapper in Base.registry.mappers}:
-        raise Refused(f"{names.one}: the model {names.model} exists already.")
+        raise GeneratorError(f"{names.one}: the model {names.model} exists already.")
     if f"{PREFIX}/{names.path}" in {router.prefix for router in ROUTERS}:
-        raise Refused(f"{names.one}: the route {PREFIX}/{names.path} exists already.")
+        raise GeneratorError(f"{names.one}: the endpoint {PREFIX}/{names.path} exists already.")
 
 
 def check_field(names: Names, field: Field) -> None:
-    """Raise Refused if a resource cannot have a field of this name."""
+    """Raise GeneratorError if a resource cannot have a field of this name."""
     name = field.name
     _check_form(name, MAX_NAME)
     if keyword.iskeyword(name):
-        raise Refused(f"{name} is a keyword of Python. Choose another name.")
+        raise GeneratorError(f"{name} is a keyword of Python. Choose another name.")
     if name in OwnedBase.__annotations__:
-        raise Refused(f"{name}: every resource has this column already.")
+        raise GeneratorError(f"{name}: every resource has this column already.")
     if name == "user_id" or name in SYSTEM_COLUMNS:
-        raise Refused(f"{name} is reserved. Choose another name.")
+        raise GeneratorError(f"{name} is reserved. Choose another name.")
     types = {each.row for each in TYPES.values()}
     is_member = hasattr(OwnedBase, name) or hasattr(PageQuery, name)
     used = {*types, *_identifiers("model", "schema")}
     if is_member or name in used or name.startswith("model_"):
-        raise Refused(f"{name} has a meaning in models or schemas. Choose another name.")
+        raise GeneratorError(f"{name} is used by models or schemas. Choose another name.")
     for parameter in field.parameters:
         if parameter in PageQuery.model_fields or hasattr(PageQuery, parameter):
-            raise Refused(f"{name}: lists have a parameter {parameter} already.")
+            raise GeneratorError(f"{name}: lists have the query parameter {parameter} already.")
     index = f"ix_{names.many}__owner_id__{name}__id"
     if field.type.is_indexed and len(index) > MAX_IDENTIFIER:
-        raise Refused(
-            f"{name} is too long: the name of its index, {index}, has {len(index)} "
-            f"characters, of {MAX_IDENTIFIER} that PostgreSQL allows."
+        raise GeneratorError(
+            f"{name} is too long: the name of its index, {index}, has {len(index)} characters, and "
+            f"PostgreSQL allows {MAX_IDENTIFIER}. Use a shorter name."
         )
     if field.table:
         _check_reference(names, field)
@@ -171,13 +175,15 @@ def _check_reference(names: Names, field: Field) -> None:
     tables = Base.metadata.tables
     owned = sorted({name for name in tables if "owner_id" in tables[name].columns} | {names.many})
     if field.table not in owned:
-        raise Refused(
+        raise GeneratorError(
             f"{field.name}: there is no table {field.table!r} to refer to. "
-            f"There are: {', '.join(owned)}."
+            f"Use one of these: {', '.join(owned)}."
         )
     if field.table == names.many:
         if not field.optional:
-            raise Refused(f"{field.name}: a reference to its own table must be optional (?).")
+            raise GeneratorError(
+                f"{field.name}: a reference to the same table must be optional (?)."
+            )
         return
     reached, new = set[str](), {field.table}
     while new:
@@ -185,16 +191,16 @@ def _check_reference(names: Names, field: Field) -> None:
         keys = [key for name in new for key in tables[name].foreign_key_constraints]
         new = {key.referred_table.name for key in keys} - reached
     if names.many in reached:
-        raise Refused(
+        raise GeneratorError(
             f"{field.name}: {field.table} refers to {names.many}; references cannot be circular."
         )
 
 
 @cache
 def _identifiers(*kinds: str) -> frozenset[str]:
-    """Return the names that templates and lists of resources use, whatever the resource is called.
+    """Return the names that templates and registries use for every resource.
 
-    Those of members of classes are not among them.
+    Members of classes are not among them.
     """
     sources = [_PLACEHOLDER.rendered(kind) for kind in kinds or FILES]
     if not kinds:

@@ -1,4 +1,4 @@
-"""The files of the project: all changes are made, with their migration, or none."""
+"""The files of the project. All changes are written, with their migration, or none."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from types import FrameType
 from app.config import PROJECT
 from app.errors import EXIT_UNAVAILABLE
 from scripts.generator.fields import MODULES
-from scripts.generator.source import Refused, Source
+from scripts.generator.source import GeneratorError, Source
 
 MIGRATIONS = PROJECT / "migrations/versions"
 FRONTEND = PROJECT / "frontend"
@@ -32,18 +32,18 @@ class Project:
         self._before[PROJECT / path] = None
 
     def source(self, path: str) -> Source:
-        """Return a file to edit. Raises Refused if it does not exist."""
+        """Return a file to edit. Raises GeneratorError if it cannot be read."""
         if path not in self._sources:
             try:
                 content = (PROJECT / path).read_bytes()
                 self._sources[path] = Source(path, content.decode(), MODULES)
             except (OSError, UnicodeDecodeError) as error:
-                raise Refused(f"Cannot read {path}: {error}") from None
+                raise GeneratorError(f"Cannot read {path}: {error}") from None
             self._before[PROJECT / path] = content
         return self._sources[path]
 
     def write(self, message: str) -> None:
-        """Write all files and their migration, or restore what was there."""
+        """Write all files and the migration. If that fails, restore the files as they were."""
         _alembic("upgrade", "head")
         _check_has_no_other_changes()
         known, versions = _findings(self._sources), {*MIGRATIONS.glob("*.py")}
@@ -53,14 +53,16 @@ class Project:
             _run(["ruff", "check", "--fix-only", "--quiet", "--select", "I,RUF022", *self._sources])
             _run(["ruff", "format", "--quiet", *self._sources])
             if new := [each for each in _findings(self._sources) if each not in known]:
-                raise Refused(f"These names do not work: {new[0]}.")
+                raise GeneratorError(f"Ruff rejects the new code: {new[0]}. Choose other names.")
             _alembic("revision", "--autogenerate", "--message", message)
         [migration] = {*MIGRATIONS.glob("*.py")} - versions
         for path in self._sources:
             print("edited" if self._before[PROJECT / path] else "wrote ", path)
         print("wrote ", migration.relative_to(PROJECT))
         _update_api_types()
-        print("Next: review the changes, then run `make check`. `make run` migrates the database.")
+        print(
+            "Next: review the changes, then run `make check`. `make migrate` applies the migration."
+        )
 
     @contextmanager
     def _restoring(self, versions: set[Path]) -> Iterator[None]:
@@ -69,7 +71,7 @@ class Project:
                 yield
         except BaseException:
             for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)  # nothing interrupts this
+                signal.signal(number, signal.SIG_IGN)  # let nothing interrupt this
             for path, content in self._before.items():
                 if content is None:
                     path.unlink(missing_ok=True)
@@ -107,7 +109,7 @@ def _run(command: Sequence[str], text: str | None = None) -> subprocess.Complete
 
 
 def _findings(paths: Iterable[str]) -> list[str]:
-    """Return what `ruff check` has to say about files, without line numbers."""
+    """Return the findings of `ruff check` in these files, without line numbers."""
     existing = [path for path in paths if (PROJECT / path).exists()]
     found = json.loads(_run(["ruff", "check", "--output-format", "json", *existing]).stdout)
     return [f"{Path(each['filename']).name}: {each['code']} {each['message']}" for each in found]
@@ -120,15 +122,15 @@ def _alembic(*arguments: str) -> None:
         raise Refused(f"The migration cannot be written without the {reason}.")
     if done.returncode:
         reason = _last_line(done.stderr) or _last_line(done.stdout)
-        raise Refused(f"The migration cannot be written. {reason}")
+        raise GeneratorError(f"The migration cannot be written. {reason}")
 
 
 def _check_has_no_other_changes() -> None:
     done = _run(["alembic", "check"])
     if done.returncode:
-        raise Refused(
-            "The models have changes without a migration. Write that first: "
-            'make migration NAME="what changed"'
+        raise GeneratorError(
+            "The models have changes without a migration. Write it first: "
+            'make migration NAME="what changed".'
         )
 
 
@@ -137,7 +139,7 @@ def _last_line(text: str) -> str:
 
 
 def _update_api_types() -> None:
-    """Have the frontend's types follow the API, with the tools of its package.json."""
+    """Generate the frontend's types for the API, with the tools of its package.json."""
     if not FRONTEND.exists():
         return
     package = json.loads((FRONTEND / "package.json").read_text(encoding="utf-8"))
@@ -154,6 +156,6 @@ def _update_api_types() -> None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         _replace(API_TYPES, before)
-        print("The frontend's types were not updated: run `npm run api-types` in frontend/ later.")
+        print("Cannot update the frontend's types. Later, run `npm run api-types` in frontend/.")
     else:
         print("edited", API_TYPES.relative_to(PROJECT))

@@ -1,13 +1,13 @@
-"""Create a resource, and add fields to one: the same steps for new and for existing ones."""
+"""Create a resource, or add a field to an existing one."""
 
 from scripts.generator.fields import Field, parse_fields
 from scripts.generator.names import FILES, Names, check_field, resource_names
 from scripts.generator.project import Project
-from scripts.generator.source import Refused
+from scripts.generator.source import GeneratorError
 
 
 def create_resource(name: str, fields: str, plural: str = "") -> None:
-    """Write the files of a new resource. Raises Refused, and changes nothing then."""
+    """Write the files of a new resource. If it raises GeneratorError, nothing was changed."""
     names, project = resource_names(name, plural), Project()
     for kind in FILES:
         project.create(names.file(kind), names.rendered(kind))
@@ -18,14 +18,14 @@ def create_resource(name: str, fields: str, plural: str = "") -> None:
 
 
 def create_field(resource: str, text: str) -> None:
-    """Add a field to an existing resource. Raises Refused, and changes nothing then."""
+    """Add a field to an existing resource. If it raises GeneratorError, nothing was changed."""
     one, project = resource.replace("-", "_"), Project()
     names = Names(one, "")
     model = project.source(names.file("model"))
     names = Names(one, model.constant("__tablename__", names.model))
     fields = parse_fields(text)
     if len(fields) > 1:
-        raise Refused("Add one field at a time.")
+        raise GeneratorError("Add one field at a time.")
     _add_field(project, names, fields[0])
     project.write(f"add {fields[0].name} to {names.many}")
 
@@ -58,7 +58,7 @@ def _add_field(project: Project, names: Names, field: Field) -> None:
 
 
 def _register(project: Project, names: Names) -> None:
-    """List the resource where the project lists all of them."""
+    """Add the resource to the lists of all models, routers and test resources."""
     models = project.source("app/models/__init__.py")
     models.add_import(f"app.models.{names.one}", names.model)
     models.add_element("__all__", f'"{names.model}"')

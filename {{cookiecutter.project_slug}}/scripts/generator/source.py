@@ -1,19 +1,19 @@
-"""Edit a Python file by inserting lines, so that everything else in it stays as it is."""
+"""Edits Python files by inserting lines. All other lines stay as they are."""
 
 import ast
 import re
 from collections.abc import Iterable, Mapping
 
 
-class Refused(Exception):
-    """Nothing was changed, for a reason that fits in one line."""
+class GeneratorError(Exception):
+    """The command cannot be carried out, and has changed nothing. The message is one line."""
 
 
 class Source:
-    """The text of a Python file. Formatting it afterwards is left to ruff."""
+    """The text of a Python file. Format it with ruff afterwards."""
 
     def __init__(self, path: str, text: str, modules: Mapping[str, str]) -> None:
-        """`modules` says where to import a name from that an inserted line uses."""
+        """`modules` has the module of each name that inserted lines may have to import."""
         self.path = path
         self.text = text
         self._modules = modules
@@ -25,7 +25,7 @@ class Source:
         members = [node for node in found.body if isinstance(node, ast.AnnAssign)]
         names = [_name(node.target) for node in members]
         if name in names:
-            raise Refused(f"{class_name} in {self.path} has {name} already.")
+            raise GeneratorError(f"{class_name} in {self.path} has {name} already.")
         head = [node for node in found.body if not isinstance(node, _FUNCTIONS)]
         if before in names:
             self._insert_lines(members[names.index(before)].lineno - 1, f"    {line}")
@@ -49,10 +49,10 @@ class Source:
         after: str | None = None,
         before: str | None = None,
     ) -> None:
-        """Add an element to the tuple or list that a name stands for.
+        """Add an element to the tuple or list `name`, of a class or of the module.
 
-        Where a class does not have the name, it gets a tuple of that name, below the line that
-        assigns `after`. The element goes to the end, or before the last one if that is `before`.
+        If the class has no such name, create the tuple below the assignment of `after`. The
+        element goes to the end, or before the last element if that is `before`.
         """
         value = self._assigned(name, class_name)
         if value is None and class_name and after:
@@ -68,17 +68,14 @@ class Source:
         self._import_names_in(element)
 
     def constant(self, name: str, class_name: str) -> str:
-        """Return the text that a class assigns to a name."""
+        """Return the string that a class assigns to a name."""
         value = self._assigned(name, class_name)
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             return value.value
         raise self._missing(name, class_name)
 
     def add_argument_entry(self, call: str, argument: str, entry: str) -> None:
-        """Add an entry like `"title": []` to a dictionary that is an argument of a call.
-
-        The call is one of the function `call`, and its result gets a name.
-        """
+        """Add an entry like `"title": []` to a dictionary in `NAME = call(argument={…})`."""
         for node in self._tree.body:
             value = node.value if isinstance(node, ast.Assign) else None
             if isinstance(value, ast.Call) and ast.unparse(value.func) == call:
@@ -94,7 +91,7 @@ class Source:
         """Add a line like `Status = Literal["open"]` before the first class."""
         name = line.partition(" =")[0]
         if any(name in names_defined_by(node) for node in self._tree.body):
-            raise Refused(f"{self.path} defines {name} already.")
+            raise GeneratorError(f"{self.path} defines {name} already.")
         classes = [node for node in self._tree.body if isinstance(node, ast.ClassDef)]
         line_number = _start(classes[0]) - 1 if classes else self.text.count("\n")
         above = [node for node in self._tree.body if (node.end_lineno or 0) <= line_number]
@@ -105,7 +102,7 @@ class Source:
         self._import_names_in(line.partition("=")[2].strip())
 
     def add_import(self, module: str, name: str) -> None:
-        """Import a name, on a line of its own: ruff merges and sorts them."""
+        """Import a name, on a line of its own. Ruff merges and sorts the imports."""
         at = 0
         for node in self._tree.body:
             if (
@@ -127,7 +124,7 @@ class Source:
         try:
             return ast.parse(self.text)
         except SyntaxError as error:
-            raise Refused(f"{self.path}: line {error.lineno} is not valid Python") from None
+            raise GeneratorError(f"{self.path}: line {error.lineno} is not valid Python") from None
 
     def _class(self, name: str) -> ast.ClassDef:
         for node in self._tree.body:
@@ -135,9 +132,11 @@ class Source:
                 return node
         raise self._missing(f"the class {name}")
 
-    def _missing(self, what: str, class_name: str | None = None) -> Refused:
+    def _missing(self, what: str, class_name: str | None = None) -> GeneratorError:
         place = f"{class_name} in {self.path}" if class_name else self.path
-        return Refused(f"Cannot find {what} in {place}. Add the field by hand, or restore it.")
+        return GeneratorError(
+            f"Cannot find {what} in {place}. Restore it, or add the field by hand."
+        )
 
     def _statement(self, name: str, class_name: str | None) -> ast.stmt:
         body = self._class(class_name).body if class_name else self._tree.body
@@ -151,7 +150,7 @@ class Source:
         """Return what is assigned to a name, or None if a class does not have it."""
         try:
             value: ast.expr | None = getattr(self._statement(name, class_name), "value", None)
-        except Refused:
+        except GeneratorError:
             if class_name and self._class(class_name):
                 return None
             raise
@@ -178,7 +177,7 @@ class Source:
         at = self._offset(ends[-1].end_lineno or 0, ends[-1].end_col_offset or 0)
         rest = self.text[at:stop]
         if "\n" in rest:
-            # A comment behind the last element stays there.
+            # A comment after the last element stays on its line.
             line, _, closing_lines = rest.partition("\n")
             comma = "" if line.lstrip().startswith(",") else ","
             rest = f"{comma}{line}\n{element},\n{closing_lines}"
@@ -187,7 +186,7 @@ class Source:
         self.text = self.text[:at] + rest + self.text[stop:]
 
     def _offset(self, line: int, column: int) -> int:
-        """Return where a position of `ast` is in the text. Its columns count bytes of UTF-8."""
+        """Return the index in the text of a position of `ast`. Its columns are bytes of UTF-8."""
         lines = self.text.split("\n")
         characters = len(lines[line - 1].encode()[:column].decode())
         return sum(len(each) + 1 for each in lines[: line - 1]) + characters
@@ -234,13 +233,13 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _start(node: ast.stmt) -> int:
-    """Return the first line of a statement, decorators included."""
+    """Return the number of the first line of a statement, including decorators."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _end(body: list[ast.stmt], node: ast.stmt) -> int:
-    """Return the last line of a member of a class, a docstring below it included."""
+    """Return the number of the last line of a class member, including a docstring below it."""
     following = body[body.index(node) + 1 :]
     last = following[0] if following and _is_docstring(following[0]) else node
     return last.end_lineno or 0

@@ -1,4 +1,4 @@
-"""All resources. The tests that hold for every resource try each one listed here."""
+"""All resources. Tests of shared behavior run for each resource in this list."""
 
 from tests.resources.task import TASKS
 

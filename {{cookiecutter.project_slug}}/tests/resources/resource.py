@@ -1,4 +1,4 @@
-"""What the tests that hold for every resource need to know of one."""
+"""Describes a resource to the tests that all resources share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from app.repositories.owned import OwnedRepository
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource of the API, and values of its fields in a request body.
+    """A resource of the API, with values for its fields in request bodies.
 
     `accepted` has at least two values for each field that is not a reference. `rejected` has
-    values that are answered with 422.
+    values for which the response is 422.
     """
 
     repository: type[OwnedRepository[Any, Any]]
@@ -37,7 +37,7 @@ class Resource:
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """The fields without which none can be created."""
+        """The fields that a body must have."""
         own = {*self.accepted, *self.references}
         return frozenset(
             column.key
@@ -47,14 +47,14 @@ class Resource:
 
     @cached_property
     def references(self) -> Mapping[str, str]:
-        """The tables that fields refer to."""
+        """The fields that are references, each with the table that it refers to."""
         return {
             key.column_keys[-1]: key.referred_table.name
             for key in self.table.foreign_key_constraints
         }
 
     def body(self, client: httpx2.Client, /, **fields: Any) -> dict[str, Any]:
-        """Return a body that suffices to create one, and create what it has to refer to."""
+        """Return a body with the required fields. Create the rows that it has to refer to."""
         body = {name: self.accepted[name][0] for name in self.accepted if name in self.required}
         for name in self.required & self.references.keys() - fields.keys():
             body[name] = self.by_table[self.references[name]].create(client)["id"]

@@ -65,7 +65,7 @@ async def test_a_user_id_is_kept_as_text(
     [
         ("admin", {"admin"}),
         ("user,admin", {"user", "admin"}),
-        # As Better Auth itself reads it: each character counts.
+        # Like Better Auth, without trimming and case-sensitive.
         ("Admin, admin,", {"Admin", " admin"}),
         ("", set()),
         *((value, set()) for value in (ABSENT, None, True, 1, ["admin"], {"admin": True})),
