@@ -119,7 +119,7 @@ def _alembic(*arguments: str) -> None:
     done = _run(["alembic", *arguments])
     if done.returncode == EXIT_UNAVAILABLE:  # the reason is in a line of the log
         reason = json.loads(_last_line(done.stderr))["reason"]
-        raise Refused(f"The migration cannot be written without the {reason}.")
+        raise GeneratorError(f"The migration cannot be written without the {reason}.")
     if done.returncode:
         reason = _last_line(done.stderr) or _last_line(done.stdout)
         raise GeneratorError(f"The migration cannot be written. {reason}")
