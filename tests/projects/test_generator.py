@@ -214,6 +214,7 @@ NOTE = ("make", "resource", "NAME=note", "FIELDS=title:str")
         (("make", "resource", "NAME=note", "FIELDS=size:int=$5"), {}, "the default '$5' is not"),
         (("make", "resource", "NAME=note", "FIELDS="), {}, "at least one field"),
         (NOTE, {"DATABASE_URL": "sqlite:////nowhere/tasks.db"}, "migration cannot be written"),
+        (NOTE, {"DATABASE_URL": "sqlite:///README.md"}, "without the database: DatabaseError"),
     ],
 )
 def test_make_with_invalid_arguments_prints_one_line_and_changes_nothing(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.config import PROJECT
+from app.errors import EXIT_UNAVAILABLE
 from scripts.generator.fields import MODULES
 from scripts.generator.source import GeneratorError, Source
 
@@ -116,6 +117,9 @@ def _findings(paths: Iterable[str]) -> list[str]:
 
 def _alembic(*arguments: str) -> None:
     done = _run(["alembic", *arguments])
+    if done.returncode == EXIT_UNAVAILABLE:  # the reason is in a line of the log
+        reason = json.loads(_last_line(done.stderr))["reason"]
+        raise GeneratorError(f"The migration cannot be written without the {reason}.")
     if done.returncode:
         reason = _last_line(done.stderr) or _last_line(done.stdout)
         raise GeneratorError(f"The migration cannot be written. {reason}")
