@@ -156,7 +156,7 @@ INVALID_RESOURCES = [
     ("note", "", "task:ref(tasks)=1", "cannot have a default"),
 ]
 INVALID_FIELDS = [
-    ("nothing", "title:str", "Cannot read app/models/nothing.py"),
+    ("nothing", "title:str", "There is no resource"),
     ("task", "title:str", "has title already"),
     ("task", "a:str b:str", "one field at a time"),
     ("task", "rank:int", "no value"),

@@ -48,8 +48,11 @@ def test_no_migration_is_written_if_the_models_have_not_changed(
     monkeypatch.setattr(alembic_config, "stdout", printed)
 
     alembic.command.revision(alembic_config, "nothing", autogenerate=True)
+    written = {*versions.glob("*.py")} - before
+    for file in written:
+        file.unlink()
 
-    assert {*versions.glob("*.py")} == before
+    assert not written
     assert "No migration: the models have not changed." in printed.getvalue()
 
 

@@ -21,4 +21,4 @@ def run(function: str, *arguments: Any) -> None:
     try:
         getattr(resource, function)(*arguments)
     except GeneratorError as error:
-        raise SystemExit(f"{error} Nothing was changed.") from None
+        raise SystemExit(f"{str(error).rstrip('.')}. Nothing was changed.") from None

@@ -1,5 +1,6 @@
 """Create a resource, or add a field to an existing one."""
 
+from app.config import PROJECT
 from scripts.generator.fields import Field, parse_fields
 from scripts.generator.names import FILES, Names, check_field, resource_names
 from scripts.generator.project import Project
@@ -21,6 +22,10 @@ def create_field(resource: str, text: str) -> None:
     """Add a field to an existing resource. If it raises GeneratorError, nothing was changed."""
     one, project = resource.replace("-", "_"), Project()
     names = Names(one, "")
+    if not (PROJECT / names.file("model")).exists():
+        files = (PROJECT / "app/models").glob("[!_]*.py")
+        others = sorted(file.stem for file in files if file.stem != "base")
+        raise GeneratorError(f"There is no resource {resource[:50]!r}, only {', '.join(others)}.")
     model = project.source(names.file("model"))
     names = Names(one, model.constant("__tablename__", names.model))
     fields = parse_fields(text)
