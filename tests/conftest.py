@@ -63,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent
         if folder.name not in ("tests", "projects"):
             item.add_marker(pytest.mark.xdist_group(folder.name))
+    # The longest first, or one process would run them while the other one has nothing left to do.
+    items.sort(key=lambda item: item.path.name != "test_suites.py")
 
 
 def hook(name: str) -> ModuleType:
