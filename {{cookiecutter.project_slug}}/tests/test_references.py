@@ -40,8 +40,10 @@ REFERRING = Table(
     Column("owner_id", String(255), primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("sample_id", Uuid, nullable=False),
+    Column("text", String(200)),
     owned_reference("sample_id", Model.__tablename__),
     owned_index("sample_id"),
+    owned_index("text", for_prefixes=True),
 )
 
 
