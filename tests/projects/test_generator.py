@@ -1,6 +1,7 @@
 """`make resource` and `make field` write code that passes all checks, or change nothing."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -89,7 +90,7 @@ def test_generated_resources_pass_all_checks_without_edits(
     printed = project.run(checks)
 
     assert " passed" in printed
-    assert " skipped" not in printed
+    assert not re.search(r"\d skipped", printed)  # coverage skips files
 
 
 INVALID_RESOURCES = [
