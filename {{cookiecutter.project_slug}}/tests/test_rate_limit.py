@@ -36,12 +36,12 @@ Get = Callable[..., httpx2.Response]
 def get(issuer: Issuer) -> Get:
     """`get(base_url, path, sub=…)`, with Ann's token unless told otherwise."""
 
-    def as_somebody(base_url: str, path: str = PATH, **changes: Any) -> httpx2.Response:
+    def get_as_user(base_url: str, path: str = PATH, **changes: Any) -> httpx2.Response:
         bearer = changes.pop("bearer", "") or token(issuer, **changes)
         headers = {"Authorization": f"Bearer {bearer}"}
         return httpx2.get(base_url + path, headers=headers, verify=NO_TLS)
 
-    return as_somebody
+    return get_as_user
 
 
 def test_one_too_many_is_told_when_to_come_back(limited: str, get: Get) -> None:

@@ -4,14 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import (
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    String,
-    Table,
-    bindparam,
-)
+from sqlalchemy import ForeignKeyConstraint, Index, MetaData, String, Table, bindparam
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import ColumnCollectionConstraint, SchemaItem
 from uuid_utils.compat import uuid7
