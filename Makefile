@@ -38,7 +38,7 @@ help: ## List the available commands
 test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
 	@$(PYTEST) tests/test_*.py
 
-check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (15 minutes)
+check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
 	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/projects
 
