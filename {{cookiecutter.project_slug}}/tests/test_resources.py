@@ -28,15 +28,20 @@ def each_value(values: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("resource", "field", "value"), parameters)
 
 
+def schema_of_body(document: Any, resource: Resource) -> Any:
+    """Return the schema of the body that creates a resource."""
+    content = document["paths"][resource.path]["post"]["requestBody"]["content"]
+    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    return document["components"]["schemas"][name]
+
+
 def test_listed_resources_match_the_openapi_document(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
 
     paths = {path.removesuffix("/{id}") for path in document["paths"] if path.endswith("/{id}")}
     assert paths == {resource.path for resource in RESOURCES}
     for resource in RESOURCES:
-        create = document["paths"][resource.path]["post"]["requestBody"]["content"]
-        name = create["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        schema = document["components"]["schemas"][name]
+        schema = schema_of_body(document, resource)
         assert schema["properties"].keys() == {*resource.accepted, *resource.references}
         assert {*schema.get("required", ())} == resource.required
         assert resource.rejected.keys() == resource.accepted.keys()
@@ -69,6 +74,19 @@ def test_created_resource_has_id_version_and_times(ann: httpx2.Client, resource:
     assert created["created_at"].endswith("Z")
     assert created["updated_at"] == created["created_at"]
     assert timedelta(0) <= datetime.now(UTC) - created_at < timedelta(minutes=1)
+
+
+@each_resource
+def test_fields_that_are_not_sent_have_the_documented_defaults(
+    ann: httpx2.Client, resource: Resource
+) -> None:
+    body = resource.body(ann)
+    fields = schema_of_body(ann.get("/openapi.json").json(), resource)["properties"]
+
+    created = ann.post(resource.path, json=body).json()
+
+    for field in fields.keys() - body.keys():
+        assert created[field] == fields[field].get("default")
 
 
 @each_resource
