@@ -14,7 +14,10 @@ export const auth = betterAuth({
     deleteUser: { enabled: true, beforeDelete: (_user, request) => eraseTasks(request) },
   },
   // No session.cookieCache: with it, a session that was ended could still fetch tokens for a while.
-  plugins: [tokens, nextCookies()], // nextCookies must be the last one.
+  plugins: [
+    tokens,
+    nextCookies(), // It must be the last one.
+  ],
 } satisfies BetterAuthOptions);
 
 /**
