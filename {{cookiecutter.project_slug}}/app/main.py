@@ -39,7 +39,10 @@ from app.routers.api import PREFIX
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-Match", "X-Request-ID"]
+ALLOWED_HEADERS = [
+    *("Authorization", "Content-Type", "If-Match", "X-Request-ID"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # sent by tracing in browsers
+]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 BEARER = {
     "type": "http",

@@ -1,6 +1,7 @@
 """What happens around every request, outermost first; plain ASGI, so that nothing is buffered."""
 
 import asyncio
+import codecs
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +30,7 @@ from app.errors import (
 from app.security.verifier import TokenVerifier, User
 
 MAX_BODY_BYTES = 64 * 1024
+NOT_UTF8 = "The body is not UTF-8."
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -248,7 +250,7 @@ def _bearer_token(values: Sequence[str]) -> str:
 
 
 class JsonBodies:
-    """Refuses a body that is not called JSON, or is over the limit; chunked or not."""
+    """Reject a body that is not labeled as JSON, not UTF-8, or over the limit; chunked or not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -263,17 +265,32 @@ class JsonBodies:
         has_body = length != "0" or _header(scope, b"transfer-encoding")
         if has_body and not _is_json(_header(scope, b"content-type")):
             raise UnsupportedMediaType
-        received = 0
+        received, incomplete = 0, b""
 
-        async def receive_within_limit() -> Message:
-            nonlocal received
+        async def receive_checked() -> Message:
+            nonlocal received, incomplete
             message = await receive()
-            received += len(message.get("body", b""))
+            chunk = message.get("body", b"")
+            # JSON begins with ASCII, so UTF-16 and UTF-32 have a NUL here, whatever their mark.
+            # Python's `json` would decode them.
+            if b"\0" in chunk[: max(0, 2 - received)]:
+                raise HTTPException(400, NOT_UTF8)
+            received += len(chunk)
             if received > MAX_BODY_BYTES:
                 raise ContentTooLarge
+            incomplete = _incomplete(incomplete + chunk, last=not message.get("more_body"))
             return message
 
-        await self.app(scope, receive_within_limit, send)
+        await self.app(scope, receive_checked, send)
+
+
+def _incomplete(data: bytes, *, last: bool) -> bytes:
+    """Check that `data` is UTF-8, and return the bytes of an incomplete character at its end."""
+    try:
+        _, decoded = codecs.utf_8_decode(data, "strict", last)
+    except UnicodeDecodeError:
+        raise HTTPException(400, NOT_UTF8) from None
+    return data[decoded:]
 
 
 def _is_json(types: Sequence[str]) -> bool:
