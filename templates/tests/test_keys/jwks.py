@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from app.errors import Unauthenticated, Unavailable
+from app.reasons import Reason
 from app.security import keys
 from app.security.keys import MAX_AGE, MAX_DOCUMENT_BYTES, HttpFetch, KeySet, parse_key_set
 from app.security.tokens import UnverifiedToken, read_token
@@ -274,8 +275,9 @@ async def test_unsupported_algorithm_is_rejected_without_a_fetch(
     source = Source(Issuer("first"))
     source.error = None if reachable else httpx2.ConnectError("refused")
 
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated) as caught:
         await source.key_set().keys_for(UnverifiedToken(algorithm, "first", {}))
+    assert caught.value.reason == Reason.ALG_UNKNOWN
     assert source.fetches == 0
 
 
@@ -548,7 +550,7 @@ async def test_token_with_a_damaged_signature_is_rejected(algorithm: str) -> Non
     text = f"{header}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
     verifier = verifier_with(BETTER_AUTH[algorithm]["key"])
 
-    assert await refusal(verifier, text) == "signature does not verify"
+    assert await refusal(verifier, text) == Reason.SIGNATURE
 
 
 @each_algorithm
@@ -561,8 +563,8 @@ async def test_key_accepts_only_its_own_algorithm(algorithm: str, key_algorithm:
     if algorithm == key_algorithm:
         assert (await verifier.verify(honest)).id == "ann"
     else:
-        assert await refusal(verifier, honest) == "alg is not that of the key"
-        assert await refusal(verifier, renamed) == "signature does not verify"
+        assert await refusal(verifier, honest) == Reason.ALG_OF_ANOTHER_KEY
+        assert await refusal(verifier, renamed) == Reason.SIGNATURE
 
 
 # --- Algorithm confusion
@@ -589,4 +591,4 @@ async def test_the_public_key_is_not_a_secret_to_sign_with(algorithm: str, spell
     assert await verifier.verify(token(issuer))
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(f"{signed}.{encode(signature)}")
-    assert caught.value.reason == "alg is not that of the key"
+    assert caught.value.reason == Reason.ALG_UNKNOWN

@@ -21,6 +21,7 @@ from jwt.exceptions import PyJWTError
 
 from app.config import Settings
 from app.errors import Unauthenticated, Unavailable
+from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, is_key_id
 
 FETCH_TIMEOUT = 2.0  # seconds in all: who waits for two still hears within five
@@ -97,11 +98,11 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
+        if token.algorithm not in SUPPORTED:
+            raise Unauthenticated(Reason.ALG_UNKNOWN)
         key_id = token.key_id
         if key_id is None:
-            raise Unauthenticated("kid is missing")
-        if token.algorithm not in SUPPORTED:
-            raise Unauthenticated("alg is not that of the key")
+            raise Unauthenticated(Reason.KID_MISSING)
         key = self._known(key_id)
         if key and self._age() >= self._ttl:
             self._start_fetch()
@@ -114,8 +115,8 @@ class KeySet:
             return [key]
         if self._age() >= MAX_AGE:
             wait = math.ceil(self._ended_at[0] + self._cooldown - self._clock())
-            raise Unavailable("key set: not fetched yet", retry_after=max(1, wait))
-        raise Unauthenticated("kid is not in the key set")
+            raise Unavailable(Reason.NO_KEY_SET, retry_after=max(1, wait))
+        raise Unauthenticated(Reason.KID_UNKNOWN)
 
     def _known(self, key_id: str) -> PyJWK | None:
         return self._keys.get(key_id) if self._age() < MAX_AGE else None
