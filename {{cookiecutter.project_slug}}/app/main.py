@@ -33,6 +33,7 @@ from app.middleware import (
     ErrorBoundary,
     RequestContext,
 )
+from app.openapi import describe_headers
 from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
 from app.routers.resource_metadata import MetadataUrl, resource_metadata_router
@@ -75,6 +76,7 @@ class Service(FastAPI):
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         document["components"]["securitySchemes"] = {"HTTPBearer": BEARER}
+        describe_headers(document)
         return document
 
 
