@@ -34,9 +34,9 @@ NO_TIME = (
     "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
 )
 NOT_TEXT = (
-    "Better Auth's OAuth provider sets scope, client_id and azp as text. Found: scope {scope}, "
-    "client_id {client_id}, azp {azp}. If jwt.definePayload adds them, leave them out: a token with "
-    "one of these is taken for an application's."
+    "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets all of "
+    "them as text. jwt.definePayload must return none of them, because each marks the token as an "
+    "application's."
 )
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
@@ -105,7 +105,7 @@ def explanations() -> dict[Reason, str]:
         Reason.SCOPE_INVALID: NOT_TEXT,
         Reason.CLIENT_ID_INVALID: NOT_TEXT,
         Reason.AZP_INVALID: NOT_TEXT,
-        Reason.CLIENT: "It was issued to the client {sub} for itself (client_credentials), but this "
+        Reason.CLIENT: "It was issued to the client {sub} for itself (client_credentials), but the "
         "service is for users. The client needs a token that a user has consented to: grant_type "
         "authorization_code, with PKCE.",
     }
