@@ -1,7 +1,6 @@
 """What happens around every request, outermost first; plain ASGI, so that nothing is buffered."""
 
 import asyncio
-import codecs
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,26 +18,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from app.errors import (
-    ContentTooLarge,
     Problem,
     ServiceError,
     SeveralCredentials,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
 )
 from app.security.verifier import TokenVerifier, User
 
-MAX_BODY_BYTES = 64 * 1024
-NOT_UTF8 = "The body is not UTF-8."
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 ]
-
-JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -261,54 +254,6 @@ def _bearer_token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     return token.lstrip(" ")
-
-
-class JsonBodies:
-    """Reject a body that is not labeled as JSON, not UTF-8, or over the limit; chunked or not."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        [length, *_] = _header(scope, b"content-length") or ["0"]
-        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            raise ContentTooLarge
-        has_body = length != "0" or _header(scope, b"transfer-encoding")
-        if has_body and not _is_json(_header(scope, b"content-type")):
-            raise UnsupportedMediaType
-        received, incomplete = 0, b""
-
-        async def receive_checked() -> Message:
-            nonlocal received, incomplete
-            message = await receive()
-            chunk = message.get("body", b"")
-            # JSON begins with ASCII, so UTF-16 and UTF-32 have a NUL here, whatever their mark.
-            # Python's `json` would decode them.
-            if b"\0" in chunk[: max(0, 2 - received)]:
-                raise HTTPException(400, NOT_UTF8)
-            received += len(chunk)
-            if received > MAX_BODY_BYTES:
-                raise ContentTooLarge
-            incomplete = _incomplete(incomplete + chunk, last=not message.get("more_body"))
-            return message
-
-        await self.app(scope, receive_checked, send)
-
-
-def _incomplete(data: bytes, *, last: bool) -> bytes:
-    """Check that `data` is UTF-8, and return the bytes of an incomplete character at its end."""
-    try:
-        _, decoded = codecs.utf_8_decode(data, "strict", last)
-    except UnicodeDecodeError:
-        raise HTTPException(400, NOT_UTF8) from None
-    return data[decoded:]
-
-
-def _is_json(types: Sequence[str]) -> bool:
-    return len(types) == 1 and JSON.match(types[0]) is not None
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:
