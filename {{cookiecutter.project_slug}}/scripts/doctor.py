@@ -35,8 +35,8 @@ NO_TIME = (
 )
 NOT_TEXT = (
     "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets them "
-    "as text. jwt.definePayload must return none of them, because each marks the token as one of an "
-    "application."
+    "as text. jwt.definePayload must return none of them, because each marks the token as one of "
+    "an application."
 )
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
