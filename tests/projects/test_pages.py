@@ -25,10 +25,10 @@ only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project to which the pages about administrators, data access and MCP were applied."""
+    """A project to which the pages about authorization, administrators, data and MCP were applied."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
-    for page in ("admin-endpoints.md", "data-access.md", "mcp.md"):
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md"):
         follow(project, page)
     project.run("make .venv/ready")
     return project
