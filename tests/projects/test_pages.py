@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Machine, RenderedProject
+from pages import follow
 
 BASEDPYRIGHT = "uv tool run --quiet basedpyright --level error --pythonpath .venv/bin/python app"
 PYTEST = "-m pytest -q -o faulthandler_timeout=60"
@@ -20,35 +21,22 @@ DATABASES = [
 only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 
 
-def follow(project: RenderedProject, page: str) -> list[Path]:
-    """Apply the diffs and write the files of a page, in order. Return the files."""
-    text = (project.path / "docs" / page).read_text()
-    written = []
-    for block in re.finditer(r"(?ms)^```(diff|python)\n(.*?)^```$", text):
-        if block[1] == "diff":
-            project.run(f"git apply <<'END'\n{block[2]}END\n")
-        else:
-            [name] = re.findall(r"`([\w/]+\.py)`:\n\n\Z", text[: block.start()])
-            assert not (project.path / name).exists()
-            (project.path / name).write_text(block[2])
-            written.append(Path(name))
-    return written
-
-
 @pytest.fixture(scope="module", params=DATABASES)
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project to which the pages about administrators and data access were applied."""
+    """A project to which four pages were applied: rights, administrators, data access and MCP."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md"):
+        follow(project, page)
     project.run("make .venv/ready")
-    follow(project, "admin-endpoints.md")
-    follow(project, "data-access.md")
     return project
 
 
-OWN_TESTS = "tests/test_admin.py tests/test_finish.py tests/test_jobs.py tests/test_unfinished.py"
+OWN_TESTS = " ".join(
+    f"tests/test_{name}.py" for name in ("admin", "finish", "jobs", "mcp", "unfinished")
+)
 
 
 @contextmanager
@@ -87,7 +75,7 @@ def check(project: RenderedProject) -> None:
 
 
 def test_tests_in_the_pages_pass_and_cover_their_code(project: RenderedProject) -> None:
-    files = ("jobs", "repositories/admin", "repositories/task", "routers/admin")
+    files = ("jobs", "repositories/admin", "repositories/task", "routers/admin", "routers/mcp")
     included = ",".join(f"app/{file}.py" for file in files)
 
     project.run(f".venv/bin/coverage run {PYTEST} {OWN_TESTS}")
@@ -177,9 +165,9 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("admin-endpoints.md", "data-access.md", "limits.md"):
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md", "limits.md"):
         follow(project, page)
 
     lib = project.path / "frontend/lib"
-    assert "admin()" in (lib / "auth.ts").read_text()
+    assert "admin(),\n    tokens,\n    provider," in (lib / "auth.ts").read_text()
     assert "role: user.role" in (lib / f"tokens-{token_verification}.ts").read_text()
