@@ -165,7 +165,13 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md", "limits.md"):
+    first = ["authorization.md", "admin-endpoints.md"]  # in either order
+    for page in (
+        *sorted(first, reverse=database == "sqlite"),
+        "data-access.md",
+        "mcp.md",
+        "limits.md",
+    ):
         follow(project, page)
 
     lib = project.path / "frontend/lib"
