@@ -49,6 +49,19 @@ class Person:
         self.auth("/sign-up/email", name=self.name, email=self.email, password=PASSWORD)
         return self
 
+    def sign_in(self) -> httpx2.Response:
+        """Try to begin a session, beside the one that is kept here."""
+        body = {"email": self.email, "password": PASSWORD}
+        return httpx2.post(
+            self.site.base_url.join("/api/auth/sign-in/email"),
+            json=body,
+            headers=self.site.headers,
+            trust_env=False,
+        )
+
+    def session(self) -> dict[str, Any]:
+        return self.site.get("/api/auth/get-session").raise_for_status().json()["session"]
+
     def token(self) -> str:
         return self.site.get("/api/auth/token").raise_for_status().json()["token"]
 

@@ -1,0 +1,164 @@
+"""Removing a user in Better Auth erases the tasks, or the whole account stays."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+from conftest import RenderedProject
+
+from e2e.people import PASSWORD, Person
+from e2e.stack import Stack, replace, running
+from e2e.workshop import Workshop
+
+# Plugins with which others than the user remove users.
+PLUGINS = """
+    admin(),
+    anonymous(),
+    tokens,
+"""
+IMPORTS = """import { admin } from "better-auth/plugins/admin";
+import { anonymous } from "better-auth/plugins/anonymous";
+import { database }"""
+
+SCRIPT = """
+process.loadEnvFile(".env.local");
+const { auth } = await import("./lib/auth");
+
+const [email, role] = process.argv.slice(2);
+const { internalAdapter } = await auth.$context;
+const { user } = await internalAdapter.findUserByEmail(email);
+try {
+  if (role) await internalAdapter.updateUser(user.id, { role });
+  else await internalAdapter.deleteUser(user.id);
+  console.log("null");
+} catch ({ statusCode, body }) {
+  console.log(JSON.stringify([statusCode, body.code]));
+}
+process.exit();
+"""
+
+FAILED = [503, "TASKS_NOT_DELETED"]
+KEPT = "The account was kept, because its tasks could not be deleted. Try again later."
+
+# The status and code of the error, or None.
+Outcome = list[object] | None
+Remove = Callable[[Stack, Person], Outcome]
+
+
+def change(project: RenderedProject) -> None:
+    replace(
+        project.path / "frontend" / "lib" / "auth.ts",
+        ("import { database }", IMPORTS),
+        ("\n    tokens,\n", PLUGINS),
+    )
+
+
+@pytest.fixture(scope="module", params=["shared-secret", "jwks"])
+def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]:
+    with running(workshop, "sqlite", request.param, change=change) as stack:
+        yield stack
+
+
+def run_script(stack: Stack, *arguments: str) -> Outcome:
+    script = stack.frontend / "users.ts"
+    script.write_text(SCRIPT)
+    output = RenderedProject(stack.frontend).run(
+        f"npx --no jiti {script.name} {' '.join(arguments)}"
+    )
+    return json.loads(output.splitlines()[-1])
+
+
+def outcome(response: httpx2.Response) -> Outcome:
+    if response.is_success:
+        return None
+    assert response.json()["message"] == KEPT
+    return [response.status_code, response.json()["code"]]
+
+
+def by_user(_: Stack, person: Person) -> Outcome:
+    return outcome(person.site.post("/api/auth/delete-user", json={"password": PASSWORD}))
+
+
+def by_administrator(stack: Stack, person: Person) -> Outcome:
+    administrator = stack.sign_up("Root")
+    assert run_script(stack, administrator.email, "admin") is None
+    body = {"userId": person.session()["userId"]}
+    return outcome(administrator.site.post("/api/auth/admin/remove-user", json=body))
+
+
+def by_script(stack: Stack, person: Person) -> Outcome:
+    return run_script(stack, person.email)
+
+
+WAYS = pytest.mark.parametrize("remove", [by_user, by_administrator, by_script])
+
+
+@contextmanager
+def service_away(stack: Stack) -> Iterator[None]:
+    stack.service.stop()
+    try:
+        yield
+    finally:
+        stack.service.start()
+
+
+@WAYS
+def test_removing_a_user_erases_their_tasks(stack: Stack, remove: Remove) -> None:
+    ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
+    ann.add("To be gone")
+    bob.add("To stay")
+    token = ann.token()
+
+    assert remove(stack, ann) is None
+
+    assert ann.titles(token=token) == []
+    assert ann.sign_in().status_code == 401
+    assert bob.titles() == ["To stay"]
+
+
+@WAYS
+def test_account_sessions_and_tasks_stay_if_the_service_is_away(
+    stack: Stack, remove: Remove
+) -> None:
+    ann = stack.sign_up("Ann")
+    ann.add("To stay")
+    session = ann.session()
+
+    with service_away(stack):
+        failed = remove(stack, ann)
+
+    assert failed == FAILED
+    assert ann.session() == session
+    assert ann.titles() == ["To stay"]
+    assert ann.sign_in().status_code == 200
+
+
+def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(stack: Stack) -> None:
+    guest = stack.person("Guest")
+    guest.auth("/sign-in/anonymous")
+    guest.add("To be gone")
+    token = guest.token()
+
+    with service_away(stack):
+        failed = guest.site.post("/api/auth/delete-anonymous-user", json={})
+    kept = guest.titles()
+    guest.auth("/delete-anonymous-user")
+
+    assert failed.status_code == 500
+    assert kept == ["To be gone"]
+    assert guest.titles(token=token) == []
+
+
+@pytest.mark.parametrize("path", ["sign-jwt", "sign-j-w-t", "signJWT", "jwt/sign", "sign"])
+def test_no_request_can_have_a_token_signed_for_another_user(stack: Stack, path: str) -> None:
+    ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
+    body = {"payload": {"sub": bob.session()["userId"]}}
+
+    responses = [
+        ann.site.post(f"/api/auth/{path}", json=body),
+        ann.site.get(f"/api/auth/{path}", params=body["payload"]),
+    ]
+
+    assert {response.status_code for response in responses} == {404}
