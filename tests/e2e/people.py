@@ -62,6 +62,10 @@ class Person:
     def session(self) -> dict[str, Any]:
         return self.site.get("/api/auth/get-session").raise_for_status().json()["session"]
 
+    @property
+    def id(self) -> str:
+        return self.session()["userId"]
+
     def token(self) -> str:
         return self.site.get("/api/auth/token").raise_for_status().json()["token"]
 

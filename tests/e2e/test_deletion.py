@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import httpx2
 import pytest
@@ -26,12 +27,12 @@ SCRIPT = """
 process.loadEnvFile(".env.local");
 const { auth } = await import("./lib/auth");
 
-const [email, role] = process.argv.slice(2);
-const { internalAdapter } = await auth.$context;
-const { user } = await internalAdapter.findUserByEmail(email);
+const [id, action] = process.argv.slice(2);
+const { adapter, internalAdapter } = await auth.$context;
 try {
-  if (role) await internalAdapter.updateUser(user.id, { role });
-  else await internalAdapter.deleteUser(user.id);
+  if (action === "promote") await internalAdapter.updateUser(id, { role: "admin" });
+  else if (action === "remove") await internalAdapter.deleteUser(id);
+  else await adapter.delete({ model: "user", where: [{ field: "id", value: id }] });
   console.log("null");
 } catch ({ statusCode, body }) {
   console.log(JSON.stringify([statusCode, body.code]));
@@ -61,12 +62,13 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
         yield stack
 
 
-def run_script(stack: Stack, *arguments: str) -> Outcome:
+def run_script(
+    stack: Stack, user_id: str, action: Literal["promote", "remove", "delete row"]
+) -> Outcome:
     script = stack.frontend / "users.ts"
     script.write_text(SCRIPT)
-    output = RenderedProject(stack.frontend).run(
-        f"npx --no jiti {script.name} {' '.join(arguments)}"
-    )
+    command = f"npx --no jiti {script.name} {user_id} '{action}'"
+    output = RenderedProject(stack.frontend).run(command)
     return json.loads(output.splitlines()[-1])
 
 
@@ -83,13 +85,13 @@ def by_user(_: Stack, person: Person) -> Outcome:
 
 def by_administrator(stack: Stack, person: Person) -> Outcome:
     administrator = stack.sign_up("Root")
-    assert run_script(stack, administrator.email, "admin") is None
-    body = {"userId": person.session()["userId"]}
+    assert run_script(stack, administrator.id, "promote") is None
+    body = {"userId": person.id}
     return outcome(administrator.site.post("/api/auth/admin/remove-user", json=body))
 
 
 def by_script(stack: Stack, person: Person) -> Outcome:
-    return run_script(stack, person.email)
+    return run_script(stack, person.id, "remove")
 
 
 WAYS = pytest.mark.parametrize("remove", [by_user, by_administrator, by_script])
@@ -151,10 +153,23 @@ def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(stac
     assert guest.titles(token=token) == []
 
 
+def test_tasks_of_a_user_whose_row_was_deleted_can_be_erased_later(stack: Stack) -> None:
+    ann = stack.sign_up("Ann")
+    ann.add("To be gone")
+    user_id, token = ann.id, ann.token()
+
+    assert run_script(stack, user_id, "delete row") is None
+    left = ann.titles(token=token)
+    assert run_script(stack, user_id, "remove") is None
+
+    assert left == ["To be gone"]
+    assert ann.titles(token=token) == []
+
+
 @pytest.mark.parametrize("path", ["sign-jwt", "sign-j-w-t", "signJWT", "jwt/sign", "sign"])
 def test_no_request_can_have_a_token_signed_for_another_user(stack: Stack, path: str) -> None:
     ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
-    body = {"payload": {"sub": bob.session()["userId"]}}
+    body = {"payload": {"sub": bob.id}}
 
     responses = [
         ann.site.post(f"/api/auth/{path}", json=body),
