@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import yaml
 from conftest import PRE_COMMIT_ENVIRONMENT, PROJECT, ROOT, Machine, RenderedProject, hook
+from pages import applying, blocks
 from servers import Server, answers, free_ports
 
 
@@ -151,9 +152,8 @@ def follow(project: RenderedProject, section: str, checks: str) -> str:
     """Do what the section tells, block by block and nothing else; returns what that prints."""
     page = (project.path / "docs/adding-a-resource.md").read_text()
     [text] = re.findall(rf"(?ms)^## {section}$(.*?)(?=^## |\Z)", page)
-    blocks = re.findall(r"(?ms)^```(sh|diff)\n(.*?)^```$", text)
     commands = [
-        block if kind == "sh" else f"git apply <<'END'\n{block}END\n" for kind, block in blocks
+        block if kind == "sh" else applying(block) for kind, block, _ in blocks(text, "sh|diff")
     ]
     assert commands[-1].endswith("make check\n")
     script = project.path.parent / "script"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Machine, RenderedProject
+from pages import applying, blocks
 
 PATH = os.environ["PATH"]
 CHECKS = """
@@ -90,13 +91,13 @@ def follow(project: RenderedProject, page: str) -> str:
     """
     text = (project.path / "docs" / page).read_text()
     printed = []
-    for kind, block in re.findall(r"(?ms)^```(sh|diff|python)\n(.*?)^```$", text):
+    for kind, block, _ in blocks(text, "sh|diff|python"):
         if kind == "python":
             migration = newest_migration(project)
             head, _, _ = migration.read_text().partition("def upgrade")
             migration.write_text(head + block)
         elif kind == "diff":
-            printed.append(project.run(f"git apply <<'END'\n{block}END\n"))
+            printed.append(project.run(applying(block)))
         else:
             printed.append(project.run(block.replace("make format check", CHECKS)))
     return "".join(printed)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Machine, RenderedProject
+from pages import follow
 
 BASEDPYRIGHT = "uv tool run --quiet basedpyright --level error --pythonpath .venv/bin/python app"
 PYTEST = "-m pytest -q -o faulthandler_timeout=60"
@@ -18,21 +19,6 @@ DATABASES = [
     for database in ("sqlite", "postgresql")
 ]
 only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
-
-
-def follow(project: RenderedProject, page: str) -> list[Path]:
-    """Apply the diffs and write the files of a page, in order. Return the files."""
-    text = (project.path / "docs" / page).read_text()
-    written = []
-    for block in re.finditer(r"(?ms)^```(diff|python)\n(.*?)^```$", text):
-        if block[1] == "diff":
-            project.run(f"git apply <<'END'\n{block[2]}END\n")
-        else:
-            [name] = re.findall(r"`([\w/]+\.py)`:\n\n\Z", text[: block.start()])
-            assert not (project.path / name).exists()
-            (project.path / name).write_text(block[2])
-            written.append(Path(name))
-    return written
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -177,9 +163,9 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("admin-endpoints.md", "data-access.md", "limits.md"):
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "limits.md"):
         follow(project, page)
 
     lib = project.path / "frontend/lib"
-    assert "admin()" in (lib / "auth.ts").read_text()
+    assert "admin(),\n    tokens,\n    provider," in (lib / "auth.ts").read_text()
     assert "role: user.role" in (lib / f"tokens-{token_verification}.ts").read_text()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from app.errors import Unauthenticated
 from app.repositories.owned import Owned, Versions
@@ -16,12 +17,16 @@ TAG = r'(?:W/)?"[!#-~]*"'  # which may hold a comma
 MAX_TAGS = 32  # in `If-Match`; further ones are not looked at
 
 
-async def current_user(request: Request) -> User:
-    """Who is calling. Raises Unauthenticated where the middleware verified nobody."""
-    user = request.scope["state"].get("user")
+def verified_user(scope: Scope) -> User:
+    """Return the caller. Raises Unauthenticated if the middleware has verified no token."""
+    user = scope["state"].get("user")
     if not isinstance(user, User):
         raise Unauthenticated
     return user
+
+
+async def current_user(request: Request) -> User:
+    return verified_user(request.scope)
 
 
 CurrentUser = Annotated[User, Depends(current_user)]

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-CHALLENGE = 'Bearer realm="api"'
+from app.reasons import Reason
+
 EXIT_UNAVAILABLE = 75  # what a command ends with where the service would answer 503 (EX_TEMPFAIL)
 
 
@@ -22,10 +23,17 @@ class ServiceError(Exception):
     status: ClassVar[int]
     detail: ClassVar[str]
 
-    def __init__(self, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        reason: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        challenge: Mapping[str, str] | None = None,
+    ) -> None:
+        """`challenge` has the parameters of `WWW-Authenticate`."""
         super().__init__(reason or self.detail)
         self.reason = reason
         self.headers = headers
+        self.challenge = challenge
 
 
 class SeveralCredentials(ServiceError):
@@ -35,7 +43,7 @@ class SeveralCredentials(ServiceError):
     detail = "Send one Authorization header."
 
     def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_request"'})
+        super().__init__(challenge={"error": "invalid_request"})
 
 
 class Unauthenticated(ServiceError):
@@ -48,9 +56,9 @@ class Unauthenticated(ServiceError):
     status = 401
     detail = "A valid bearer token is required."
 
-    def __init__(self, reason: str | None = None) -> None:
-        invalid = f', error="invalid_token", error_description="{self.detail}"' if reason else ""
-        super().__init__(reason, {"WWW-Authenticate": CHALLENGE + invalid})
+    def __init__(self, reason: Reason | None = None) -> None:
+        invalid = {"error": "invalid_token", "error_description": self.detail}
+        super().__init__(reason, challenge=invalid if reason else {})
 
 
 class Forbidden(ServiceError):
@@ -58,6 +66,22 @@ class Forbidden(ServiceError):
 
     status = 403
     detail = "You do not have permission to do this."
+
+
+class InsufficientScope(Forbidden):
+    """An application's token does not cover the request (RFC 6750, section 3.1).
+
+    `scope` is what the request needs. None means that no application may send it.
+    """
+
+    detail = "The token's scope does not cover this request."
+
+    def __init__(self, scope: str | None) -> None:
+        needed = {"scope": scope} if scope else {}
+        super().__init__(
+            f"the token's scope lacks {scope}" if scope else "not for applications",
+            challenge={"error": "insufficient_scope", **needed},
+        )
 
 
 class NotFound(ServiceError):

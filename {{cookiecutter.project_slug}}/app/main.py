@@ -31,11 +31,11 @@ from app.middleware import (
     CrossOrigin,
     Deadline,
     ErrorBoundary,
-    JsonBodies,
     RequestContext,
 )
-from app.routers import health, include_api
+from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
+from app.routers.resource_metadata import MetadataUrl, resource_metadata_router
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
@@ -68,14 +68,10 @@ class Service(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with what FastAPI does not know: errors, and who needs a token."""
+        """Return the OpenAPI document, with the parts that FastAPI does not know."""
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         document["components"]["securitySchemes"] = {"HTTPBearer": BEARER}
-        for path, operations in document["paths"].items():
-            if path.startswith(f"{PREFIX}/"):
-                for operation in operations.values():
-                    operation["security"] = [{"HTTPBearer": []}]
         return document
 
 
@@ -121,11 +117,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 expose_headers=EXPOSED_HEADERS,
             ),
             Middleware(Deadline, seconds=settings.request_timeout_seconds),
-            Middleware(ErrorBoundary),
+            Middleware(ErrorBoundary, metadata_url=MetadataUrl(settings.jwt_audience)),
             Middleware(
                 Authentication, verifier=token_verifier(settings), prefix=PREFIX, count=count
             ),
-            Middleware(JsonBodies),
         ],
     )
     app.stripped_prefix = settings.root_path
@@ -133,6 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.draining = False
     include_api(app)
     app.include_router(health.router)
+    app.include_router(resource_metadata_router(settings, scopes()))
     # Objects that exist by now stay, and requests create few cycles. Python's default, a collection
     # every 700 objects, would take 4 % of the time.
     gc.freeze()

@@ -131,10 +131,14 @@ class Deadline:
 
 
 class ErrorBoundary:
-    """Turns what is raised into a problem; a mistake of ours into a 500 that says nothing."""
+    """Convert exceptions to problem+json responses. Unexpected ones become a 500 without details.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Each challenge in `WWW-Authenticate` names the metadata of this resource (RFC 9728, section 5).
+    """
+
+    def __init__(self, app: ASGIApp, metadata_url: Callable[[Scope], str]) -> None:
         self.app = app
+        self.metadata_url = metadata_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -152,7 +156,17 @@ class ErrorBoundary:
         except Exception as error:
             if started:
                 raise  # half an answer is out: only a closed connection tells the client
-            await _problem_for(error, scope)(scope, receive, send)
+            response = _problem_for(error, scope)
+            if isinstance(error, ServiceError) and error.challenge is not None:
+                challenge = {
+                    "realm": "api",
+                    **error.challenge,
+                    "resource_metadata": self.metadata_url(scope),
+                }
+                response.headers["WWW-Authenticate"] = "Bearer " + ", ".join(
+                    f'{name}="{value}"' for name, value in challenge.items()
+                )
+            await response(scope, receive, send)
 
 
 def _problem_for(error: Exception, scope: Scope) -> Response:

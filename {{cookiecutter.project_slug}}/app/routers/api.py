@@ -1,48 +1,72 @@
 """What the routers of the API have in common."""
 
-from collections.abc import Callable, Coroutine
+import re
 from typing import Any, ClassVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
-from app.dependencies import current_user
-from app.errors import Forbidden, problems
+from app.dependencies import verified_user
+from app.errors import Forbidden, InsufficientScope, problems
+from app.middleware import JsonBodies
+from app.security.verifier import User
 
 PREFIX = "/api/v1"
+READING = {"GET", "HEAD"}
 
 
-class RouteForUsers(APIRoute):
-    """Runs for a verified user alone, whatever let the request come so far."""
+class AuthenticatedRoute(APIRoute):
+    """Rejects callers without the rights that it needs, before it reads the body."""
+
+    resource: ClassVar[str | None] = None
+    """The first part of the scopes that applications need; None rejects all applications."""
 
     required_role: ClassVar[str | None] = None
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        security = {"security": [{"HTTPBearer": sorted(self.scopes)}]}
+        self.openapi_extra = security | (self.openapi_extra or {})
 
-        async def handle_for_user(request: Request) -> Response:
-            user = await current_user(request)
-            if self.required_role is not None and self.required_role not in user.roles:
-                raise Forbidden(f"the user has no role {self.required_role}")
-            return await handle(request)
+    @property
+    def scopes(self) -> set[str]:
+        """The scopes that applications need for the methods of this route."""
+        return set(filter(None, map(self.scope_for, self.methods or ())))
 
-        return handle_for_user
+    def scope_for(self, method: str) -> str | None:
+        return self.resource and f"{self.resource}:{'read' if method in READING else 'write'}"
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in (self.methods or ()):
+            self._check_rights(verified_user(scope), scope["method"])
+        await JsonBodies(super().handle)(scope, receive, send)
+
+    def _check_rights(self, user: User, method: str) -> None:
+        needed = self.scope_for(method)
+        if user.scopes is not None and needed not in user.scopes:
+            raise InsufficientScope(needed)
+        if self.required_role is not None and self.required_role not in user.roles:
+            raise Forbidden(f"the user has no role {self.required_role}")
 
 
-def api_router(path: str, *, role: str | None = None) -> APIRouter:
+def api_router(path: str, *, role: str | None = None, applications: bool = True) -> APIRouter:
     """Return a router for `path`, under the prefix of the API.
 
-    With a `role`, its endpoints reject users without that role before they read the body.
+    Its endpoints reject applications whose tokens lack the scope that follows from the path:
+    `/tasks` has `tasks:read` and `tasks:write`. Without `applications`, they reject all of them.
+    With a `role`, they reject users without that role.
     """
+    name = re.sub(r"/\{[^}]*\}", "", path).strip("/").replace("/", ":")
 
-    class Route(RouteForUsers):
+    class Route(AuthenticatedRoute):
+        resource = name if applications else None
         required_role = role
 
-    forbidden = () if role is None else (403,)
     return APIRouter(
         prefix=f"{PREFIX}{path}",
         tags=[path.strip("/")],
         route_class=Route,
-        responses=problems(400, 401, *forbidden, 405, 413, 415, 422, 429, 503),
+        responses=problems(400, 401, 403, 405, 413, 415, 422, 429, 503),
         generate_unique_id_function=lambda route: route.name,
     )

@@ -6,7 +6,7 @@ from app.dependencies import owned
 from app.repositories.owned import UserData
 from app.routers.api import api_router
 
-router = api_router("/me")
+router = api_router("/me", applications=False)
 
 
 @router.delete("", status_code=204, response_class=Response)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeGuard
 
 from app.errors import Unauthenticated
+from app.reasons import Reason
 
 MAX_TOKEN_LENGTH = 8 * 1024
 ACCEPTED_TYPES = {"jwt", "at+jwt"}
@@ -35,9 +36,9 @@ def read_token(token: str) -> UnverifiedToken:
     Raises Unauthenticated, whatever the text is, unless there is exactly one way to read it.
     """
     if len(token) > MAX_TOKEN_LENGTH:
-        raise Unauthenticated("token is too long")
+        raise Unauthenticated(Reason.TOO_LONG)
     if not _COMPACT.fullmatch(token):
-        raise Unauthenticated("token is not three segments of base64url")
+        raise Unauthenticated(Reason.NOT_COMPACT)
     header, claims, signature = token.split(".")
     _decode(signature)
     return _with_header(_json_object(_decode(header)), _json_object(_decode(claims)))
@@ -45,14 +46,14 @@ def read_token(token: str) -> UnverifiedToken:
 
 def _with_header(header: dict[str, Any], claims: dict[str, Any]) -> UnverifiedToken:
     if not header.keys().isdisjoint(REFUSED_HEADERS):
-        raise Unauthenticated("header has a parameter that is not supported")
+        raise Unauthenticated(Reason.UNSUPPORTED_HEADER)
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
-        raise Unauthenticated("alg is not text")
+        raise Unauthenticated(Reason.ALG_NOT_TEXT)
     if "kid" in header and not is_key_id(key_id):
-        raise Unauthenticated("kid is not a key id")
+        raise Unauthenticated(Reason.KID_INVALID)
     if "typ" in header and str(header["typ"]).lower() not in ACCEPTED_TYPES:
-        raise Unauthenticated("typ is not that of an access token")
+        raise Unauthenticated(Reason.TYP)
     return UnverifiedToken(algorithm, key_id, claims)
 
 
@@ -65,10 +66,10 @@ def _decode(segment: str) -> bytes:
     try:
         decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
-        raise Unauthenticated("segment is not base64url") from None
+        raise Unauthenticated(Reason.NOT_BASE64URL) from None
     # The last character may carry bits that decoding drops: one signature, several spellings.
     if urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
-        raise Unauthenticated("segment is not canonical base64url")
+        raise Unauthenticated(Reason.NOT_CANONICAL)
     return decoded
 
 
@@ -78,16 +79,16 @@ def _json_object(encoded: bytes) -> dict[str, Any]:
             encoded.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
         )
     except (ValueError, RecursionError):
-        raise Unauthenticated("segment is not JSON in UTF-8") from None
+        raise Unauthenticated(Reason.NOT_JSON) from None
     if not isinstance(value, dict):
-        raise Unauthenticated("segment is not a JSON object")
+        raise Unauthenticated(Reason.NOT_AN_OBJECT)
     return value
 
 
 def _without_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(members)
     if len(value) != len(members):
-        raise Unauthenticated("JSON object has duplicate members")
+        raise Unauthenticated(Reason.DUPLICATE_MEMBERS)
     return value
 
 

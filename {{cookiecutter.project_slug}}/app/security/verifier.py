@@ -1,5 +1,6 @@
-"""From a bearer token to the one who sent it."""
+"""Verify bearer tokens, and tell who sent them and what they may do."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
@@ -9,23 +10,37 @@ from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
 
 from app.errors import Unauthenticated
+from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, read_token
 
 MAX_SUBJECT_LENGTH = 255
-MAX_REMEMBERED = 2_000  # tokens whose signature is known to be good: a few megabytes
+MAX_REMEMBERED = 2_000  # accepted tokens in memory: a few megabytes
 YEAR_10000 = 253_402_300_800  # seconds since 1970: no clock will read it
+# A token with one of these was issued to an application (RFC 9068, section 2.2; RFC 6749).
+APPLICATION_CLAIMS = {
+    "scope": Reason.SCOPE_INVALID,
+    "client_id": Reason.CLIENT_ID_INVALID,
+    "azp": Reason.AZP_INVALID,
+}
 
 _VERIFIED = object()
+# RFC 6749, appendix A.4: one space between scopes, and none around them.
+_SCOPES = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class User:
-    """A caller whose token was verified; `id` is its `sub`. Jobs get one from `acting_as`."""
+    """A caller whose token was verified; `id` is its `sub`. Jobs get one from `acting_as`.
+
+    `scopes` is what an application may do for the user. It is None for the user's own token, which
+    allows everything that the user may do.
+    """
 
     id: str
     proof: InitVar[object]
     roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
 
     def __post_init__(self, proof: object) -> None:
         if proof is not _VERIFIED:
@@ -33,6 +48,10 @@ class User:
 
     def __init_subclass__(cls) -> None:
         raise TypeError("User has no subclasses: they could do without the proof")
+
+    def may(self, scope: str) -> bool:
+        """Return whether the token covers `scope`, such as `tasks:read`."""
+        return self.scopes is None or scope in self.scopes
 
 
 class KeySource(Protocol):
@@ -42,6 +61,13 @@ class KeySource(Protocol):
         Raises Unauthenticated if there can be none, Unavailable if nobody can tell for now.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    unverified: UnverifiedToken
+    key: PyJWK
+    user: User
 
 
 class TokenVerifier:
@@ -57,7 +83,7 @@ class TokenVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`leeway` is in seconds, `clock` tells seconds since 1970."""
-        self._signed: dict[str, tuple[UnverifiedToken, PyJWK]] = {}
+        self._accepted: dict[str, _Accepted] = {}
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
@@ -66,12 +92,13 @@ class TokenVerifier:
         self._signatures = PyJWS()
 
     async def verify(self, token: str) -> User:
-        """The user a token was issued to.
+        """Return the user that a token was issued to, with the rights that it carries.
 
         Raises Unauthenticated, with the rule that was broken, for every token that is not
         whole, signed, current, and meant for this service.
         """
-        unverified, signer = self._signed.get(token) or (read_token(token), None)
+        known = self._accepted.get(token)
+        unverified = known.unverified if known else read_token(token)
         # A key's own algorithm counts, never the token's choice (RFC 8725, section 3.1).
         keys = [
             key
@@ -79,23 +106,27 @@ class TokenVerifier:
             if key.algorithm_name == unverified.algorithm
         ]
         if not keys:
-            raise Unauthenticated("alg is not that of the key")
-        if not any(key is signer for key in keys):
-            self._remember(token, unverified, self._signer(token, keys))
-        claims = unverified.claims
-        return User(self._subject(claims), _VERIFIED, _roles(claims))
+            raise Unauthenticated(Reason.ALG_OF_ANOTHER_KEY)
+        if known and any(key is known.key for key in keys):
+            self._check_times(unverified.claims)
+            return known.user
+        key = self._signer(token, keys)
+        self._check_times(unverified.claims)
+        user = self._user(unverified.claims)
+        self._remember(token, _Accepted(unverified, key, user))
+        return user
 
     def _signer(self, token: str, keys: Sequence[PyJWK]) -> PyJWK:
         for key in keys:
             if self._is_signed(token, key):
                 return key
-        raise Unauthenticated("signature does not verify")
+        raise Unauthenticated(Reason.SIGNATURE)
 
-    def _remember(self, token: str, unverified: UnverifiedToken, signer: PyJWK) -> None:
-        """What a key has signed it has signed for ever; all else is looked at each time."""
-        if len(self._signed) >= MAX_REMEMBERED:
-            del self._signed[next(iter(self._signed))]
-        self._signed[token] = unverified, signer
+    def _remember(self, token: str, accepted: _Accepted) -> None:
+        """Keep what cannot change: only the times and the key are checked on every request."""
+        if len(self._accepted) >= MAX_REMEMBERED:
+            del self._accepted[next(iter(self._accepted))]
+        self._accepted[token] = accepted
 
     def _is_signed(self, token: str, key: PyJWK) -> bool:
         try:
@@ -104,31 +135,36 @@ class TokenVerifier:
             return False
         return True
 
-    def _subject(self, claims: dict[str, Any]) -> str:
+    def _check_times(self, claims: dict[str, Any]) -> None:
         now = self._clock()
-        if _time(claims, "exp") + self._leeway <= now:
-            raise Unauthenticated("exp has passed")
-        if _time(claims, "iat") - self._leeway > now:
-            raise Unauthenticated("iat is in the future")
-        if "nbf" in claims and _time(claims, "nbf") - self._leeway > now:
-            raise Unauthenticated("nbf is in the future")
+        if _time(claims, "exp", Reason.EXP_INVALID) + self._leeway <= now:
+            raise Unauthenticated(Reason.EXP_PASSED)
+        if _time(claims, "iat", Reason.IAT_INVALID) - self._leeway > now:
+            raise Unauthenticated(Reason.IAT_IN_FUTURE)
+        if "nbf" in claims and _time(claims, "nbf", Reason.NBF_INVALID) - self._leeway > now:
+            raise Unauthenticated(Reason.NBF_IN_FUTURE)
+
+    def _user(self, claims: dict[str, Any]) -> User:
         if claims.get("iss") != self._issuer:
-            raise Unauthenticated("iss is not the configured issuer")
+            raise Unauthenticated(Reason.ISS)
         if self._audience not in _texts(claims.get("aud")):
-            raise Unauthenticated("aud does not name this service")
+            raise Unauthenticated(Reason.AUD)
         subject = claims.get("sub")
         if not is_identifier(subject):
-            raise Unauthenticated("sub is not an identifier")
-        return subject
+            raise Unauthenticated(Reason.SUB)
+        # Proof of possession: a bearer token cannot show it (RFC 9449, 7.1; RFC 8705, section 3).
+        if "cnf" in claims:
+            raise Unauthenticated(Reason.CNF)
+        return User(subject, _VERIFIED, _roles(claims), _scopes(claims))
 
 
-def _time(claims: dict[str, Any], name: str) -> float:
+def _time(claims: dict[str, Any], name: str, reason: Reason) -> float:
     """A NumericDate (RFC 7519, section 2) in a range that a clock can show."""
     value = claims.get(name)
     # True is an int to Python; and the comparison is false for infinity, which 1e999 becomes.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < YEAR_10000:
         return value
-    raise Unauthenticated(f"{name} is not a point in time")
+    raise Unauthenticated(reason)
 
 
 def _roles(claims: dict[str, Any]) -> frozenset[str]:
@@ -138,6 +174,23 @@ def _roles(claims: dict[str, Any]) -> frozenset[str]:
     """
     role = claims.get("role")
     return frozenset(filter(None, role.split(","))) if isinstance(role, str) else frozenset()
+
+
+def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
+    """Return the scopes of an application's token, or None for the user's own token.
+
+    Malformed text in `scope` gives no scope. Raises Unauthenticated for a claim that is not text,
+    and for the token of a client that acts for no user.
+    """
+    if claims.keys().isdisjoint(APPLICATION_CLAIMS):
+        return None
+    for name, reason in APPLICATION_CLAIMS.items():
+        if not isinstance(claims.get(name, ""), str):
+            raise Unauthenticated(reason)
+    if claims["sub"] in (claims.get("client_id"), claims.get("azp")):
+        raise Unauthenticated(Reason.CLIENT)
+    scope = claims.get("scope", "")
+    return frozenset(scope.split(" ") if _SCOPES.fullmatch(scope) else ())
 
 
 def _texts(value: object) -> list[str]:

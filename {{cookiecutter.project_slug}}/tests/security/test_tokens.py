@@ -157,7 +157,7 @@ async def test_only_so_many_tokens_are_remembered(
     users = [(await verifier.verify(token(issuer, sub=str(n)))).id for n in range(5)]
 
     assert users == ["0", "1", "2", "3", "4"]
-    assert len(verifier._signed) == 3
+    assert len(verifier._accepted) == 3
 
 
 async def test_a_refused_token_is_not_remembered(keys: Keys, issuer: Issuer) -> None:
@@ -166,7 +166,7 @@ async def test_a_refused_token_is_not_remembered(keys: Keys, issuer: Issuer) -> 
     await refusal(verifier, token(Issuer()))
     await refusal(verifier, token(issuer, header={"alg": "none"}))
 
-    assert not verifier._signed
+    assert not verifier._accepted
 
 
 # --- The signature

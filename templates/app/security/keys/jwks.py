@@ -21,6 +21,7 @@ from jwt.exceptions import PyJWTError
 
 from app.config import Settings
 from app.errors import Unauthenticated, Unavailable
+from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, is_key_id
 
 FETCH_TIMEOUT = 2.0  # seconds in all: who waits for two still hears within five
@@ -92,7 +93,7 @@ class KeySet:
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
         key_id = token.key_id
         if key_id is None:
-            raise Unauthenticated("kid is missing")
+            raise Unauthenticated(Reason.KID_MISSING)
         key = self._known(key_id)
         if key and self._age() >= self._ttl:
             self._start_fetch()
@@ -105,8 +106,8 @@ class KeySet:
             return [key]
         if self._age() >= MAX_AGE:
             wait = math.ceil(self._ended_at[0] + self._cooldown - self._clock())
-            raise Unavailable("key set: not fetched yet", retry_after=max(1, wait))
-        raise Unauthenticated("kid is not in the key set")
+            raise Unavailable(Reason.NO_KEY_SET, retry_after=max(1, wait))
+        raise Unauthenticated(Reason.KID_UNKNOWN)
 
     def _known(self, key_id: str) -> PyJWK | None:
         return self._keys.get(key_id) if self._age() < MAX_AGE else None
