@@ -10,18 +10,7 @@ import pytest
 from conftest import RenderedProject
 
 from e2e.people import PASSWORD, Person
-from e2e.stack import Stack, replace, running
-from e2e.workshop import Workshop
-
-# Plugins with which others than the user remove users.
-PLUGINS = """
-    admin(),
-    anonymous(),
-    tokens,
-"""
-IMPORTS = """import { admin } from "better-auth/plugins/admin";
-import { anonymous } from "better-auth/plugins/anonymous";
-import { database }"""
+from e2e.stack import Stack
 
 SCRIPT = """
 process.loadEnvFile(".env.local");
@@ -48,20 +37,6 @@ Outcome = list[object] | None
 Remove = Callable[[Stack, Person], Outcome]
 
 
-def change(project: RenderedProject) -> None:
-    replace(
-        project.path / "frontend" / "lib" / "auth.ts",
-        ("import { database }", IMPORTS),
-        ("\n    tokens,\n", PLUGINS),
-    )
-
-
-@pytest.fixture(scope="module", params=["shared-secret", "jwks"])
-def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]:
-    with running(workshop, "sqlite", request.param, change=change) as stack:
-        yield stack
-
-
 def run_script(
     stack: Stack, user_id: str, action: Literal["promote", "remove", "delete row"]
 ) -> Outcome:
@@ -86,6 +61,7 @@ def by_user(_: Stack, person: Person) -> Outcome:
 def by_administrator(stack: Stack, person: Person) -> Outcome:
     administrator = stack.sign_up("Root")
     assert run_script(stack, administrator.id, "promote") is None
+    administrator.auth("/sign-in/email", email=administrator.email, password=PASSWORD)
     body = {"userId": person.id}
     return outcome(administrator.site.post("/api/auth/admin/remove-user", json=body))
 
@@ -107,13 +83,13 @@ def service_away(stack: Stack) -> Iterator[None]:
 
 
 @WAYS
-def test_removing_a_user_erases_their_tasks(stack: Stack, remove: Remove) -> None:
-    ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
+def test_removing_a_user_erases_their_tasks(authorization: Stack, remove: Remove) -> None:
+    ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
     ann.add("To be gone")
     bob.add("To stay")
     token = ann.token()
 
-    assert remove(stack, ann) is None
+    assert remove(authorization, ann) is None
 
     assert ann.titles(token=token) == []
     assert ann.sign_in().status_code == 401
@@ -122,14 +98,14 @@ def test_removing_a_user_erases_their_tasks(stack: Stack, remove: Remove) -> Non
 
 @WAYS
 def test_account_sessions_and_tasks_stay_if_the_service_is_away(
-    stack: Stack, remove: Remove
+    authorization: Stack, remove: Remove
 ) -> None:
-    ann = stack.sign_up("Ann")
+    ann = authorization.sign_up("Ann")
     ann.add("To stay")
     session = ann.session()
 
-    with service_away(stack):
-        failed = remove(stack, ann)
+    with service_away(authorization):
+        failed = remove(authorization, ann)
 
     assert failed == FAILED
     assert ann.session() == session
@@ -137,13 +113,15 @@ def test_account_sessions_and_tasks_stay_if_the_service_is_away(
     assert ann.sign_in().status_code == 200
 
 
-def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(stack: Stack) -> None:
-    guest = stack.person("Guest")
+def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
+    authorization: Stack,
+) -> None:
+    guest = authorization.person("Guest")
     guest.auth("/sign-in/anonymous")
     guest.add("To be gone")
     token = guest.token()
 
-    with service_away(stack):
+    with service_away(authorization):
         failed = guest.site.post("/api/auth/delete-anonymous-user", json={})
     kept = guest.titles()
     guest.auth("/delete-anonymous-user")
@@ -153,22 +131,24 @@ def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(stac
     assert guest.titles(token=token) == []
 
 
-def test_tasks_of_a_user_whose_row_was_deleted_can_be_erased_later(stack: Stack) -> None:
-    ann = stack.sign_up("Ann")
+def test_tasks_of_a_user_whose_row_was_deleted_can_be_erased_later(authorization: Stack) -> None:
+    ann = authorization.sign_up("Ann")
     ann.add("To be gone")
     user_id, token = ann.id, ann.token()
 
-    assert run_script(stack, user_id, "delete row") is None
+    assert run_script(authorization, user_id, "delete row") is None
     left = ann.titles(token=token)
-    assert run_script(stack, user_id, "remove") is None
+    assert run_script(authorization, user_id, "remove") is None
 
     assert left == ["To be gone"]
     assert ann.titles(token=token) == []
 
 
 @pytest.mark.parametrize("path", ["sign-jwt", "sign-j-w-t", "signJWT", "jwt/sign", "sign"])
-def test_no_request_can_have_a_token_signed_for_another_user(stack: Stack, path: str) -> None:
-    ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
+def test_no_request_can_have_a_token_signed_for_another_user(
+    authorization: Stack, path: str
+) -> None:
+    ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
     body = {"payload": {"sub": bob.id}}
 
     responses = [
