@@ -155,6 +155,21 @@ def test_without_usable_home_caches_go_beside_the_tools(
     assert showing("token", HOME=str(machine.home))["HOME"] == str(machine.home)
 
 
+def test_rights_of_a_token_are_taken_from_the_command_line_only(
+    machine: Machine, tmp_path: Path
+) -> None:
+    project = machine.render().path
+    uv = pretend(tmp_path, "UV", 'if [ $1 = sync ]; then mkdir -p .venv; else echo "$@"; fi')
+
+    def arguments(*given: str) -> str:
+        printed = make(project, "-s", "token", *given, uv, SCOPE="x", ROLE="x").stdout
+        return printed.strip().partition("scripts.sign_token")[2].strip()
+
+    assert arguments() == ""
+    assert arguments("SCOPE=tasks:read $x", "ROLE=admin") == "--scope=tasks:read $x --role=admin"
+    assert arguments("SCOPE=") == "--scope="
+
+
 def test_migration_name_is_taken_from_the_command_line_only(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -5,15 +5,18 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import cannot_run
+from conftest import RenderedProject, cannot_run
+from pages import follow
+from playwright.sync_api import Browser, sync_playwright
 from scaling.machines import which
 
-from e2e.stack import COMBINATIONS, Stack, running
+from e2e.stack import COMBINATIONS, Stack, replace, running
+from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
 
 NODE = (20, 12)
@@ -61,6 +64,17 @@ def workshop(_tools: None) -> Iterator[Workshop]:
         yield Workshop(Path(root))
 
 
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+
+
+@pytest.fixture(scope="session")
+def axe(workshop: Workshop) -> str:
+    return workshop.axe()
+
+
 @pytest.fixture(scope="session", params=COMBINATIONS, ids="-".join)
 def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]:
     """Pytest groups the tests by it, since each takes its time to start.
@@ -76,4 +90,54 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
         production=production,
         prefixed=request.param == COMBINATIONS[1],
     ) as stack:
+        yield stack
+
+
+# What people set up with Better Auth's documentation, and what shows the mails that it sends.
+CONFIGURATION = """betterAuth({
+  session: { cookieCache: { enabled: true, strategy: "jwt" } },
+  advanced: { database: { generateId: "%s" } },
+  emailVerification: {
+    sendOnSignUp: true,
+    sendVerificationEmail: async ({ token }) => {
+      const { appendFile } = await import("node:fs/promises");
+      await appendFile("sent", `${token}\\n`);
+    },
+  },
+"""
+IDS = {"shared-secret": "uuid", "jwks": "serial"}
+WHOLE_USER = """definePayload: ({ user }) => (user.name === "Whole" ? user : {})"""
+ALL_GRANTS = 'grantTypes: ["client_credentials", "authorization_code"'
+
+
+def set_up_authorization(project: RenderedProject, mode: str) -> None:
+    """Follow docs/authorization.md, and switch on what it advises against."""
+    project.run('make resource NAME=note FIELDS="title:str"')
+    follow(project, "authorization.md")
+    lib = project.path / "frontend" / "lib"
+    replace(
+        lib / "auth.ts",
+        ("betterAuth({\n", CONFIGURATION % IDS[mode]),
+        ("  user: {\n", "  user: {\n    changeEmail: { enabled: true },\n"),
+    )
+    replace(lib / "provider.ts", ('grantTypes: ["authorization_code"', ALL_GRANTS))
+    replace(lib / f"tokens-{mode}.ts", ("definePayload: () => ({})", WHOLE_USER))
+    if mode == "jwks":
+        replace(lib / "tokens-jwks.ts", ("jwt({\n", "jwt({\n  sessionCookieCache: true,\n"))
+        replace(
+            lib / "scopes.ts",
+            ("  offline_access", '  openid: "Know who you are",\n  offline_access'),
+        )
+
+
+@pytest.fixture(scope="session", params=IDS)
+def mode(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def authorization(mode: str, workshop: Workshop) -> Iterator[Stack]:
+    """A project to which docs/authorization.md was applied."""
+    change = partial(set_up_authorization, mode=mode)
+    with running(workshop, "sqlite", mode, change=change) as stack:
         yield stack

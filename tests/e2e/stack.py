@@ -4,12 +4,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from conftest import RenderedProject
 from scaling.machines import StrippingNginx
 from servers import Server, answers, free_ports
 
+from e2e.applications import Application
 from e2e.people import Person
 from e2e.workshop import Workshop
 
@@ -123,6 +125,10 @@ class Stack:
 
     def sign_up(self, name: str) -> Person:
         return self.person(name).sign_up()
+
+    def application(self, owner: Person | None = None, **description: Any) -> Application:
+        """Return a new client, which knew nothing but the API's address."""
+        return self._people.enter_context(Application(self.api_url, owner, **description))
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 """What people see, in a real browser: Next in development, and as it is built for production."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import ROOT, RenderedProject
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from e2e.people import PASSWORD, Person
 from e2e.stack import COMBINATIONS, Stack
-from e2e.visitor import CHROMIUM_FLAGS, Visitor, visiting
-from e2e.workshop import Workshop
+from e2e.visitor import Visitor, visiting
 
 TOKEN = "/api/auth/token"
 pytestmark = pytest.mark.parametrize(
@@ -36,17 +35,6 @@ WEAR_OUT_FIRST_TOKEN = """
 """
 
 Visit = Callable[[Person], AbstractContextManager[Visitor]]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-
-
-@pytest.fixture(scope="session")
-def axe(workshop: Workshop) -> str:
-    return workshop.axe()
 
 
 @pytest.fixture

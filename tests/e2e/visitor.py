@@ -127,4 +127,4 @@ def visiting(browser: Browser, stack: Stack, axe: str, person: Person) -> Iterat
         yield visitor
     finally:
         context.close()
-    assert visitor.complaints == []
+    assert not visitor.complaints, visitor.complaints

@@ -35,7 +35,7 @@ from app.middleware import (
 )
 from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
-from app.routers.resource_metadata import MetadataUrl, resource_metadata_router
+from app.routers.resource_metadata import MetadataLocation, resource_metadata_router
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging()
     replace_httptools_protocol()
     database = Database(settings)
+    metadata = MetadataLocation(settings.jwt_audience)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,7 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 expose_headers=EXPOSED_HEADERS,
             ),
             Middleware(Deadline, seconds=settings.request_timeout_seconds),
-            Middleware(ErrorBoundary, metadata_url=MetadataUrl(settings.jwt_audience)),
+            Middleware(ErrorBoundary, metadata_url=metadata.url),
             Middleware(
                 Authentication, verifier=token_verifier(settings), prefix=PREFIX, count=count
             ),
@@ -128,7 +129,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.draining = False
     include_api(app)
     app.include_router(health.router)
-    app.include_router(resource_metadata_router(settings, scopes()))
+    app.include_router(resource_metadata_router(settings, metadata, scopes()))
     # Objects that exist by now stay, and requests create few cycles. Python's default, a collection
     # every 700 objects, would take 4 % of the time.
     gc.freeze()

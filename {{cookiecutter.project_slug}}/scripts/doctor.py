@@ -16,6 +16,9 @@ from typing import Any
 from app.config import ConfigurationError, Settings
 from app.errors import Unauthenticated, Unavailable
 from app.main import token_verifier
+from app.reasons import Reason
+from app.routers import scopes
+from app.security.verifier import User
 
 TAKE_ONE = "A signed-in user gets the right one from GET {better_auth_url}/api/auth/token."
 
@@ -30,79 +33,112 @@ NO_TIME = (
     "Better Auth sets exp and iat, in seconds since 1970. Leave them out of jwt.definePayload, and "
     "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
 )
+NOT_TEXT = (
+    "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets all of "
+    "them as text. jwt.definePayload must return none of them, because each marks the token as an "
+    "application's."
+)
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
     "JWT_LEEWAY_SECONDS, now {jwt_leeway_seconds:g}, makes up for 60 at most."
 )
 
 
-def explanations() -> dict[str, str]:
-    """What is wrong and what to change, for every reason that `app/security` can give."""
+def explanations() -> dict[Reason, str]:
+    """Return what is wrong and what to change, for every reason."""
     # jinja: if cookiecutter.token_verification == "shared-secret"
     about_keys = {
-        "alg is not that of the key": "Expected HS256, found {alg}. EdDSA is what Better Auth's "
+        Reason.ALG_OF_ANOTHER_KEY: "Expected HS256, found {alg}. EdDSA is what Better Auth's "
         "jwt() plugin signs by default, and it has no option `algorithm` or `secret`: set jwt.sign "
         "as in docs/authentication.md, or choose token_verification=jwks when rendering this.",
-        "signature does not verify": "The secrets differ, or the token was cut or changed on the "
+        Reason.SIGNATURE: "The secrets differ, or the token was cut or changed on the "
         "way. BETTER_AUTH_SECRET must be the same here and in the frontend. While it is being "
         "replaced, BETTER_AUTH_SECRET_PREVIOUS is the old one. Restart what you have changed.",
     }
     # jinja: else
     about_keys = {
-        "kid is missing": "It names no key, and its alg is {alg}. HS256 goes with the shared "
-        "secret: take jwt.sign and jwks.remoteUrl out of Better Auth's jwt() plugin, or choose "
-        "token_verification=shared-secret when rendering this.",
-        "kid is not in the key set": "{jwks_url} has no usable key {kid}. The token is from "
-        "another Better Auth, or its key was deleted, or is none of Ed25519, P-256 and RSA. "
+        Reason.ALG_UNKNOWN: "Expected EdDSA, ES256, ES512, RS256 or PS256, found {alg}. HS256 goes "
+        "with the shared secret: take jwt.sign and jwks.remoteUrl out of Better Auth's jwt() "
+        "plugin, or choose token_verification=shared-secret when rendering this.",
+        Reason.KID_MISSING: "It names no key. " + DAMAGED,
+        Reason.KID_UNKNOWN: "{jwks_url} has no usable key {kid}. The token is from "
+        "another Better Auth, or its key was deleted, or is of a kind that Better Auth does not make. "
         "JWKS_URL must be that of the frontend that gave you the token.",
-        "key set: not fetched yet": "No keys came from {jwks_url}: the line above says why. Until "
+        Reason.NO_KEY_SET: "No keys came from {jwks_url}: the line above says why. Until "
         "they do, the service answers 503. Does the frontend run, and is JWKS_URL right as seen "
         "from here? A 404 comes of jwks.remoteUrl in the jwt() plugin, which is for the shared "
         "secret: take it out.",
-        "alg is not that of the key": "The key {kid} is not for {alg}. " + DAMAGED,
-        "signature does not verify": "The key {kid} did not sign it. " + DAMAGED,
+        Reason.ALG_OF_ANOTHER_KEY: "The key {kid} is not for {alg}. " + DAMAGED,
+        Reason.SIGNATURE: "The key {kid} did not sign it. " + DAMAGED,
     }
     # jinja: endif
     return about_keys | {
-        "token is too long": "Better Auth put the whole user into it: have jwt.definePayload "
+        Reason.TOO_LONG: "Better Auth put the whole user into it: have jwt.definePayload "
         "return an empty object. `sub` is added in any case, and the service needs no more.",
-        "token is not three segments of base64url": DAMAGED,
-        "segment is not base64url": DAMAGED,
-        "segment is not canonical base64url": DAMAGED,
-        "segment is not JSON in UTF-8": DAMAGED,
-        "segment is not a JSON object": DAMAGED,
-        "JSON object has duplicate members": DAMAGED,
-        "header has a parameter that is not supported": DAMAGED,
-        "alg is not text": DAMAGED,
-        "kid is not a key id": DAMAGED,
-        "typ is not that of an access token": "Expected JWT, at+jwt or none, found {typ}. "
+        Reason.NOT_COMPACT: DAMAGED,
+        Reason.NOT_BASE64URL: DAMAGED,
+        Reason.NOT_CANONICAL: DAMAGED,
+        Reason.NOT_JSON: DAMAGED,
+        Reason.NOT_AN_OBJECT: DAMAGED,
+        Reason.DUPLICATE_MEMBERS: DAMAGED,
+        Reason.UNSUPPORTED_HEADER: DAMAGED,
+        Reason.ALG_NOT_TEXT: DAMAGED,
+        Reason.KID_INVALID: DAMAGED,
+        Reason.TYP: "Expected JWT, at+jwt or none, found {typ}. "
         + TAKE_ONE,
-        "exp is not a point in time": NO_TIME,
-        "iat is not a point in time": NO_TIME,
-        "nbf is not a point in time": NO_TIME,
-        "exp has passed": "It was good until {exp}. Fetch a new one, as every client must every "
+        Reason.EXP_INVALID: NO_TIME,
+        Reason.IAT_INVALID: NO_TIME,
+        Reason.NBF_INVALID: NO_TIME,
+        Reason.EXP_PASSED: "It was good until {exp}. Fetch a new one, as every client must every "
         "few minutes. If it is new, the clock of this machine is ahead, or the frontend's behind.",
-        "iat is in the future": "It was issued at {iat}. " + CLOCKS,
-        "nbf is in the future": "It holds not before {nbf}. " + CLOCKS,
-        "iss is not the configured issuer": "Expected {better_auth_url}, found {iss}{slash}. "
+        Reason.IAT_IN_FUTURE: "It was issued at {iat}. " + CLOCKS,
+        Reason.NBF_IN_FUTURE: "It holds not before {nbf}. " + CLOCKS,
+        Reason.ISS: "Expected {better_auth_url}, found {iss}{slash}. "
         "BETTER_AUTH_URL must be the same here and in the frontend, byte for byte.",
-        "aud does not name this service": "Expected {jwt_audience}, found {aud}. JWT_AUDIENCE must "
+        Reason.AUD: "Expected {jwt_audience}, found {aud}. JWT_AUDIENCE must "
         "be the same here and in the frontend, where it is the jwt() plugin's jwt.audience; "
         "without that, Better Auth puts its own URL.",
-        "sub is not an identifier": "Expected 1 to 255 printable characters, found {sub}. "
+        Reason.SUB: "Expected 1 to 255 printable characters, found {sub}. "
         "jwt.getSubject, if you set it, must return the user's id.",
+        Reason.CNF: "It is bound to a key (DPoP or mTLS), and a bearer token cannot prove that its "
+        "sender has this key. Have the client ask for tokens without DPoP.",
+        Reason.SCOPE_INVALID: NOT_TEXT,
+        Reason.CLIENT_ID_INVALID: NOT_TEXT,
+        Reason.AZP_INVALID: NOT_TEXT,
+        Reason.CLIENT: "It was issued to the client {sub} for itself (client_credentials), but the "
+        "service is for users. The client needs a token that a user has consented to: grant_type "
+        "authorization_code, with PKCE.",
     }
 
 
-async def refusal(token: str, settings: Settings) -> str | None:
-    """The first rule that the token breaks, and what to change; None if the service accepts it."""
+async def verdict(token: str, settings: Settings) -> tuple[bool, str]:
+    """Return whether the service accepts the token, and what to tell about it.
+
+    That is what the token may do, or the first rule that it breaks and what to change.
+    """
+    header, claims = read_anyhow(token)
+    known = settings.model_dump() | facts(header, claims)
     try:
-        await token_verifier(settings).verify(token)
+        user = await token_verifier(settings).verify(token)
     except (Unauthenticated, Unavailable) as error:
-        header, claims = read_anyhow(token)
-        text = mistaken(token, header, claims) or explanations()[str(error.reason)]
-        return f"{error.reason}.\n{text.format_map(settings.model_dump() | facts(header, claims))}"
-    return None
+        reason = Reason(str(error.reason))
+        text = mistaken(token, header, claims) or explanations()[reason]
+        return False, f"The service would refuse this token: {reason}.\n{text.format_map(known)}"
+    accepted = "The service would accept this token: user {sub}, good until {exp}.\n"
+    return True, (accepted + rights(user)).format_map(known)
+
+
+def rights(user: User) -> str:
+    """Return what the bearer of a token may do."""
+    role = " The role is {role}." if user.roles else ""
+    if user.scopes is None:
+        return "It is the user's own token, so it may do everything that the user may." + role
+    known = sorted(scopes())
+    allowed = ", ".join(filter(user.may, known)) or "nothing"
+    return (
+        "It was issued to an application (client_id {client_id}), with the scope {scope}. Of "
+        f"{', '.join(known)} it allows {allowed}.{role}"
+    )
 
 
 def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str | None:
@@ -136,7 +172,8 @@ def read_anyhow(token: str) -> list[dict[str, Any]]:
 def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
     """What explanations may show of a token, each as JSON, which no control character survives."""
     members = {name: header.get(name) for name in ("alg", "kid", "typ")}
-    members |= {name: claims.get(name) for name in ("iss", "aud", "sub", "exp", "iat", "nbf")}
+    names = ("iss", "aud", "sub", "exp", "iat", "nbf", "scope", "client_id", "azp", "role")
+    members |= {name: claims.get(name) for name in names}
     shown = {
         name: "none" if value is None else json.dumps(value)[:200]
         for name, value in members.items()
@@ -164,12 +201,9 @@ def main() -> int:
         raise SystemExit(str(error)) from None
     if not (token := os.environ.get("TOKEN", "").strip()):
         raise SystemExit("Which token? make doctor TOKEN=…")
-    if found := asyncio.run(refusal(token, settings)):
-        print(f"The service would refuse this token: {found}")
-        return 1
-    known = facts(*read_anyhow(token))
-    print(f"The service would accept this token: user {known['sub']}, good until {known['exp']}.")
-    return 0
+    accepted, text = asyncio.run(verdict(token, settings))
+    print(text)
+    return 0 if accepted else 1
 
 
 if __name__ == "__main__":

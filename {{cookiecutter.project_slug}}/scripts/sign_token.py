@@ -1,8 +1,9 @@
 """Print a bearer token for trying the API by hand, as Better Auth would sign it.
 
-Usage: SUB=ann python -m scripts.sign_token
+Usage: SUB=ann python -m scripts.sign_token [--scope="tasks:read"] [--role=admin]
 """
 
+import argparse
 import os
 import time
 
@@ -12,6 +13,10 @@ from app.config import ConfigurationError, Settings
 
 LIFETIME = 3600  # seconds; Better Auth's own tokens live for five minutes
 
+parser = argparse.ArgumentParser(prog="python -m scripts.sign_token")
+parser.add_argument("--scope", help="what an application may do: without it, the user's own token")
+parser.add_argument("--role", help="the user's roles, separated by commas")
+given = parser.parse_args()
 try:
     settings = Settings.load()
 except ConfigurationError as error:
@@ -24,4 +29,5 @@ claims = {
     "iat": now,
     "exp": now + LIFETIME,
 }
+claims |= {name: value for name, value in vars(given).items() if value is not None}
 print(jwt.encode(claims, settings.better_auth_secret.get_secret_value(), algorithm="HS256"))

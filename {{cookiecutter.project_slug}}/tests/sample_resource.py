@@ -1,7 +1,8 @@
 """The resource for tests that need only one. It can be any resource with a required text field.
 
 `BODY` and `VALUES` have the required fields. `TEXT` is the name of a text field among them.
-`FILTER` has a query parameter by which its list can be filtered, if there is one.
+`READ` and `WRITE` are its scopes. `FILTER` has a query parameter by which its list can be filtered,
+if there is one.
 """
 
 from operator import eq
@@ -18,6 +19,7 @@ SAMPLE = next(
     and any(isinstance(each.accepted[name][0], str) for name in each.required)
 )
 PATH = SAMPLE.path
+READ, WRITE = (f"{PATH.removeprefix('/api/v1/')}:{verb}" for verb in ("read", "write"))
 Repository: Any = SAMPLE.repository
 Model: Any = SAMPLE.repository.model
 Query: Any = get_args(Repository.__orig_bases__[0])[1]

@@ -16,7 +16,7 @@ from app.logging import configure_logging
 from app.main import create_app
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
-from tests.sample_resource import PATH
+from tests.sample_resource import PATH, READ, WRITE
 from tests.tokens import token
 
 
@@ -93,6 +93,21 @@ def test_a_refused_token_leaves_its_reason(logged: Logged, issuer: Issuer) -> No
     [line] = logged(("GET", PATH, bearer(token(issuer, exp=1))))
 
     assert (line["status"], line["reason"], line["user"]) == (401, "exp has passed", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "reason"),
+    [
+        ("POST", PATH, f"the token's scope lacks {WRITE}"),
+        ("DELETE", "/api/v1/me", "not for applications"),
+    ],
+)
+def test_log_names_the_missing_scope(
+    logged: Logged, issuer: Issuer, method: str, path: str, reason: str
+) -> None:
+    [line] = logged((method, path, bearer(token(issuer, client_id="app", scope=READ))))
+
+    assert (line["status"], line["user"], line["reason"]) == (403, "ann", reason)
 
 
 def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> None:

@@ -15,7 +15,11 @@ from tests.issuer import Issuer
 from tests.sample_resource import PATH
 from tests.tokens import token
 
-OPEN = {("get", "/health/live"), ("get", "/health/ready")}
+OPEN = {
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/.well-known/oauth-protected-resource"),
+}
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
     update = document["paths"][PATH + "/{id}"]["patch"]["responses"]
 
     assert update.keys() == {
-        *("200", "400", "401", "404", "405", "409", "412", "413", "415", "422", "429", "503")
+        *("200", "400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "429", "503")
     }
     assert update["404"]["content"].keys() == {"application/problem+json"}
 

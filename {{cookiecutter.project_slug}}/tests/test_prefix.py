@@ -73,7 +73,7 @@ def test_operations_require_a_token_behind_every_prefix(behind: Served, prefix: 
     refused = {
         (method, path)
         for method, path, address in calls
-        if is_problem(ann.request(method, address, content=b"{"), 401)
+        if ann.request(method, address, content=b"{").status_code == 401
     }
     # With the prefix not stripped by the proxy, or stripped twice.
     elsewhere = {

@@ -1,6 +1,7 @@
 """Tell OAuth clients which authorization server issues tokens for this service (RFC 9728)."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 from fastapi import APIRouter
@@ -11,7 +12,7 @@ from typing_extensions import TypedDict
 from app.config import Settings
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
-URL = re.compile(r"(?P<origin>https?://[\w.:\[\]-]+)(?P<path>/[\w.~!$&'()*+,;=:@%/-]*)?", re.ASCII)
+URL = re.compile(r"(https?://[\w.:\[\]-]+)(?:/|(/[\w.~!$&'()*+,;=:@%/-]+))?", re.ASCII)
 
 
 class ResourceMetadata(TypedDict):
@@ -23,11 +24,26 @@ class ResourceMetadata(TypedDict):
     bearer_methods_supported: list[str]
 
 
-def resource_metadata_router(settings: Settings, scopes: set[str]) -> APIRouter:
-    """Return a router that serves the metadata, open to everybody.
+class MetadataLocation:
+    """Where clients find the metadata of `resource`, which is `JWT_AUDIENCE`.
 
-    If `JWT_AUDIENCE` is a URL, its path follows the well-known one (RFC 9728, section 3.1).
+    If it is a URL, its path follows the well-known one (RFC 9728, section 3.1).
     """
+
+    def __init__(self, resource: str) -> None:
+        url = URL.fullmatch(resource)
+        self._origin = url[1] if url else None
+        self.path = WELL_KNOWN + (url[2] or "" if url else "")
+
+    def url(self, scope: Scope) -> str:
+        """Return the public URL. If the resource is no URL, it begins as that of the request."""
+        return (self._origin or str(HTTPConnection(scope).base_url).rstrip("/")) + self.path
+
+
+def resource_metadata_router(
+    settings: Settings, location: MetadataLocation, scopes: Iterable[str]
+) -> APIRouter:
+    """Return a router that serves the metadata, open to everybody."""
     router = APIRouter(tags=["metadata"])
     metadata = ResourceMetadata(
         resource=settings.jwt_audience,
@@ -36,27 +52,9 @@ def resource_metadata_router(settings: Settings, scopes: set[str]) -> APIRouter:
         bearer_methods_supported=["header"],
     )
 
-    @router.get(WELL_KNOWN + unquote(_path(settings.jwt_audience)))
+    @router.get(unquote(location.path))
     async def get_resource_metadata() -> ResourceMetadata:
         """Return which authorization server issues tokens for this service, and their scopes."""
         return metadata
 
     return router
-
-
-class MetadataUrl:
-    """The public URL of the metadata."""
-
-    def __init__(self, audience: str) -> None:
-        parts = URL.fullmatch(audience)
-        self._url = f"{parts['origin']}{WELL_KNOWN}{_path(audience)}" if parts else None
-
-    def __call__(self, scope: Scope) -> str:
-        """If the audience is not a URL, it begins with the URL of the request."""
-        return self._url or f"{HTTPConnection(scope).base_url}".rstrip("/") + WELL_KNOWN
-
-
-def _path(audience: str) -> str:
-    parts = URL.fullmatch(audience)
-    path = parts["path"] if parts else None
-    return path if path and path != "/" else ""

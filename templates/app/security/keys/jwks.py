@@ -91,6 +91,8 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
+        if token.algorithm not in ALGORITHMS.values():
+            raise Unauthenticated(Reason.ALG_UNKNOWN)
         key_id = token.key_id
         if key_id is None:
             raise Unauthenticated(Reason.KID_MISSING)

@@ -1,0 +1,330 @@
+"""What tokens of each kind open: the user's own, and those that were issued to applications."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from app.config import Settings
+from app.main import create_app
+from app.routers import scopes
+from app.routers.api import api_router
+from tests.conftest import NO_TLS, SignIn, serve
+from tests.issuer import Issuer
+from tests.sample_resource import BODY, PATH, READ, WRITE, create
+from tests.test_http import is_problem, raw
+from tests.test_openapi import OPEN, operations
+from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, token
+
+METADATA = "/.well-known/oauth-protected-resource"
+
+Send = Callable[..., httpx2.Response]
+
+
+@pytest.fixture
+def send(client: httpx2.Client, issuer: Issuer) -> Send:
+    """`send("GET", path, scope="x")` sends a request with a token that has these claims."""
+
+    def request(method: str, path: str, **claims: Any) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {token(issuer, **claims)}"}
+        return client.request(method, path, headers=headers)
+
+    return request
+
+
+@pytest.fixture
+def closed(client: httpx2.Client) -> list[tuple[str, str, list[str]]]:
+    """Each operation that needs a token, with the scopes that it documents."""
+    document = client.get("/openapi.json").json()
+    return [
+        (method, re.sub(r"{.*?}", str(uuid4()), path), operation["security"][0]["HTTPBearer"])
+        for method, path, operation in operations(document)
+        if (method, path) not in OPEN
+    ]
+
+
+def insufficient(response: httpx2.Response, scope: str | None) -> bool:
+    """Return whether it is the 403 that asks for `scope` (RFC 6750, section 3.1)."""
+    challenge = response.headers["WWW-Authenticate"]
+    return (
+        is_problem(response, 403)
+        and challenge.startswith('Bearer realm="api", error="insufficient_scope"')
+        and (f'scope="{scope}"' in challenge if scope else "scope=" not in challenge)
+    )
+
+
+# --- Each operation
+
+
+def test_each_operation_documents_the_scope_of_its_path_and_method(
+    closed: list[tuple[str, str, list[str]]],
+) -> None:
+    for method, path, documented in closed:
+        resource = path.split("/")[3]
+        verb = "read" if method == "get" else "write"
+        assert documented == ([] if resource == "me" else [f"{resource}:{verb}"]), (method, path)
+
+
+def test_users_own_token_opens_each_operation(
+    send: Send, closed: list[tuple[str, str, list[str]]]
+) -> None:
+    for method, path, _ in closed:
+        assert send(method, path, role="admin").status_code not in (401, 403), (method, path)
+
+
+def test_application_with_the_scope_opens_each_operation(
+    send: Send, closed: list[tuple[str, str, list[str]]]
+) -> None:
+    for method, path, [*needed] in closed:
+        if needed:
+            response = send(method, path, client_id="app", scope=needed[0], role="admin")
+            assert response.status_code not in (401, 403), (method, path)
+
+
+def test_application_with_all_other_scopes_gets_403_from_each_operation(
+    send: Send, closed: list[tuple[str, str, list[str]]]
+) -> None:
+    for method, path, needed in closed:
+        others = " ".join(sorted((scopes() | {"me:write", "openid"}) - {*needed}))
+        response = send(method, path, client_id="app", scope=others, role="admin")
+        assert insufficient(response, next(iter(needed), None)), (method, path)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"client_id": "ann"}, {"azp": "ann"}, {"cnf": {"jkt": "x"}}, {"scope": None}],
+    ids=["client", "authorized party", "bound to a key", "malformed"],
+)
+def test_tokens_that_are_no_users_get_401_from_each_operation(
+    send: Send, closed: list[tuple[str, str, list[str]]], claims: dict[str, Any]
+) -> None:
+    everything = {"scope": " ".join(scopes()), "role": "admin"}
+    for method, path, _ in closed:
+        response = send(method, path, sub="ann", **(everything | claims))
+        assert is_problem(response, 401), (method, path)
+
+
+# --- Claims
+
+
+@pytest.mark.parametrize("claim", ["scope", "client_id", "azp"])
+@pytest.mark.parametrize("value", [None, True, 0, 1.5, [], [READ], {}, {"tasks": "read"}])
+def test_application_claim_that_is_not_text_gets_401(send: Send, claim: str, value: object) -> None:
+    assert is_problem(send("GET", PATH, **{"scope": READ, claim: value}), 401)
+
+
+@pytest.mark.parametrize("value", [None, {}, {"jkt": "x"}, "", 0, False, []])
+def test_token_that_is_bound_to_a_key_gets_401(send: Send, value: object) -> None:
+    assert is_problem(send("GET", PATH, cnf=value), 401)
+    assert is_problem(send("GET", PATH, cnf=value, scope=READ), 401)
+
+
+@pytest.mark.parametrize("claim", ["client_id", "azp"])
+@pytest.mark.parametrize("value", ["", "app", "Ann", "ann ", "x" * 3000])
+def test_token_of_any_application_opens_what_its_scope_names(
+    send: Send, claim: str, value: str
+) -> None:
+    assert send("GET", PATH, **{"scope": READ, claim: value}).status_code == 200
+    assert insufficient(send("POST", PATH, **{"scope": READ, claim: value}), WRITE)
+
+
+@pytest.mark.parametrize("claim", ["scope", "client_id", "azp"])
+def test_one_claim_is_enough_for_an_applications_token(send: Send, claim: str) -> None:
+    assert insufficient(send("GET", PATH, **{claim: "x"}), READ)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [READ, f"{WRITE} {READ}", f"openid {READ} profile", f"{READ} {READ}", "! " + READ + " ~"],
+)
+def test_scope_may_be_one_of_several(send: Send, scope: str) -> None:
+    assert send("GET", PATH, scope=scope).status_code == 200
+
+
+RESOURCE = READ.partition(":")[0]
+LOOK_RIGHT = [
+    ABSENT, "", " ", RESOURCE, f"{RESOURCE}:*", f"{RESOURCE}:", ":read", "read", "*", READ.upper(),
+    READ.title(), f"{READ}s", f"x{READ}", WRITE, f"{RESOURCE}.read", f"{RESOURCE}:read:all",
+    f" {READ}", f"{READ} ", f"{READ}  {WRITE}", f"{READ}\t{WRITE}", f"{READ}\n", f"\t{READ}",
+    f"{READ},{WRITE}", f"{READ};{WRITE}", f"{READ}+{WRITE}", f'"{READ}"', f"{READ}\\", f"{READ}\0",
+    f"{READ} \u00e9", f"{READ}\u00a0{WRITE}", f"{READ} \x7f", READ.replace("a", "\u0430"),
+    f'["{READ}"]', "x " * 2000 + READ + "  x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", LOOK_RIGHT, ids=ascii)
+def test_scope_that_only_looks_right_gets_403(send: Send, scope: object) -> None:
+    assert insufficient(send("GET", PATH, client_id="app", scope=scope), READ)
+
+
+def test_application_acts_for_its_user_only(ann: httpx2.Client, send: Send) -> None:
+    create(ann)
+
+    assert len(send("GET", PATH, sub="ann", scope=READ).json()["items"]) == 1
+    assert send("GET", PATH, sub="bob", scope=READ).json()["items"] == []
+
+
+# --- Too little is decided first
+
+
+def test_403_for_insufficient_scope_precedes_all_checks_of_the_request(
+    sign_in: SignIn, ann: httpx2.Client
+) -> None:
+    application = sign_in("ann", client_id="app", scope=READ)
+    json = {"Content-Type": "application/json"}
+    bodies: list[dict[str, Any]] = [
+        {"content": b"{", "headers": json},
+        {"content": b"x", "headers": {"Content-Type": "text/plain"}},
+        {"content": b'"' + b"x" * 70_000 + b'"', "headers": json},
+        {"content": iter([b"x" * 70_000]), "headers": json},
+        {"json": BODY},
+        {},
+    ]
+
+    responses = [application.post(PATH, **body) for body in bodies]
+
+    assert [insufficient(response, WRITE) for response in responses] == [True] * len(bodies)
+    assert ann.get(PATH).json()["items"] == []
+
+
+def test_403_for_insufficient_scope_does_not_wait_for_the_body(
+    service: str, issuer: Issuer
+) -> None:
+    response = raw(
+        service,
+        f"POST {PATH} HTTP/1.1",
+        f"Authorization: Bearer {token(issuer, scope=READ)}",
+        "Content-Type: application/json",
+        "Content-Length: 20",
+    )
+
+    assert response.startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_insufficient_scope_hides_whether_a_row_exists(
+    ann: httpx2.Client, bob: httpx2.Client, sign_in: SignIn, method: str
+) -> None:
+    application = sign_in("ann", client_id="app", scope="other")
+    own, foreign = create(ann)["id"], create(bob)["id"]
+
+    responses = [
+        application.request(method, f"{PATH}/{each}", headers={"X-Request-ID": "same"})
+        for each in (own, foreign, uuid4(), "x")
+    ]
+
+    assert len({(response.status_code, response.text) for response in responses}) == 1
+    assert insufficient(responses[0], READ if method == "GET" else WRITE)
+    assert ann.get(f"{PATH}/{own}").status_code == 200
+
+
+# --- Routers
+
+
+@pytest.fixture
+def unusual(settings: Settings, issuer: Issuer) -> Iterator[Callable[..., int]]:
+    """`unusual("GET", "/a/b", scope="x")` returns the status of a router with unusual routes."""
+    app = create_app(settings)
+    for path, role in (("/a/b", None), ("/c/{id}/d", "admin")):
+        router = api_router(path, role=role)
+        router.api_route("", methods=["GET", "HEAD", "PUT"])(lambda: None)
+        app.include_router(router)
+
+    def status(method: str, path: str, **claims: Any) -> int:
+        headers = {"Authorization": f"Bearer {token(issuer, **claims)}"}
+        url = f"{base_url}/api/v1{path}"
+        return httpx2.request(method, url, headers=headers, verify=NO_TLS).status_code
+
+    with serve(app) as base_url:
+        yield status
+
+
+def test_scope_follows_from_path_and_method_of_any_route(unusual: Callable[..., int]) -> None:
+    for method, allowed, other in (
+        ("GET", "a:b:read", "a:b:write"),
+        ("HEAD", "a:b:read", "a:b:write"),
+        ("PUT", "a:b:write", "a:b:read"),
+    ):
+        assert unusual(method, "/a/b", scope=allowed) == 200
+        assert unusual(method, "/a/b", scope=other) == 403
+        assert unusual(method, "/a/b") == 200
+
+
+def test_route_with_a_role_needs_the_scope_too(unusual: Callable[..., int]) -> None:
+    assert unusual("GET", "/c/1/d", role="admin", scope="c:d:read") == 200
+    assert unusual("GET", "/c/1/d", role="user", scope="c:d:read") == 403
+    assert unusual("GET", "/c/1/d", role="admin", scope="c:d:write") == 403
+
+
+def test_unsupported_method_gets_405_whatever_the_scope(unusual: Callable[..., int]) -> None:
+    assert unusual("DELETE", "/a/b", scope="") == 405
+
+
+# --- Metadata (RFC 9728)
+
+
+def test_metadata_names_issuer_and_scopes(client: httpx2.Client) -> None:
+    response = client.get(METADATA)
+
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    metadata = response.json()
+    assert {READ, WRITE} <= {*metadata["scopes_supported"]}
+    assert metadata == {
+        "resource": AUDIENCE,
+        "authorization_servers": [BETTER_AUTH_URL],
+        "scopes_supported": sorted(scopes()),
+        "bearer_methods_supported": ["header"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("audience", "path", "url"),
+    [
+        ("http://localhost:8000", "", "http://localhost:8000"),
+        ("https://api.example.com/", "", "https://api.example.com"),
+        ("https://example.com/tasks", "/tasks", "https://example.com"),
+        ("https://example.com/a%20b/c/", "/a%20b/c/", "https://example.com"),
+        ("http://[::1]:8000/x", "/x", "http://[::1]:8000"),
+        # No URL that can be a resource: the URL of the request takes its place.
+        ("task-service", "", None),
+        ("urn:tasks", "", None),
+        ("https://example.com/?a=b", "", None),
+        ("https://example.com/#a", "", None),
+        ('https://example.com/"', "", None),
+        ("ftp://example.com", "", None),
+    ],
+)
+def test_each_challenge_leads_to_the_metadata(
+    settings: Settings, issuer: Issuer, audience: str, path: str, url: str | None
+) -> None:
+    with serve(create_app(settings.model_copy(update={"jwt_audience": audience}))) as base_url:
+        given = token(issuer, aud=audience, scope="")
+        responses = [
+            httpx2.get(f"{base_url}{PATH}", headers=headers, verify=NO_TLS)
+            for headers in (
+                [],
+                [("Authorization", "Bearer x")],
+                [("Authorization", "Bearer x")] * 2,
+                [("Authorization", f"Bearer {given}")],
+            )
+        ]
+        metadata = httpx2.get(f"{base_url}{METADATA}{path}", verify=NO_TLS)
+
+    assert [response.status_code for response in responses] == [401, 401, 400, 403]
+    for response in responses:
+        [challenge] = response.headers.get_list("WWW-Authenticate")
+        assert challenge.endswith(f', resource_metadata="{url or base_url}{METADATA}{path}"')
+    assert metadata.json()["resource"] == audience
+
+
+def test_forged_host_header_cannot_add_parameters_to_a_challenge(settings: Settings) -> None:
+    with serve(create_app(settings.model_copy(update={"jwt_audience": "tasks"}))) as base_url:
+        response = httpx2.get(
+            f"{base_url}{PATH}", headers={"Host": 'evil", error="x'}, verify=NO_TLS
+        )
+
+    assert response.headers["WWW-Authenticate"].count('"') == 4
