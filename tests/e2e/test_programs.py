@@ -6,20 +6,18 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 from conftest import clean_environment
 from playwright.sync_api import Browser
 
 from e2e.people import PASSWORD, TASKS, Person, parts
+from e2e.programs import Program, connect, with_key, with_session
 from e2e.stack import Stack
 from e2e.visitor import visiting
 
-CLIENT = {"client_id": "task-cli"}
-GRANT = CLIENT | {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
 # Some that other sessions open, those that need no fresh one and those that need no password.
 OTHER_ENDPOINTS = [
     ("POST", "/api-key/create", {"name": "Another"}),
@@ -31,49 +29,6 @@ OTHER_ENDPOINTS = [
     ("POST", "/delete-user", {}),
     ("GET", "/admin/list-users", None),
 ]
-
-
-class Program:
-    """Sends requests to Better Auth without cookies and, except for tokens, without a session."""
-
-    def __init__(self, site_url: str, headers: dict[str, str] | None = None) -> None:
-        self._auth = f"{site_url}/api/auth"
-        self._headers = headers or {}
-
-    def send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
-        return httpx2.request(
-            method,
-            self._auth + path,
-            json=body,
-            headers=self._headers,
-            timeout=60,
-            trust_env=False,
-        )
-
-    def fetch_token(self) -> httpx2.Response:
-        return self.send("GET", "/token")
-
-    def ask(self) -> dict[str, Any]:
-        return self.send("POST", "/device/code", CLIENT).raise_for_status().json()
-
-    def poll(self, flow: dict[str, Any]) -> httpx2.Response:
-        return self.send("POST", "/device/token", GRANT | {"device_code": flow["device_code"]})
-
-
-def with_key(stack: Stack, key: str) -> Program:
-    return Program(stack.site_url, {"x-api-key": key})
-
-
-def with_session(stack: Stack, session: str) -> Program:
-    return Program(stack.site_url, {"Authorization": f"Bearer {session}"})
-
-
-def connect(stack: Stack, person: Person) -> Program:
-    """A program that the person has allowed to use their account."""
-    program = Program(stack.site_url)
-    flow = program.ask()
-    person.answer(flow["user_code"], "approve")
-    return with_session(stack, program.poll(flow).raise_for_status().json()["access_token"])
 
 
 def change(stack: Stack, statement: str, *values: object) -> None:
@@ -94,7 +49,7 @@ def program(request: pytest.FixtureRequest, authorization: Stack, ann: Person) -
 
 
 def test_program_gets_the_users_own_token(ann: Person, program: Program) -> None:
-    token = program.fetch_token().raise_for_status().json()["token"]
+    token = program.token()
 
     assert parts(token)[1].keys() == parts(ann.token())[1].keys()
     assert parts(token)[1]["sub"] == ann.id
@@ -195,6 +150,22 @@ def test_denied_expired_and_used_device_codes_give_no_session(
     errors = [program.poll(flow).json()["error"] for flow in (denied, expired, used)]
 
     assert errors == ["access_denied", "expired_token", "invalid_grant"]
+
+
+def test_session_of_a_program_is_prolonged_without_a_cookie(
+    authorization: Stack, ann: Person
+) -> None:
+    program, user_id = connect(authorization, ann), ann.id
+    ann.auth("/sign-out")
+    set_expiry = "UPDATE session SET expiresAt = ? WHERE userId = ?"
+    soon = f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%dT%H:%M:%S}.000Z"
+    change(authorization, set_expiry, soon, user_id)
+
+    response = program.fetch_token()
+
+    assert response.status_code == 200
+    assert "set-cookie" not in response.headers
+    change(authorization, f"{set_expiry} AND expiresAt > ?", soon, user_id, soon)
 
 
 def test_new_sessions_are_not_shown_to_scripts_of_a_page(ann: Person) -> None:
