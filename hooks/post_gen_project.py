@@ -41,7 +41,7 @@ UNUSED = {
         ],
     },
     "token_verification": {
-        "shared-secret": ["frontend/lib/tokens-jwks.ts"],
+        "shared-secret": ["frontend/lib/tokens-jwks.ts", "tests/better_auth_keys.json"],
         "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
     },
     "frontend": {"none": [".github/workflows/frontend.yml", "frontend"]},

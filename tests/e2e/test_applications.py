@@ -13,6 +13,9 @@ from e2e.people import PASSWORD, TASKS, Person
 from e2e.stack import Stack
 from e2e.visitor import visiting
 
+# The frontend has the same pages in both modes.
+once = pytest.mark.parametrize("mode", ["shared-secret"], indirect=True, scope="session")
+
 
 @pytest.fixture(scope="module")
 def application(authorization: Stack) -> Application:
@@ -100,6 +103,7 @@ def printer(authorization: Stack) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@once
 def test_user_who_is_signed_out_signs_in_and_allows_access(
     authorization: Stack, browser: Browser, axe: str, printer: subprocess.Popen[str]
 ) -> None:
@@ -125,6 +129,7 @@ def test_user_who_is_signed_out_signs_in_and_allows_access(
     assert printer.communicate(timeout=10)[0] == "Book the train\n"
 
 
+@once
 def test_user_denies_access(
     authorization: Stack, browser: Browser, axe: str, printer: subprocess.Popen[str]
 ) -> None:
@@ -138,6 +143,7 @@ def test_user_denies_access(
     assert printer.wait(timeout=10) == 1
 
 
+@once
 @pytest.mark.parametrize("command", ["lint", "typecheck"])
 def test_frontend_passes_its_checks(authorization: Stack, command: str) -> None:
     RenderedProject(authorization.frontend).run(f"npm run {command}")

@@ -39,7 +39,9 @@ class Visitor:
         self._person = person
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        # Applications, whose pages a test may come to, have no icon.
+        foreign = message.location["url"].endswith("/favicon.ico")
+        if message.type in ("error", "warning") and not foreign:
             self.complaints.append(f"{message.text} ({message.location['url']})")
 
     def expected(self, pattern: str) -> None:

@@ -25,10 +25,11 @@ only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project to which the pages about administrators and data access were applied."""
+    """A project to which the pages about authorization, administrators and data were applied."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
     project.run("make .venv/ready")
+    follow(project, "authorization.md")
     follow(project, "admin-endpoints.md")
     follow(project, "data-access.md")
     return project

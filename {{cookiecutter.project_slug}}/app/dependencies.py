@@ -44,8 +44,8 @@ def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
 def if_match(request: Request) -> Versions:
     """The versions named in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
 
-    Weak, foreign and malformed tags match no version. Not a parameter in the OpenAPI document,
-    where any text would have to be as good as another; the operations tell of it.
+    Weak, foreign and malformed tags match no version. Not a parameter of handlers, which FastAPI
+    would validate on each request; `app/openapi.py` documents it.
     """
     header = ", ".join(request.headers.getlist("if-match") or ["*"])
     if header == "*":

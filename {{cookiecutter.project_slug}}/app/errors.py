@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.reasons import Reason
@@ -115,6 +114,16 @@ class PreconditionFailed(ServiceError):
     detail = "It has changed since that version: fetch it and decide again."
 
 
+class ContentTooLarge(ServiceError):
+    status = 413
+    detail = "The body is over 64 KiB."
+
+
+class NotUtf8(ServiceError):
+    status = 400
+    detail = "The body is not UTF-8."
+
+
 class UnsupportedMediaType(ServiceError):
     status = 415
     detail = "Send JSON, as one Content-Type: application/json."
@@ -140,13 +149,6 @@ class Unavailable(ServiceError):
     def __init__(self, reason: str, retry_after: int = 1) -> None:
         """`retry_after` is in whole seconds."""
         super().__init__(reason, {"Retry-After": str(retry_after)})
-
-
-class ContentTooLarge(HTTPException):
-    """Raised while a body is read: FastAPI lets only its own kind of error out from there."""
-
-    def __init__(self) -> None:
-        super().__init__(413, "The body is over 64 KiB.")
 
 
 class Problem(BaseModel):

@@ -33,13 +33,17 @@ from app.middleware import (
     ErrorBoundary,
     RequestContext,
 )
+from app.openapi import describe_headers
 from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
 from app.routers.resource_metadata import MetadataLocation, resource_metadata_router
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
-ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-Match", "X-Request-ID"]
+ALLOWED_HEADERS = [
+    *("Authorization", "Content-Type", "If-Match", "X-Request-ID"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # sent by tracing in browsers
+]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 BEARER = {
     "type": "http",
@@ -72,6 +76,7 @@ class Service(FastAPI):
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         document["components"]["securitySchemes"] = {"HTTPBearer": BEARER}
+        describe_headers(document)
         return document
 
 

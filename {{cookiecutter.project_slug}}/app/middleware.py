@@ -18,25 +18,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from app.errors import (
-    ContentTooLarge,
     Problem,
     ServiceError,
     SeveralCredentials,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
 )
 from app.security.verifier import TokenVerifier, User
 
-MAX_BODY_BYTES = 64 * 1024
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 ]
-
-JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -259,39 +254,6 @@ def _bearer_token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     return token.lstrip(" ")
-
-
-class JsonBodies:
-    """Refuses a body that is not called JSON, or is over the limit; chunked or not."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        [length, *_] = _header(scope, b"content-length") or ["0"]
-        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            raise ContentTooLarge
-        has_body = length != "0" or _header(scope, b"transfer-encoding")
-        if has_body and not _is_json(_header(scope, b"content-type")):
-            raise UnsupportedMediaType
-        received = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise ContentTooLarge
-            return message
-
-        await self.app(scope, receive_within_limit, send)
-
-
-def _is_json(types: Sequence[str]) -> bool:
-    return len(types) == 1 and JSON.match(types[0]) is not None
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:

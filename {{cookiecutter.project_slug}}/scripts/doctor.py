@@ -34,9 +34,9 @@ NO_TIME = (
     "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
 )
 NOT_TEXT = (
-    "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets all of "
-    "them as text. jwt.definePayload must return none of them, because each marks the token as an "
-    "application's."
+    "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets them "
+    "as text. jwt.definePayload must return none of them, because each marks the token as one of "
+    "an application."
 )
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
@@ -62,7 +62,7 @@ def explanations() -> dict[Reason, str]:
         "plugin, or choose token_verification=shared-secret when rendering this.",
         Reason.KID_MISSING: "It names no key. " + DAMAGED,
         Reason.KID_UNKNOWN: "{jwks_url} has no usable key {kid}. The token is from "
-        "another Better Auth, or its key was deleted, or is of a kind that Better Auth does not make. "
+        "another Better Auth, or its key was deleted, or is of a kind that it does not make. "
         "JWKS_URL must be that of the frontend that gave you the token.",
         Reason.NO_KEY_SET: "No keys came from {jwks_url}: the line above says why. Until "
         "they do, the service answers 503. Does the frontend run, and is JWKS_URL right as seen "

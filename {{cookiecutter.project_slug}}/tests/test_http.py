@@ -1,5 +1,6 @@
 """What holds for every request: who gets in, what a body may be, what every answer carries."""
 
+import codecs
 import json
 import re
 import socket
@@ -209,13 +210,13 @@ def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
     assert ann.get(PATH).json()["items"] == []
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("DELETE", f"{PATH}/x")])
 def test_a_body_that_announces_too_much_is_not_waited_for(
-    service: str, issuer: Issuer, method: str
+    service: str, issuer: Issuer, method: str, path: str
 ) -> None:
     answer = raw(
         service,
-        f"{method} {PATH} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         f"Authorization: Bearer {token(issuer)}",
         "Content-Type: application/json",
         "Content-Length: 10000000000",
@@ -275,6 +276,66 @@ def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) 
     assert is_problem(response, 400)
 
 
+def in_pieces(body: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 1000])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["without a mark", "with a mark"])
+def test_utf8_is_accepted_however_it_is_split(ann: httpx2.Client, mark: bytes, size: int) -> None:
+    text = "aé€😀"
+    body = mark + json.dumps(BODY | {TEXT: text}, ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json"}
+
+    whole = ann.post(PATH, content=body, headers=headers)
+    chunked = ann.post(PATH, content=in_pieces(body, size), headers=headers)
+
+    assert whole.status_code == chunked.status_code == 201
+    assert whole.json()[TEXT] == chunked.json()[TEXT] == text
+
+
+JSON_TEXT = json.dumps(BODY | {TEXT: "é€😀"}, ensure_ascii=False)
+NOT_UTF8 = {
+    encoding: JSON_TEXT.encode(encoding)
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+} | {
+    "big-endian UTF-16 with a mark": codecs.BOM_UTF16_BE + JSON_TEXT.encode("utf-16-be"),
+    "big-endian UTF-32 with a mark": codecs.BOM_UTF32_BE + JSON_TEXT.encode("utf-32-be"),
+    "UTF-16 mark alone": codecs.BOM_UTF16_LE,
+    "UTF-32 mark alone": codecs.BOM_UTF32_BE,
+    "UTF-16 brace alone": "{".encode("utf-16-be"),
+    "UTF-16 in ASCII": json.dumps(BODY).encode("utf-16-le"),
+    "UTF-16 that begins with a blank": f" {JSON_TEXT}".encode("utf-16-be"),
+    "odd number of bytes of UTF-16": json.dumps(BODY).encode("utf-16-le")[:-1],
+    "bytes missing of UTF-32": json.dumps(BODY).encode("utf-32-be")[:-2],
+    "Latin-1": json.dumps(BODY | {TEXT: "é"}, ensure_ascii=False).encode("latin-1"),
+    "lone surrogate": json.dumps(BODY | {TEXT: "\ud800"}, ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    ),
+    "CESU-8": json.dumps(BODY | {TEXT: "\ud83d\ude00"}, ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    ),
+    "overlong": b'{"title": "\xc0\xaf"}',
+    "beyond Unicode": b'{"title": "\xf4\x90\x80\x80"}',
+    "incomplete at the end": b'{"title": "x"}\xe2\x82',
+}
+
+
+@pytest.mark.parametrize("size", [None, 1, 2, 3, 1000])
+@pytest.mark.parametrize("body", NOT_UTF8.values(), ids=NOT_UTF8.keys())
+def test_body_that_is_not_utf8_returns_400(
+    ann: httpx2.Client, body: bytes, size: int | None
+) -> None:
+    content = in_pieces(body, size) if size else body
+
+    response = ann.post(PATH, content=content, headers={"Content-Type": "application/json"})
+
+    assert is_problem(response, 400)
+    assert response.json()["detail"] == "The body is not UTF-8."
+    assert ann.get(PATH).json()["items"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -282,6 +343,7 @@ def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) 
         b"{",
         b'{"title": "x"',
         b'{"title": NaN}',
+        b'{"title": "a\0b"}',
         b'{"title": Infinity}',
         b'{"title": 1e999}',
         b'{"title": 123456789012345678901234567890}',
@@ -429,6 +491,21 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "Access-Control-Allow-Credentials" not in response.headers
     assert response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("header", ["traceparent", "tracestate", "baggage", "sentry-trace"])
+def test_page_may_send_the_headers_of_tracing(client: httpx2.Client, header: str) -> None:
+    response = client.options(
+        PATH,
+        headers={
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": f"authorization,{header}",
+        },
+    )
+
+    assert response.status_code == 200
+    assert header in response.headers["Access-Control-Allow-Headers"].split(", ")
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", ORIGIN + ".evil.example", "null", "*"])

@@ -4,14 +4,21 @@ import os
 import re
 import subprocess
 import sys
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi.routing import APIRoute
 
 from app.config import PROJECT
+from app.openapi import HEADERS
+from app.routers import ROUTERS
+from tests.conftest import SignIn
 from tests.issuer import Issuer
+from tests.resources import RESOURCES
+from tests.resources.resource import Resource
 from tests.sample_resource import PATH
 from tests.tokens import token
 
@@ -70,6 +77,131 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
     assert update["404"]["content"].keys() == {"application/problem+json"}
 
 
+# --- Headers
+
+
+def headers_sent(response: httpx2.Response) -> set[str]:
+    """Return the headers of a response, of those that the document has for any response."""
+    return {name for name in HEADERS if name in response.headers}
+
+
+def headers_described(operation: dict[str, Any], response: httpx2.Response) -> set[str]:
+    return {*operation["responses"][str(response.status_code)]["headers"]}
+
+
+def resolved(document: dict[str, Any], reference: dict[str, str]) -> Any:
+    _, kind, name = reference["$ref"].removeprefix("#/").split("/")
+    return document["components"][kind][name]
+
+
+def test_rejections_have_the_headers_that_are_described(
+    client: httpx2.Client, sign_in: SignIn, document: dict[str, Any]
+) -> None:
+    application, user, statuses = sign_in("ann", scope=""), sign_in("ann", role="admin"), set()
+    twice = [("Authorization", user.headers["Authorization"])] * 2
+
+    for method, path, operation in operations(document):
+        url = re.sub("{.*?}", str(uuid4()), path)
+        for response in (
+            client.request(method, url),
+            client.request(method, url, headers=twice),
+            application.request(method, url),
+            user.request(method, url, content=b"x", headers={"Content-Type": "text/plain"}),
+            user.request(method, url, content=b"x" * 70_000),
+        ):
+            assert headers_sent(response) == headers_described(operation, response)
+            statuses.add(response.status_code)
+
+    assert statuses >= {400, 401, 403, 413, 415}
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=str)
+def test_responses_of_resources_have_the_headers_that_are_described(
+    ann: httpx2.Client, document: dict[str, Any], resource: Resource
+) -> None:
+    collection, item = (document["paths"][resource.path + end] for end in ("", "/{id}"))
+    created = ann.post(resource.path, json=resource.body(ann))
+    url, stale = resource.url(created.json()), {"If-Match": '"9"'}
+
+    for response, operation, status in (
+        (created, collection["post"], 201),
+        (ann.get(resource.path), collection["get"], 200),
+        (ann.get(url), item["get"], 200),
+        (ann.patch(url, json={}), item["patch"], 200),
+        (ann.patch(url, json={}, headers=stale), item["patch"], 412),
+        (ann.patch(url, json=[]), item["patch"], 422),
+        (ann.delete(url, headers=stale), item["delete"], 412),
+        (ann.delete(url), item["delete"], 204),
+        (ann.get(url), item["get"], 404),
+    ):
+        assert response.status_code == status
+        assert headers_sent(response) == headers_described(operation, response)
+
+
+def test_errors_that_tell_what_to_do_next_have_their_header(
+    ann: httpx2.Client, document: dict[str, Any]
+) -> None:
+    assert headers_sent(ann.put(PATH)) == {"Allow", "X-Request-ID"}
+    for _, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert ("Allow" in response["headers"]) == (status == "405")
+            assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
+
+
+def test_every_header_that_is_described_has_a_schema_and_a_description(
+    document: dict[str, Any],
+) -> None:
+    for _, _, operation in operations(document):
+        for response in operation["responses"].values():
+            for reference in response["headers"].values():
+                assert resolved(document, reference).keys() >= {"description", "schema"}
+
+
+def test_if_match_is_a_parameter_of_the_operations_that_document_412(
+    document: dict[str, Any],
+) -> None:
+    for _, _, operation in operations(document):
+        headers = [
+            resolved(document, parameter)["name"]
+            for parameter in operation.get("parameters", ())
+            if "$ref" in parameter
+        ]
+        assert headers == (["If-Match"] if "412" in operation["responses"] else [])
+
+
+def test_handlers_that_honor_if_match_document_412() -> None:
+    for route in chain.from_iterable(router.routes for router in ROUTERS):
+        assert isinstance(route, APIRoute)
+        honors = "if_match" in route.endpoint.__code__.co_names
+        assert honors == (412 in route.responses), route.name
+
+
+@pytest.mark.parametrize(
+    ("value", "matches"),
+    [
+        ("*", True),
+        ('"1"', True),
+        ('"1", W/"2",\t"a,b"', True),
+        ("", False),
+        ("1", False),
+        ('"1" "2"', False),
+        ('*, "1"', False),
+        ('"1",', False),
+        ('"a"b"', False),
+    ],
+)
+def test_pattern_of_if_match_is_that_of_entity_tags(
+    document: dict[str, Any], value: str, matches: bool
+) -> None:
+    pattern = document["components"]["parameters"]["IfMatch"]["schema"]["pattern"]
+
+    assert bool(re.search(pattern, value)) == matches
+
+
+def test_document_is_the_same_each_time(client: httpx2.Client, document: dict[str, Any]) -> None:
+    assert client.get("/openapi.json").json() == document
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["signed in", "a stranger"])
 def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: str) -> None:
@@ -82,7 +214,8 @@ def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: s
 
     found = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"{service}/openapi.json"),
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/schemathesis.toml"),
+            *("run", f"{service}/openapi.json"),
             *("--checks", "all", "--max-examples", "15", "--no-color", *known),
         ],
         cwd=PROJECT, env=uncounted, capture_output=True, text=True, timeout=300, check=False,

@@ -4,9 +4,11 @@ import asyncio
 import hmac
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,12 +16,13 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from app.errors import Unauthenticated, Unavailable
+from app.reasons import Reason
 from app.security import keys
 from app.security.keys import MAX_AGE, MAX_DOCUMENT_BYTES, HttpFetch, KeySet, parse_key_set
-from app.security.tokens import UnverifiedToken
+from app.security.tokens import UnverifiedToken, read_token
 from app.security.verifier import TokenVerifier
 from tests.issuer import Issuer
 from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, claims, encode, token
@@ -249,10 +252,40 @@ async def test_a_token_must_name_its_key() -> None:
     assert source.fetches == 0
 
 
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "none",
+        "HS256",
+        "HS512",
+        "ES384",
+        "ES256K",
+        "RS384",
+        "RS512",
+        "PS512",
+        "Ed25519",
+        "eddsa",
+        "",
+    ],
+)
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_unsupported_algorithm_is_rejected_without_a_fetch(
+    algorithm: str, reachable: bool
+) -> None:
+    source = Source(Issuer("first"))
+    source.error = None if reachable else httpx2.ConnectError("refused")
+
+    with pytest.raises(Unauthenticated) as caught:
+        await source.key_set().keys_for(UnverifiedToken(algorithm, "first", {}))
+    assert caught.value.reason == Reason.ALG_UNKNOWN
+    assert source.fetches == 0
+
+
 # --- What it takes from a document
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 P256 = ec.generate_private_key(ec.SECP256R1())
+P521 = ec.generate_private_key(ec.SECP521R1())
 RSA2048 = rsa.generate_private_key(65537, 2048)
 
 
@@ -271,16 +304,40 @@ def entry(key: Any, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in jwk.items() if value is not ABSENT}
 
 
-@pytest.mark.parametrize("key", [ED25519, P256, RSA2048], ids=["EdDSA", "ES256", "RS256"])
+PRIVATE_KEYS: dict[str, Any] = {
+    "EdDSA": ED25519, "ES256": P256, "ES512": P521, "RS256": RSA2048, "PS256": RSA2048,
+}  # fmt: skip
+each_algorithm = pytest.mark.parametrize("algorithm", PRIVATE_KEYS)
+
+
+@each_algorithm
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"alg": ABSENT}, {"use": "sig"}, {"key_ops": ["verify"]}, {"unknown": [1]}],
+    [{}, {"use": "sig"}, {"key_ops": ["verify"]}, {"unknown": [1]}],
     ids=str,
 )
-def test_a_usable_key_is_taken(key: Any, changes: dict[str, Any]) -> None:
-    document = json.dumps({"keys": [entry(key, **changes)]}).encode()
+def test_a_usable_key_is_taken(algorithm: str, changes: dict[str, Any]) -> None:
+    jwk = entry(PRIVATE_KEYS[algorithm], alg=algorithm, **changes)
 
-    assert parse_key_set(document).keys() == {"first"}
+    [(key_id, key)] = parse_key_set(json.dumps({"keys": [jwk]}).encode()).items()
+
+    assert (key_id, key.algorithm_name) == ("first", algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "RS256"])
+def test_key_without_alg_is_for_the_usual_algorithm_of_its_kind(algorithm: str) -> None:
+    jwk = entry(PRIVATE_KEYS[algorithm], alg=ABSENT)
+
+    [key] = parse_key_set(json.dumps({"keys": [jwk]}).encode()).values()
+
+    assert key.algorithm_name == algorithm
+
+
+def test_rsa_key_with_the_curve_of_newer_keys_is_taken() -> None:
+    """Better Auth adds `crv` to older keys if its configuration now names a curve."""
+    jwk = entry(RSA2048, crv="Ed25519")
+
+    assert parse_key_set(json.dumps({"keys": [jwk]}).encode())["first"].algorithm_name == "RS256"
 
 
 UNUSABLE: dict[str, Any] = {
@@ -299,7 +356,16 @@ UNUSABLE: dict[str, Any] = {
     "id is empty": entry(ED25519, kid=""),
     "another algorithm": entry(ED25519, alg="HS256"),
     "another hash": entry(RSA2048, alg="RS512"),
-    "PSS": entry(RSA2048, alg="PS256"),
+    "PSS with another hash": entry(RSA2048, alg="PS512"),
+    "RSA for ES256": entry(RSA2048, alg="ES256"),
+    "RSA for EdDSA": entry(RSA2048, alg="EdDSA"),
+    "Ed25519 for ES256": entry(ED25519, alg="ES256"),
+    "P-256 for ES512": entry(P256, alg="ES512"),
+    "P-256 for RS256": entry(P256, alg="RS256"),
+    "P-521 for ES256": entry(P521, alg="ES256"),
+    "P-521 called P-256": entry(P521, crv="P-256"),
+    "alg is null": entry(RSA2048, alg=None),
+    "alg is a list": entry(RSA2048, alg=["RS256"]),
     "another curve": entry(ed448.Ed448PrivateKey.generate(), kid="bad"),
     "P-384": entry(ec.generate_private_key(ec.SECP384R1()), alg=ABSENT),
     "curve of another kind": entry(P256, crv="Ed25519"),
@@ -431,6 +497,76 @@ async def test_a_server_that_is_away_is_an_error_the_key_set_expects() -> None:
         await HttpFetch(url)()
 
 
+# --- The algorithms of Better Auth
+
+RECORDED = Path(__file__).parents[1] / "better_auth_keys.json"
+BETTER_AUTH: dict[str, Any] = json.loads(RECORDED.read_bytes())["keys"]
+
+
+def verifier_with(entry: dict[str, Any], now: float | None = None) -> TokenVerifier:
+    """Return a verifier that has this one key; `now` stops its clock."""
+
+    async def fetch() -> bytes:
+        return json.dumps({"keys": [entry]}).encode()
+
+    return TokenVerifier(
+        KeySet(fetch, cooldown=COOLDOWN, ttl=TTL),
+        issuer=BETTER_AUTH_URL,
+        audience=AUDIENCE,
+        leeway=0,
+        clock=time.time if now is None else lambda: now,
+    )
+
+
+def signed(algorithm: str, *, header: str) -> str:
+    """Return a token signed by `algorithm` whose header names the algorithm `header`."""
+    message = f"{encode({'alg': header, 'kid': 'first'})}.{encode(claims())}"
+    signature = get_default_algorithms()[algorithm].sign(message.encode(), PRIVATE_KEYS[algorithm])
+    return f"{message}.{encode(signature)}"
+
+
+async def refusal(verifier: TokenVerifier, text: str) -> str | None:
+    with pytest.raises(Unauthenticated) as caught:
+        await verifier.verify(text)
+    return caught.value.reason
+
+
+def test_each_algorithm_of_better_auth_was_recorded() -> None:
+    assert BETTER_AUTH.keys() == PRIVATE_KEYS.keys() == keys.SUPPORTED
+
+
+@each_algorithm
+async def test_token_signed_by_better_auth_is_accepted(algorithm: str) -> None:
+    text = ".".join(BETTER_AUTH[algorithm]["token"])
+    recorded = read_token(text).claims
+    verifier = verifier_with(BETTER_AUTH[algorithm]["key"], now=recorded["iat"])
+
+    assert (await verifier.verify(text)).id == recorded["sub"]
+
+
+@each_algorithm
+async def test_token_with_a_damaged_signature_is_rejected(algorithm: str) -> None:
+    header, payload, signature = BETTER_AUTH[algorithm]["token"]
+    text = f"{header}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+    verifier = verifier_with(BETTER_AUTH[algorithm]["key"])
+
+    assert await refusal(verifier, text) == Reason.SIGNATURE
+
+
+@each_algorithm
+@pytest.mark.parametrize("key_algorithm", PRIVATE_KEYS)
+async def test_key_accepts_only_its_own_algorithm(algorithm: str, key_algorithm: str) -> None:
+    verifier = verifier_with(entry(PRIVATE_KEYS[key_algorithm], alg=key_algorithm))
+    honest = signed(algorithm, header=algorithm)
+    renamed = signed(algorithm, header=key_algorithm)
+
+    if algorithm == key_algorithm:
+        assert (await verifier.verify(honest)).id == "ann"
+    else:
+        assert await refusal(verifier, honest) == Reason.ALG_OF_ANOTHER_KEY
+        assert await refusal(verifier, renamed) == Reason.SIGNATURE
+
+
 # --- Algorithm confusion
 
 
@@ -455,4 +591,4 @@ async def test_the_public_key_is_not_a_secret_to_sign_with(algorithm: str, spell
     assert await verifier.verify(token(issuer))
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(f"{signed}.{encode(signature)}")
-    assert caught.value.reason == "alg is not that of the key"
+    assert caught.value.reason == Reason.ALG_UNKNOWN

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.dependencies import verified_user
 from app.errors import Forbidden, InsufficientScope, problems
-from app.middleware import JsonBodies
+from app.routers.json_body import read_json_body
 from app.security.verifier import User
 
 PREFIX = "/api/v1"
@@ -40,7 +40,8 @@ class AuthenticatedRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in (self.methods or ()):
             self._check_rights(verified_user(scope), scope["method"])
-        await JsonBodies(super().handle)(scope, receive, send)
+            receive = await read_json_body(scope, receive)
+        await super().handle(scope, receive, send)
 
     def _check_rights(self, user: User, method: str) -> None:
         needed = self.scope_for(method)

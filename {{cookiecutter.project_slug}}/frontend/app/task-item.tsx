@@ -22,9 +22,9 @@ export function TaskItem({
   const [busy, startTransition] = useTransition();
   const renameButton = useRef<HTMLButtonElement>(null);
 
-  const params = { path: { id: task.id } };
+  const path = { id: task.id };
   // What this person saw is what they change: a newer version answers 412.
-  const headers = { "If-Match": `"${task.version}"` };
+  const seen = { path, header: { "If-Match": `"${task.version}"` } };
 
   function act(work: () => Promise<void>) {
     if (busy) return;
@@ -41,7 +41,7 @@ export function TaskItem({
   async function explanation(error: unknown): Promise<string> {
     if (!(error instanceof Problem) || error.status !== 412) return inWords(error);
     try {
-      const now = await answer(api.GET("/api/v1/tasks/{id}", { params }));
+      const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));
       onChange(now);
       const state = now.completed ? "done" : "not done";
       return `${error.message} It now reads “${now.title}” and is ${state}. Do yours again if you still want it.`;
@@ -51,7 +51,7 @@ export function TaskItem({
   }
 
   const change = async (body: { title: string } | { completed: boolean }) =>
-    onChange(await answer(api.PATCH("/api/v1/tasks/{id}", { params, headers, body })));
+    onChange(await answer(api.PATCH("/api/v1/tasks/{id}", { params: seen, body })));
 
   const toggle = () =>
     act(async () => {
@@ -62,7 +62,7 @@ export function TaskItem({
   const remove = () =>
     act(async () => {
       try {
-        await answer(api.DELETE("/api/v1/tasks/{id}", { params, headers }));
+        await answer(api.DELETE("/api/v1/tasks/{id}", { params: seen }));
       } catch (error) {
         // Gone already is what was wanted.
         if (!(error instanceof Problem) || error.status !== 404) throw error;

@@ -1,7 +1,8 @@
-"""Tokens as the real Better Auth makes them: those for the API open it, and no others do.
+"""Each token that the real Better Auth issues may do what `may` says, and no more.
 
-`better_auth_tokens.json` says where they come from. They are signed anew here, with the key of the
-tests, so that nothing but what is in them decides.
+`better_auth_tokens.json` says where they come from. `may` lists what the service allows; it is null
+for tokens that it rejects. They are signed anew here, with the key of the tests, so that nothing
+but what is in them decides.
 """
 
 import json
@@ -13,34 +14,45 @@ import httpx2
 import pytest
 
 from tests.issuer import Issuer
-from tests.sample_resource import PATH
+from tests.sample_resource import BODY, PATH, READ, WRITE
 from tests.tokens import sign
 
 TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_bytes())
 MODE = "shared-secret" if Issuer.algorithm == "HS256" else "jwks"
 
+CALLS: dict[str, tuple[str, str, Any]] = {
+    "read": ("GET", PATH, None),
+    "write": ("POST", PATH, BODY),
+    "delete_me": ("DELETE", "/api/v1/me", None),
+}
+SUCCESS = {"read": 200, "write": 201, "delete_me": 204}
+SCOPES = {"tasks:read": READ, "tasks:write": WRITE}  # the captured ones, here
+
 Captured = dict[str, Any]
 
 
-def captured(mode: str, *, for_api: bool) -> list[Any]:
+def captured(mode: str, *, accepted: bool) -> list[Any]:
     """The tokens of one mode as parameters, named by their kind."""
     return [
         pytest.param(token, id=f"{mode} {token['kind']}")
         for token in TOKENS["tokens"][mode]
-        if token["kind"].startswith("API token") is for_api
+        if (token["may"] is not None) is accepted
     ]
 
 
-OF_THIS_MODE = captured(MODE, for_api=True)
-OF_THE_OTHER = captured("jwks" if MODE == "shared-secret" else "shared-secret", for_api=True)
-OTHERS = captured("shared-secret", for_api=False) + captured("jwks", for_api=False)
+OF_THIS_MODE = captured(MODE, accepted=True)
+OF_THE_OTHER = captured("jwks" if MODE == "shared-secret" else "shared-secret", accepted=True)
+OTHERS = captured("shared-secret", accepted=False) + captured("jwks", accepted=False)
 
 
 def current(token: Captured) -> Captured:
-    """Its claims, as if it were made now."""
+    """Its claims, as if it were made now, and with the scopes of the sample resource."""
     claims: Captured = token["claims"]
     age = int(time.time()) - claims["iat"]
-    return claims | {name: claims[name] + age for name in ("iat", "exp")}
+    changes = {name: claims[name] + age for name in ("iat", "exp")}
+    if "scope" in claims:
+        changes["scope"] = " ".join(SCOPES.get(each, each) for each in claims["scope"].split())
+    return claims | changes
 
 
 def by_key(token: Captured, issuer: Issuer) -> Captured:
@@ -50,16 +62,21 @@ def by_key(token: Captured, issuer: Issuer) -> Captured:
     return header
 
 
-def status(client: httpx2.Client, token: str) -> int:
+def status(client: httpx2.Client, token: str, call: str = "read") -> int:
+    method, path, body = CALLS[call]
     headers = {"Authorization": f"Bearer {token}"}
-    return client.get(PATH, headers=headers).status_code
+    return client.request(method, path, headers=headers, json=body).status_code
 
 
 @pytest.mark.parametrize("token", OF_THIS_MODE)
-def test_a_token_for_the_api_opens_it(
+def test_token_allows_what_its_kind_may_do(
     client: httpx2.Client, issuer: Issuer, token: Captured
 ) -> None:
-    assert status(client, sign(issuer, by_key(token, issuer), current(token))) == 200
+    signed = sign(issuer, by_key(token, issuer), current(token))
+
+    statuses = {call: status(client, signed, call) for call in CALLS}
+
+    assert statuses == {call: SUCCESS[call] if call in token["may"] else 403 for call in CALLS}
 
 
 @pytest.mark.parametrize("token", OF_THE_OTHER + OTHERS)

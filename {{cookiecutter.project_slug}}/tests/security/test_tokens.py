@@ -212,15 +212,18 @@ async def test_a_token_of_another_key_is_refused(verifier: TokenVerifier) -> Non
 
 @pytest.mark.parametrize(
     "algorithm",
-    ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "ES384", "RS512", "PS256", "hs256",
-     "eddsa", "Ed448", "HS256 ", "\x00"],
+    ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "ES384", "RS512", "ES512", "PS256",
+     "hs256", "eddsa", "Ed448", "HS256 ", "\x00"],
 )  # fmt: skip
 async def test_any_other_algorithm_is_refused(
     verifier: TokenVerifier, issuer: Issuer, algorithm: str
 ) -> None:
     forged = token(issuer, header={"alg": algorithm})
 
-    assert await refusal(verifier, forged) == "alg is not that of the key"
+    assert await refusal(verifier, forged) in (
+        "alg is not that of the key",
+        "alg is not one that Better Auth signs with",
+    )
 
 
 @pytest.mark.parametrize("algorithm", [ABSENT, None, 256, ["HS256"], {"alg": "HS256"}, True])

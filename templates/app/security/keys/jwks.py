@@ -28,7 +28,14 @@ FETCH_TIMEOUT = 2.0  # seconds in all: who waits for two still hears within five
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_AGE = 24 * 3600.0  # seconds that keys outlive the last successful fetch
 MIN_RSA_BITS = 2048
-ALGORITHMS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+# All that Better Auth can sign with. The first of several is for an entry that has no `alg`.
+ALGORITHMS = {
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-521"): ("ES512",),
+    ("RSA", None): ("RS256", "PS256"),
+}
+SUPPORTED = {algorithm for algorithms in ALGORITHMS.values() for algorithm in algorithms}
 
 log = structlog.get_logger()
 
@@ -91,7 +98,7 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def keys_for(self, token: UnverifiedToken) -> Sequence[PyJWK]:
-        if token.algorithm not in ALGORITHMS.values():
+        if token.algorithm not in SUPPORTED:
             raise Unauthenticated(Reason.ALG_UNKNOWN)
         key_id = token.key_id
         if key_id is None:
@@ -159,14 +166,18 @@ def parse_key_set(document: bytes) -> Keys:
 
 def _verification_key(entry: Any) -> PyJWK | None:
     try:
-        algorithm = ALGORITHMS[entry["kty"], entry.get("crv")]
+        # RSA has no curves. But after a change from RS256 to EdDSA, Better Auth publishes the older
+        # keys with `crv`, too.
+        curve = None if entry["kty"] == "RSA" else entry.get("crv")
+        algorithms = ALGORITHMS[entry["kty"], curve]
+        algorithm = entry.get("alg", algorithms[0])
         usable = (
             is_key_id(entry["kid"])
             and "d" not in entry
             and entry.get("use", "sig") == "sig"
             and "verify" in (operations := entry.get("key_ops", ["verify"]))
             and isinstance(operations, list)
-            and entry.get("alg", algorithm) == algorithm
+            and algorithm in algorithms
         )
         key = PyJWK(entry, algorithm) if usable else None
     except (AttributeError, KeyError, TypeError, ValueError, PyJWTError):

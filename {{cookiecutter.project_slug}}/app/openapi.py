@@ -1,0 +1,89 @@
+"""The headers of requests and responses in the OpenAPI document, which FastAPI does not know."""
+
+from typing import Any
+
+from app.dependencies import TAG
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of the version that the request is for. If the resource has another "
+    "version by now, the response is 412 and nothing changes. Several are separated by commas; "
+    "without the header, or with `*`, any version matches.",
+    "schema": {"type": "string", "pattern": rf"^(\*|{TAG}([ \t]*,[ \t]*{TAG})*)$"},
+    "example": '"1"',
+}
+HEADERS: dict[str, dict[str, Any]] = {
+    "Allow": {
+        "description": "The methods of this path.",
+        "schema": {"type": "string"},
+    },
+    "ETag": {
+        "description": "The version of the resource, for `If-Match`.",
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+    },
+    "Location": {
+        "description": "The path of the new resource.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before sending the request again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "What the credentials lack (RFC 6750, section 3).",
+        "schema": {"type": "string"},
+    },
+    "X-Request-ID": {
+        "description": "Names the request in the log. It is the request's own `X-Request-ID` if "
+        "that is well-formed.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+    },
+}
+HEADERS_BY_STATUS = {
+    "201": ["Location"],
+    "400": ["WWW-Authenticate"],
+    "401": ["WWW-Authenticate"],
+    "403": ["WWW-Authenticate"],
+    "405": ["Allow"],
+    "429": ["Retry-After"],
+    "503": ["Retry-After"],
+}
+
+Schema = dict[str, Any]
+
+
+def describe_headers(document: dict[str, Any]) -> None:
+    """Add the headers to all operations: those that routes need not declare.
+
+    An operation that documents 412 takes `If-Match`. A response has an `ETag` if its body has a
+    `version`.
+    """
+    components = document["components"]
+    components["parameters"] = {"IfMatch": IF_MATCH}
+    components["headers"] = HEADERS
+    for path in document["paths"].values():
+        for operation in path.values():
+            responses = operation["responses"]
+            parameters = operation.get("parameters", [])
+            if "412" in responses and IF_MATCH_REFERENCE not in parameters:
+                operation["parameters"] = [*parameters, IF_MATCH_REFERENCE]
+            for status, response in responses.items():
+                names = [*HEADERS_BY_STATUS.get(status, ()), "X-Request-ID"]
+                if _has_version(response, components["schemas"]):
+                    names.append("ETag")
+                described = {name: _reference("headers", name) for name in sorted(names)}
+                response["headers"] = described | response.get("headers", {})
+
+
+def _has_version(response: dict[str, Any], schemas: dict[str, Schema]) -> bool:
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    schema = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    return "version" in schema.get("properties", {})
+
+
+def _reference(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+IF_MATCH_REFERENCE = _reference("parameters", "IfMatch")

@@ -1,0 +1,53 @@
+"""Read a request's body before FastAPI does, and reject what is not JSON in UTF-8."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
+
+from app.errors import ContentTooLarge, NotUtf8, UnsupportedMediaType
+
+MAX_BODY_BYTES = 64 * 1024
+JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+
+
+async def read_json_body(scope: Scope, receive: Receive) -> Receive:
+    """Read the body, and return a `receive` that repeats it.
+
+    Raises ContentTooLarge, UnsupportedMediaType, or NotUtf8 (RFC 8259, section 8.1).
+    """
+    headers = Headers(scope=scope)
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        raise ContentTooLarge
+    if length == "0" and "transfer-encoding" not in headers:
+        return receive
+    types = headers.getlist("content-type")
+    if len(types) != 1 or not JSON.match(types[0]):
+        raise UnsupportedMediaType
+    body = b""
+    message: Message = {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise ContentTooLarge
+    if message["type"] == "http.request":
+        _check_encoding(body)
+    repeated = iter([{**message, "body": body}])
+
+    async def repeat() -> Message:
+        return next(repeated, None) or await receive()
+
+    return repeat
+
+
+def _check_encoding(body: bytes) -> None:
+    # JSON begins with ASCII, so UTF-16 and UTF-32 have a NUL here, with or without a byte order
+    # mark. Python's `json` would decode them.
+    if b"\0" in body[:2]:
+        raise NotUtf8
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise NotUtf8 from None
