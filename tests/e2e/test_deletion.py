@@ -19,8 +19,7 @@ const { auth } = await import("./lib/auth");
 const [id, action] = process.argv.slice(2);
 const { adapter, internalAdapter } = await auth.$context;
 try {
-  if (action === "promote") await internalAdapter.updateUser(id, { role: "admin" });
-  else if (action === "remove") await internalAdapter.deleteUser(id);
+  if (action === "remove") await internalAdapter.deleteUser(id);
   else await adapter.delete({ model: "user", where: [{ field: "id", value: id }] });
   console.log("null");
 } catch ({ statusCode, body }) {
@@ -37,9 +36,7 @@ Outcome = list[object] | None
 Remove = Callable[[Stack, Person], Outcome]
 
 
-def run_script(
-    stack: Stack, user_id: str, action: Literal["promote", "remove", "delete row"]
-) -> Outcome:
+def run_script(stack: Stack, user_id: str, action: Literal["remove", "delete row"]) -> Outcome:
     script = stack.frontend / "users.ts"
     script.write_text(SCRIPT)
     command = f"npx --no jiti {script.name} {user_id} '{action}'"
@@ -59,10 +56,8 @@ def by_user(_: Stack, person: Person) -> Outcome:
 
 
 def by_administrator(stack: Stack, person: Person) -> Outcome:
-    administrator = stack.sign_up("Root")
-    assert run_script(stack, administrator.id, "promote") is None
-    administrator.auth("/sign-in/email", email=administrator.email, password=PASSWORD)
     body = {"userId": person.id}
+    administrator = stack.administrator()
     return outcome(administrator.site.post("/api/auth/admin/remove-user", json=body))
 
 
@@ -113,11 +108,17 @@ def test_account_sessions_and_tasks_stay_if_the_service_is_away(
     assert ann.sign_in().status_code == 200
 
 
-def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
-    authorization: Stack,
-) -> None:
+@pytest.fixture
+def guest(authorization: Stack) -> Person:
+    """An anonymous user."""
     guest = authorization.person("Guest")
     guest.auth("/sign-in/anonymous")
+    return guest
+
+
+def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
+    authorization: Stack, guest: Person
+) -> None:
     guest.add("To be gone")
     token = guest.token()
 
@@ -129,6 +130,28 @@ def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
     assert failed.status_code == 500
     assert kept == ["To be gone"]
     assert guest.titles(token=token) == []
+
+
+def test_signing_up_erases_the_tasks_of_the_anonymous_user(guest: Person) -> None:
+    guest.add("To be gone")
+    token = guest.token()
+
+    guest.sign_up()
+
+    assert guest.titles(token=token) == []
+
+
+def test_anonymous_user_can_sign_up_while_the_service_is_away(
+    authorization: Stack, guest: Person
+) -> None:
+    guest.add("To stay")
+    token = guest.token()
+
+    with service_away(authorization):
+        guest.sign_up()
+
+    assert guest.titles(token=token) == ["To stay"]
+    assert guest.titles() == []
 
 
 def test_tasks_of_a_user_whose_row_was_deleted_can_be_erased_later(authorization: Stack) -> None:

@@ -6,8 +6,6 @@ run writes them, else it says whether Better Auth still makes the same.
 
 import json
 import os
-import sqlite3
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -65,11 +63,11 @@ def machine(authorization: Stack, ann: Person) -> Application:
         response_types=[],
         token_endpoint_auth_method="client_secret_post",
     )
-    with closing(sqlite3.connect(authorization.frontend / "auth.db")) as database, database:
-        database.execute(
-            "UPDATE oauthClient SET clientCredentialsScopes = ? WHERE clientId = ?",
-            (json.dumps(ALL_SCOPES.split()), machine.id),
-        )
+    authorization.change_auth(
+        "UPDATE oauthClient SET clientCredentialsScopes = ? WHERE clientId = ?",
+        json.dumps(ALL_SCOPES.split()),
+        machine.id,
+    )
     return machine
 
 
