@@ -122,9 +122,10 @@ ALL_GRANTS = 'grantTypes: ["client_credentials", "authorization_code"'
 
 
 def set_up_authorization(project: RenderedProject, mode: str) -> None:
-    """Follow docs/authorization.md, and switch on what it advises against."""
+    """Follow docs/authorization.md and docs/mcp.md, and switch on what it advises against."""
     project.run('make resource NAME=note FIELDS="title:str"')
     follow(project, "authorization.md")
+    follow(project, "mcp.md")
     lib = project.path / "frontend" / "lib"
     replace(
         lib / "auth.ts",
@@ -154,7 +155,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def authorization(mode: str, workshop: Workshop) -> Iterator[Stack]:
-    """A project to which docs/authorization.md was applied."""
+    """A project to which docs/authorization.md and docs/mcp.md were applied."""
     change = partial(set_up_authorization, mode=mode)
     with running(workshop, "sqlite", mode, change=change) as stack:
         yield stack

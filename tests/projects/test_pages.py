@@ -25,17 +25,18 @@ only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project to which the pages about authorization, administrators and data were applied."""
+    """A project to which four pages were applied: rights, administrators, data access and MCP."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md"):
+        follow(project, page)
     project.run("make .venv/ready")
-    follow(project, "authorization.md")
-    follow(project, "admin-endpoints.md")
-    follow(project, "data-access.md")
     return project
 
 
-OWN_TESTS = "tests/test_admin.py tests/test_finish.py tests/test_jobs.py tests/test_unfinished.py"
+OWN_TESTS = " ".join(
+    f"tests/test_{name}.py" for name in ("admin", "finish", "jobs", "mcp", "unfinished")
+)
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def check(project: RenderedProject) -> None:
 
 
 def test_tests_in_the_pages_pass_and_cover_their_code(project: RenderedProject) -> None:
-    files = ("jobs", "repositories/admin", "repositories/task", "routers/admin")
+    files = ("jobs", "repositories/admin", "repositories/task", "routers/admin", "routers/mcp")
     included = ",".join(f"app/{file}.py" for file in files)
 
     project.run(f".venv/bin/coverage run {PYTEST} {OWN_TESTS}")
@@ -164,7 +165,7 @@ def test_pages_apply_to_projects_with_a_frontend(
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification)
 
-    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "limits.md"):
+    for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md", "limits.md"):
         follow(project, page)
 
     lib = project.path / "frontend/lib"

@@ -21,7 +21,6 @@ from starlette.types import Receive, Scope, Send
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
-from app.errors import Problem
 from app.http_protocol import replace_httptools_protocol
 from app.lifecycle import draining
 from app.logging import configure_logging
@@ -33,7 +32,7 @@ from app.middleware import (
     ErrorBoundary,
     RequestContext,
 )
-from app.openapi import describe_headers
+from app.openapi import complete
 from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
 from app.routers.resource_metadata import MetadataLocation, resource_metadata_router
@@ -45,12 +44,6 @@ ALLOWED_HEADERS = [
     *("traceparent", "tracestate", "baggage", "sentry-trace"),  # sent by tracing in browsers
 ]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
-BEARER = {
-    "type": "http",
-    "scheme": "bearer",
-    "bearerFormat": "JWT",
-    "description": "From Better Auth",
-}
 
 
 class Service(FastAPI):
@@ -74,9 +67,7 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, with the parts that FastAPI does not know."""
         document = super().openapi()
-        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-        document["components"]["securitySchemes"] = {"HTTPBearer": BEARER}
-        describe_headers(document)
+        complete(document)
         return document
 
 

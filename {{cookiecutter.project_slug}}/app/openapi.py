@@ -1,9 +1,17 @@
-"""The headers of requests and responses in the OpenAPI document, which FastAPI does not know."""
+"""Complete the OpenAPI document with what FastAPI does not know."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.dependencies import TAG
+from app.errors import Problem
 
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "From Better Auth. Applications need the scopes that an operation names.",
+}
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -53,33 +61,40 @@ HEADERS_BY_STATUS = {
 Schema = dict[str, Any]
 
 
-def describe_headers(document: dict[str, Any]) -> None:
-    """Add the headers to all operations: those that routes need not declare.
+def complete(document: dict[str, Any]) -> None:
+    """Add the bearer scheme, the schema of errors, and the headers of requests and responses.
 
     An operation that documents 412 takes `If-Match`. A response has an `ETag` if its body has a
     `version`.
     """
     components = document["components"]
+    components["securitySchemes"] = {"HTTPBearer": BEARER}
+    components["schemas"]["Problem"] = Problem.model_json_schema()
     components["parameters"] = {"IfMatch": IF_MATCH}
     components["headers"] = HEADERS
     for path in document["paths"].values():
         for operation in path.values():
-            responses = operation["responses"]
-            parameters = operation.get("parameters", [])
-            if "412" in responses and IF_MATCH_REFERENCE not in parameters:
-                operation["parameters"] = [*parameters, IF_MATCH_REFERENCE]
-            for status, response in responses.items():
-                names = [*HEADERS_BY_STATUS.get(status, ()), "X-Request-ID"]
-                if _has_version(response, components["schemas"]):
-                    names.append("ETag")
-                described = {name: _reference("headers", name) for name in sorted(names)}
-                response["headers"] = described | response.get("headers", {})
+            _describe_headers(operation, components["schemas"])
 
 
-def _has_version(response: dict[str, Any], schemas: dict[str, Schema]) -> bool:
-    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-    schema = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    return "version" in schema.get("properties", {})
+def _describe_headers(operation: Schema, schemas: Mapping[str, Schema]) -> None:
+    responses = operation["responses"]
+    parameters = operation.get("parameters", [])
+    if "412" in responses and IF_MATCH_REFERENCE not in parameters:
+        operation["parameters"] = [*parameters, IF_MATCH_REFERENCE]
+    for status, response in responses.items():
+        names = [*HEADERS_BY_STATUS.get(status, ()), "X-Request-ID"]
+        if _has_version(response, schemas):
+            names.append("ETag")
+        described = {name: _reference("headers", name) for name in sorted(names)}
+        response["headers"] = described | response.get("headers", {})
+
+
+def _has_version(response: Schema, schemas: Mapping[str, Schema]) -> bool:
+    content: Schema = response.get("content", {})
+    schema: Schema = content.get("application/json", {}).get("schema", {})
+    name: str = schema.get("$ref", "").rpartition("/")[2]
+    return "version" in schemas.get(name, schema).get("properties", {})
 
 
 def _reference(kind: str, name: str) -> dict[str, str]:

@@ -84,8 +84,7 @@ def explanations() -> dict[Reason, str]:
         Reason.UNSUPPORTED_HEADER: DAMAGED,
         Reason.ALG_NOT_TEXT: DAMAGED,
         Reason.KID_INVALID: DAMAGED,
-        Reason.TYP: "Expected JWT, at+jwt or none, found {typ}. "
-        + TAKE_ONE,
+        Reason.TYP: "Expected JWT, at+jwt or none, found {typ}. " + TAKE_ONE,
         Reason.EXP_INVALID: NO_TIME,
         Reason.IAT_INVALID: NO_TIME,
         Reason.NBF_INVALID: NO_TIME,

@@ -106,7 +106,9 @@ REFUSED = {
     ),
     # jinja: else
     "shared secret": case(
-        with_(header={"alg": "HS256", "kid": ABSENT}), "alg is not one", 'found "HS256". HS256 goes with'
+        with_(header={"alg": "HS256", "kid": ABSENT}),
+        "alg is not one",
+        'found "HS256". HS256 goes with',
     ),
     "unknown kid": case(with_(header={"kid": "x"}), '/api/auth/jwks has no usable key "x"'),
     "another alg": case(with_(header={"alg": "ES256"}), 'The key "first" is not for "ES256"'),

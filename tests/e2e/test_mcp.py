@@ -1,0 +1,68 @@
+"""A client of the Model Context Protocol acts for a user, as docs/mcp.md says."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from conftest import clean_environment
+
+from e2e.people import Person
+from e2e.stack import Stack
+
+CLIENT = Path(__file__).with_name("mcp_client.py")
+CALLS = [["add_task", {"title": "By the assistant"}], ["list_tasks", {}]]
+
+
+def call_tools(stack: Stack, person: Person, scope: str) -> list[Any]:
+    """Return the results of CALLS by a new client, whom the person allows `scope`."""
+    command = [".venv/bin/python", CLIENT, f"{stack.api_url}/api/v1/mcp", json.dumps(CALLS)]
+    with subprocess.Popen(
+        command,
+        cwd=stack.project.path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as client:
+        try:
+            allow(person, client.stdout.readline().strip(), scope)
+            printed, _ = client.communicate(timeout=60)
+        finally:
+            client.kill()
+    assert client.returncode == 0
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def allow(person: Person, address: str, scope: str) -> None:
+    """Open the address at Better Auth, allow `scope`, and return to the client."""
+    page = urlsplit(person.site.get(address, follow_redirects=False).headers["Location"])
+    assert page.path == "/consent"
+    consent = person.auth("/oauth2/consent", accept=True, scope=scope, oauth_query=page.query)
+    httpx2.get(consent.json()["url"], trust_env=False).raise_for_status()
+
+
+def test_client_that_knows_the_url_alone_adds_and_lists_tasks_of_its_user(
+    authorization: Stack,
+) -> None:
+    ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
+    bob.add("Bob's")
+
+    added, listed = call_tools(authorization, ann, "tasks:read tasks:write")
+
+    assert added["title"] == "By the assistant"
+    assert listed["items"] == [added]
+    assert ann.titles() == ["By the assistant"]
+    assert bob.titles() == ["Bob's"]
+
+
+def test_client_with_tasks_read_gets_an_error_when_it_adds(authorization: Stack) -> None:
+    ann = authorization.sign_up("Ann")
+    ann.add("Ann's")
+
+    [error], listed = call_tools(authorization, ann, "tasks:read")
+
+    assert "403: The token's scope does not cover this request." in error
+    assert [task["title"] for task in listed["items"]] == ["Ann's"]
+    assert ann.titles() == ["Ann's"]
