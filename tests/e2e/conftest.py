@@ -106,7 +106,18 @@ CONFIGURATION = """betterAuth({
   },
 """
 IDS = {"shared-secret": "uuid", "jwks": "serial"}
-WHOLE_USER = """definePayload: ({ user }) => (user.name === "Whole" ? user : {})"""
+WHOLE_USER = """definePayload: ({ user }) => {
+      if (user.banned) throw new APIError("FORBIDDEN", { code: "BANNED_USER" });
+      return user.name === "Whole" ? user : {};
+    }"""
+# With these, others than the user can remove a user.
+PLUGINS = """admin(),
+    anonymous(),
+    tokens,
+"""
+IMPORTS = """import { admin } from "better-auth/plugins/admin";
+import { anonymous } from "better-auth/plugins/anonymous";
+import { database }"""
 ALL_GRANTS = 'grantTypes: ["client_credentials", "authorization_code"'
 
 
@@ -120,9 +131,15 @@ def set_up_authorization(project: RenderedProject, mode: str) -> None:
         lib / "auth.ts",
         ("betterAuth({\n", CONFIGURATION % IDS[mode]),
         ("  user: {\n", "  user: {\n    changeEmail: { enabled: true },\n"),
+        ("import { database }", IMPORTS),
+        ("tokens,\n", PLUGINS),
     )
     replace(lib / "provider.ts", ('grantTypes: ["authorization_code"', ALL_GRANTS))
-    replace(lib / f"tokens-{mode}.ts", ("definePayload: () => ({})", WHOLE_USER))
+    replace(
+        lib / f"tokens-{mode}.ts",
+        ("definePayload: () => ({})", WHOLE_USER),
+        ("import { jwt }", 'import { APIError } from "better-auth/api";\nimport { jwt }'),
+    )
     if mode == "jwks":
         replace(lib / "tokens-jwks.ts", ("jwt({\n", "jwt({\n  sessionCookieCache: true,\n"))
         replace(

@@ -2,7 +2,7 @@
 
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx2
 import jwt
@@ -49,8 +49,36 @@ class Person:
         self.auth("/sign-up/email", name=self.name, email=self.email, password=PASSWORD)
         return self
 
+    def sign_in(self) -> httpx2.Response:
+        """Try to begin a session, beside the one that is kept here."""
+        body = {"email": self.email, "password": PASSWORD}
+        return httpx2.post(
+            self.site.base_url.join("/api/auth/sign-in/email"),
+            json=body,
+            headers=self.site.headers,
+            trust_env=False,
+        )
+
+    def session(self) -> dict[str, Any]:
+        """The session that is kept here, from the database."""
+        response = self.site.get("/api/auth/get-session", params={"disableCookieCache": True})
+        return response.raise_for_status().json()["session"]
+
+    @property
+    def id(self) -> str:
+        return self.session()["userId"]
+
     def token(self) -> str:
         return self.site.get("/api/auth/token").raise_for_status().json()["token"]
+
+    def create_key(self, **options: Any) -> dict[str, Any]:
+        """An API key: `key` is what a program sends, `id` is what it is called."""
+        return self.auth("/api-key/create", name="Nightly report", **options).json()
+
+    def answer(self, user_code: str, decision: Literal["approve", "deny"]) -> None:
+        """Look at the request of a program, as the page does, and decide."""
+        self.site.get("/api/auth/device", params={"user_code": user_code}).raise_for_status()
+        self.auth(f"/device/{decision}", userCode=user_code)
 
     def call(
         self, method: str, path: str, *, token: str | None = None, **options: Any

@@ -1,8 +1,9 @@
 """A rendered project that runs: the real service, the real Better Auth, a real database."""
 
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from scaling.machines import StrippingNginx
 from servers import Server, answers, free_ports
 
 from e2e.applications import Application
-from e2e.people import Person
+from e2e.people import PASSWORD, Person
 from e2e.workshop import Workshop
 
 # The main ones. Browser tests use the first two; the first one's keys are rotated. The second one's
@@ -125,6 +126,19 @@ class Stack:
 
     def sign_up(self, name: str) -> Person:
         return self.person(name).sign_up()
+
+    def administrator(self) -> Person:
+        """Somebody with the role `admin`. Needs the admin plugin, and SQLite."""
+        person = self.sign_up("Root")
+        self.change_auth("UPDATE user SET role = 'admin' WHERE email = ?", person.email)
+        person.auth("/sign-in/email", email=person.email, password=PASSWORD)
+        return person
+
+    def change_auth(self, statement: str, *values: object) -> None:
+        """Change one row of Better Auth's, which must be in SQLite."""
+        database = sqlite3.connect(self.frontend / "auth.db", timeout=10)
+        with closing(database), database:
+            assert database.execute(statement, values).rowcount == 1
 
     def application(self, owner: Person | None = None, **description: Any) -> Application:
         """Return a new client, which knew nothing but the API's address."""

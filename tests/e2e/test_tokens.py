@@ -6,8 +6,6 @@ run writes them, else it says whether Better Auth still makes the same.
 
 import json
 import os
-import sqlite3
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +14,7 @@ from conftest import PROJECT
 
 from e2e.applications import Application
 from e2e.people import ME, TASKS, Person, parts
+from e2e.programs import connect, with_key
 from e2e.stack import Stack
 
 SHAPES = PROJECT / "tests" / "better_auth_tokens.json"
@@ -28,6 +27,8 @@ EVERYTHING = list(CALLS)
 MAY: dict[str, list[str] | None] = {
     "API token": EVERYTHING,
     "API token with the whole user": EVERYTHING,
+    "API token by an API key": EVERYTHING,
+    "API token by the device flow": EVERYTHING,
     "application with tasks:read": ["read"],
     "application with tasks:write": ["write"],
     "application with both scopes": ["read", "write"],
@@ -62,11 +63,11 @@ def machine(authorization: Stack, ann: Person) -> Application:
         response_types=[],
         token_endpoint_auth_method="client_secret_post",
     )
-    with closing(sqlite3.connect(authorization.frontend / "auth.db")) as database, database:
-        database.execute(
-            "UPDATE oauthClient SET clientCredentialsScopes = ? WHERE clientId = ?",
-            (json.dumps(ALL_SCOPES.split()), machine.id),
-        )
+    authorization.change_auth(
+        "UPDATE oauthClient SET clientCredentialsScopes = ? WHERE clientId = ?",
+        json.dumps(ALL_SCOPES.split()),
+        machine.id,
+    )
     return machine
 
 
@@ -76,7 +77,7 @@ def tokens(
 ) -> dict[str, str]:
     """One token of each kind that Better Auth made for Ann, by kind."""
     ann.auth("/change-email", newEmail="anna@example.com")
-    verification, change_of_email = (authorization.frontend / "sent").read_text().split()[:2]
+    verification, change_of_email = (authorization.frontend / "sent").read_text().split()[-2:]
     refresh_token = application.tokens(ann, "tasks:read offline_access")["refresh_token"]
     refreshed = application.grant("refresh_token", refresh_token=refresh_token)
     of_machine = machine.grant(
@@ -85,6 +86,8 @@ def tokens(
     made = {
         "API token": ann.token(),
         "API token with the whole user": authorization.sign_up("Whole").token(),
+        "API token by an API key": with_key(authorization, ann.create_key()["key"]).token(),
+        "API token by the device flow": connect(authorization, ann).token(),
         "application with tasks:read": application.tokens(ann, "tasks:read")["access_token"],
         "application with tasks:write": application.tokens(ann, "tasks:write")["access_token"],
         "application with both scopes": application.tokens(ann, ALL_SCOPES)["access_token"],

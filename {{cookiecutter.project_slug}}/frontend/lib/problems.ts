@@ -72,6 +72,9 @@ const authWords: Record<string, Refusal> = {
   INVALID_PASSWORD: { password: "This is not your password." },
   PASSWORD_TOO_LONG: { password: "A password has at most 128 characters." },
   PASSWORD_TOO_SHORT: { password: "A password needs at least 8 characters." },
+  TASKS_NOT_DELETED: {
+    form: "Your tasks could not be deleted just now, so your account was kept.",
+  },
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: {
     email: "There is an account with this e-mail address already. Sign in, or use another one.",
   },
@@ -85,7 +88,6 @@ export async function refusal(
   try {
     const { error } = await call;
     if (!error) return;
-    if (error.code === "TASKS_NOT_DELETED") return { form: error.message };
     if (error.status === 401 && !error.code?.startsWith("INVALID"))
       return { form: "You are signed out. Sign in again, then repeat this." };
     if (error.status === 429) return { form: "Too many attempts. Wait ten seconds and try again." };

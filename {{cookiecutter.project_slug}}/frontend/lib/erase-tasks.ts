@@ -1,0 +1,61 @@
+import type { BetterAuthPlugin } from "better-auth";
+import { APIError, createAuthMiddleware } from "better-auth/api";
+import type { auth } from "./auth";
+import { env } from "./env";
+
+/**
+ * From now on, users are removed only after the service has erased their tasks, no matter who
+ * removes them. Call it once, with the finished `auth`, and add the plugin `keepSessions` to it.
+ */
+export async function eraseTasksOnRemoval({ $context, api }: typeof auth): Promise<void> {
+  // All of Better Auth's endpoints that remove a user call this function, and so do scripts. The
+  // database hook `user.delete.before` is too late: sessions and credentials are gone by then.
+  const { internalAdapter } = await $context;
+  const { deleteUser } = internalAdapter;
+  internalAdapter.deleteUser = async (userId) => {
+    await eraseTasks(userId, api);
+    await deleteUser(userId);
+  };
+}
+
+// These end the sessions before they call deleteUser, which then does the same.
+const ENDING_SESSIONS_FIRST = ["/admin/remove-user", "/delete-anonymous-user"];
+
+/** Keeps the sessions of a user who is not removed because the tasks could not be erased. */
+export const keepSessions = {
+  id: "keep-sessions",
+  hooks: {
+    before: [
+      {
+        matcher: ({ path }) => ENDING_SESSIONS_FIRST.includes(path ?? ""),
+        handler: createAuthMiddleware(async () => ({
+          context: { context: { internalAdapter: { deleteUserSessions: async () => {} } } },
+        })),
+      },
+    ],
+  },
+} satisfies BetterAuthPlugin;
+
+/** Erases everything the service holds of a user. Raises an APIError if that fails. */
+async function eraseTasks(userId: string, api: (typeof auth)["api"]): Promise<void> {
+  try {
+    const now = Math.floor(Date.now() / 1000);
+    // Signed like the user's own tokens, but without a session: only code on this server can.
+    const { token } = await api.signJWT({
+      body: { payload: { sub: userId, iat: now, exp: now + 60 } },
+    });
+    const response = await fetch(`${env.apiUrl}/api/v1/me`, {
+      method: "DELETE",
+      headers: { Authorization: `Bearer ${token}` },
+      redirect: "error",
+      signal: AbortSignal.timeout(10_000),
+    });
+    if (!response.ok) throw new Error(`the service answered ${response.status}`);
+  } catch (error) {
+    console.error("An account was not deleted, because its tasks could not be erased:", error);
+    throw new APIError("SERVICE_UNAVAILABLE", {
+      code: "TASKS_NOT_DELETED",
+      message: "The account was kept, because its tasks could not be deleted. Try again later.",
+    });
+  }
+}
