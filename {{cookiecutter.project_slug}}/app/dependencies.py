@@ -1,4 +1,4 @@
-"""All that a handler may ask for. It never sees a connection, or an id of a user."""
+"""What handlers can depend on. They never see a connection or the id of a user."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -13,8 +13,8 @@ from app.security.verifier import User
 
 T = TypeVar("T", bound=Owned)
 
-TAG = r'(?:W/)?"[!#-~]*"'  # which may hold a comma
-MAX_TAGS = 32  # in `If-Match`; further ones are not looked at
+TAG = r'(?:W/)?"[!#-~]*"'  # the quoted part may have commas
+MAX_TAGS = 32  # in `If-Match`; further ones are ignored
 
 
 def verified_user(scope: Scope) -> User:
@@ -32,20 +32,20 @@ async def current_user(request: Request) -> User:
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-def owned(thing: type[T]) -> Callable[..., Awaitable[T]]:
-    """A dependency: `thing`, bound to the caller."""
+def owned(repository: type[T]) -> Callable[..., Awaitable[T]]:
+    """Return a dependency that gives a handler this repository, bound to the caller."""
 
     async def bind(request: Request) -> T:
-        return thing(request.app.state.database, await current_user(request))
+        return repository(request.app.state.database, await current_user(request))
 
     return bind
 
 
 def if_match(request: Request) -> Versions:
-    """The versions named in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
+    """Return the versions in `If-Match` (RFC 9110, section 13.1.1); None without it and for `*`.
 
-    Weak, foreign and malformed tags match no version. Not a parameter of handlers, which FastAPI
-    would validate on each request; `app/openapi.py` documents it.
+    Weak, foreign and malformed tags match no version. Handlers do not declare the header as a
+    parameter, because FastAPI would validate it on each request; `app/openapi.py` documents it.
     """
     header = ", ".join(request.headers.getlist("if-match") or ["*"])
     if header == "*":

@@ -1,4 +1,4 @@
-"""What the service refuses on purpose: one family, one shape, one place (RFC 9457)."""
+"""The errors that the service returns on purpose, all in one format (RFC 9457)."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from app.reasons import Reason
 
-EXIT_UNAVAILABLE = 75  # what a command ends with where the service would answer 503 (EX_TEMPFAIL)
+EXIT_UNAVAILABLE = 75  # exit status of commands where the service would return 503 (EX_TEMPFAIL)
 
 
 class ServiceError(Exception):
-    """An answer other than success.
+    """An error response.
 
-    `detail` is for the caller: no input, path, SQL or stack. `reason` is for the log.
+    `detail` is for the caller: no input, path, SQL or stack trace. `reason` is for the log.
     """
 
     status: ClassVar[int]
@@ -36,7 +36,7 @@ class ServiceError(Exception):
 
 
 class SeveralCredentials(ServiceError):
-    """Two `Authorization` headers: whatever is between could believe the other one."""
+    """Two `Authorization` headers: an intermediary may have honored the other one."""
 
     status = 400
     detail = "Send one Authorization header."
@@ -46,10 +46,10 @@ class SeveralCredentials(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """Nobody known is calling (RFC 6750, section 3).
+    """The request has no valid token (RFC 6750, section 3).
 
-    Every refused token gets the same answer; `reason` names the rule it broke. Without a
-    reason, there were no credentials at all.
+    Every rejected token gets the same response; `reason` is the rule that it broke. Without a
+    reason, the request had no credentials.
     """
 
     status = 401
@@ -84,10 +84,10 @@ class InsufficientScope(Forbidden):
 
 
 class NotFound(ServiceError):
-    """There is no such thing, or none that belongs to the caller: nobody can tell which."""
+    """Missing, or owned by another user; deliberately indistinguishable."""
 
     status = 404
-    detail = "There is nothing here."
+    detail = "Resource not found."
 
 
 class Conflict(ServiceError):
@@ -111,7 +111,7 @@ class PreconditionFailed(ServiceError):
     """`If-Match` names a version that is no longer the current one (RFC 9110, section 13.1.1)."""
 
     status = 412
-    detail = "It has changed since that version: fetch it and decide again."
+    detail = "The resource has changed since that version. Fetch the current one first."
 
 
 class ContentTooLarge(ServiceError):
@@ -126,14 +126,14 @@ class NotUtf8(ServiceError):
 
 class UnsupportedMediaType(ServiceError):
     status = 415
-    detail = "Send JSON, as one Content-Type: application/json."
+    detail = "Send JSON, with one Content-Type header: application/json."
 
 
 class TooManyRequests(ServiceError):
     """More requests than `RATE_LIMIT` allows (RFC 6585, section 4)."""
 
     status = 429
-    detail = "There were too many requests: wait a little."
+    detail = "Too many requests. Wait before sending the next one."
 
     def __init__(self, retry_after: int) -> None:
         """`retry_after` is in whole seconds."""
@@ -141,10 +141,10 @@ class TooManyRequests(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Something the service needs is away for now; the same request may work later."""
+    """Something the service needs is unavailable; the same request may work later."""
 
     status = 503
-    detail = "The service cannot answer this for now: try again."
+    detail = "The service is temporarily unavailable. Try again."
 
     def __init__(self, reason: str, retry_after: int = 1) -> None:
         """`retry_after` is in whole seconds."""
@@ -152,7 +152,7 @@ class Unavailable(ServiceError):
 
 
 class Problem(BaseModel):
-    """The body of every error; `errors` comes with 422 and tells which rules were broken where."""
+    """The body of every error response. For a 422, `errors` says which rules were broken where."""
 
     type: str = "about:blank"
     title: str
@@ -162,13 +162,13 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        # ASCII only: what comes from a request may hold lone surrogates, which UTF-8 cannot carry.
+        # ASCII only: input from a request may have lone surrogates, which UTF-8 cannot encode.
         content = json.dumps(self.model_dump(exclude_none=True))
         return Response(content, self.status, headers, media_type="application/problem+json")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What `responses=` of a route or router says of these statuses in the OpenAPI document."""
+    """Return `responses=` for a route or router, to document these statuses in OpenAPI."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}

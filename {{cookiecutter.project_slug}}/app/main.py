@@ -41,7 +41,7 @@ from app.security.verifier import TokenVerifier
 
 ALLOWED_HEADERS = [
     *("Authorization", "Content-Type", "If-Match", "X-Request-ID"),
-    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # sent by tracing in browsers
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # for tracing in browsers
 ]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 
@@ -65,7 +65,7 @@ class Service(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, with the parts that FastAPI does not know."""
+        """Return the OpenAPI document, with what FastAPI cannot know."""
         document = super().openapi()
         complete(document)
         return document

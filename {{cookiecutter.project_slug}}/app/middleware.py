@@ -150,7 +150,7 @@ class ErrorBoundary:
             await self.app(scope, receive, send_and_note)
         except Exception as error:
             if started:
-                raise  # half an answer is out: only a closed connection tells the client
+                raise  # the response has begun: only closing the connection tells the client
             response = _problem_for(error, scope)
             if isinstance(error, ServiceError) and error.challenge is not None:
                 challenge = {
@@ -257,7 +257,7 @@ def _bearer_token(values: Sequence[str]) -> str:
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:
-    """The values of all headers of this name, which is given in small letters."""
+    """Return the values of all headers with this name, which is given in lower case."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 

@@ -1,4 +1,4 @@
-"""Complete the OpenAPI document with what FastAPI does not know."""
+"""Complete the OpenAPI document with what FastAPI cannot know."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,20 +10,20 @@ BEARER = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "From Better Auth. Applications need the scopes that an operation names.",
+    "description": "Issued by Better Auth. Applications need the scopes listed for an operation.",
 }
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "description": "The `ETag` of the version that the request is for. If the resource has another "
-    "version by now, the response is 412 and nothing changes. Several are separated by commas; "
-    "without the header, or with `*`, any version matches.",
+    "description": "The `ETag` of the version to change. If the resource has another version by "
+    "now, the response is 412 and nothing changes. Separate several ETags with commas. Without the "
+    "header, or with `*`, any version matches.",
     "schema": {"type": "string", "pattern": rf"^(\*|{TAG}([ \t]*,[ \t]*{TAG})*)$"},
     "example": '"1"',
 }
 HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {
-        "description": "The methods of this path.",
+        "description": "The methods that this path supports.",
         "schema": {"type": "string"},
     },
     "ETag": {
@@ -39,12 +39,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {
-        "description": "What the credentials lack (RFC 6750, section 3).",
+        "description": "Which credentials are required (RFC 6750, section 3).",
         "schema": {"type": "string"},
     },
     "X-Request-ID": {
-        "description": "Names the request in the log. It is the request's own `X-Request-ID` if "
-        "that is well-formed.",
+        "description": "Identifies the request in the log. It is the `X-Request-ID` of the "
+        "request, if that is well-formed.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
 }

@@ -35,8 +35,8 @@ NO_TIME = (
 )
 NOT_TEXT = (
     "Found scope {scope}, client_id {client_id}, azp {azp}. Better Auth's OAuth provider sets them "
-    "as text. jwt.definePayload must return none of them, because each marks the token as one of "
-    "an application."
+    "as text. jwt.definePayload must return none of them, because each marks the token as an "
+    "application's."
 )
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
@@ -60,14 +60,14 @@ def explanations() -> dict[Reason, str]:
         Reason.ALG_UNKNOWN: "Expected EdDSA, ES256, ES512, RS256 or PS256, found {alg}. HS256 goes "
         "with the shared secret: take jwt.sign and jwks.remoteUrl out of Better Auth's jwt() "
         "plugin, or choose token_verification=shared-secret when rendering this.",
-        Reason.KID_MISSING: "It names no key. " + DAMAGED,
+        Reason.KID_MISSING: "Its header names no key. " + DAMAGED,
         Reason.KID_UNKNOWN: "{jwks_url} has no usable key {kid}. The token is from "
-        "another Better Auth, or its key was deleted, or is of a kind that it does not make. "
-        "JWKS_URL must be that of the frontend that gave you the token.",
+        "another Better Auth, or its key was deleted or is of a kind that Better Auth does not "
+        "make. JWKS_URL must be that of the frontend that issued the token.",
         Reason.NO_KEY_SET: "No keys came from {jwks_url}: the line above says why. Until "
-        "they do, the service answers 503. Does the frontend run, and is JWKS_URL right as seen "
-        "from here? A 404 comes of jwks.remoteUrl in the jwt() plugin, which is for the shared "
-        "secret: take it out.",
+        "they do, the service returns 503. Is the frontend running, and can this machine reach "
+        "JWKS_URL? A 404 means that the jwt() plugin has jwks.remoteUrl, which is only for the "
+        "shared secret: remove it.",
         Reason.ALG_OF_ANOTHER_KEY: "The key {kid} is not for {alg}. " + DAMAGED,
         Reason.SIGNATURE: "The key {kid} did not sign it. " + DAMAGED,
     }
@@ -91,7 +91,7 @@ def explanations() -> dict[Reason, str]:
         Reason.EXP_PASSED: "It was good until {exp}. Fetch a new one, as every client must every "
         "few minutes. If it is new, the clock of this machine is ahead, or the frontend's behind.",
         Reason.IAT_IN_FUTURE: "It was issued at {iat}. " + CLOCKS,
-        Reason.NBF_IN_FUTURE: "It holds not before {nbf}. " + CLOCKS,
+        Reason.NBF_IN_FUTURE: "It is not valid before {nbf}. " + CLOCKS,
         Reason.ISS: "Expected {better_auth_url}, found {iss}{slash}. "
         "BETTER_AUTH_URL must be the same here and in the frontend, byte for byte.",
         Reason.AUD: "Expected {jwt_audience}, found {aud}. JWT_AUDIENCE must "
@@ -100,7 +100,7 @@ def explanations() -> dict[Reason, str]:
         Reason.SUB: "Expected 1 to 255 printable characters, found {sub}. "
         "jwt.getSubject, if you set it, must return the user's id.",
         Reason.CNF: "It is bound to a key (DPoP or mTLS), and a bearer token cannot prove that its "
-        "sender has this key. Have the client ask for tokens without DPoP.",
+        "sender has this key. Have the client request tokens without DPoP.",
         Reason.SCOPE_INVALID: NOT_TEXT,
         Reason.CLIENT_ID_INVALID: NOT_TEXT,
         Reason.AZP_INVALID: NOT_TEXT,
@@ -111,9 +111,9 @@ def explanations() -> dict[Reason, str]:
 
 
 async def verdict(token: str, settings: Settings) -> tuple[bool, str]:
-    """Return whether the service accepts the token, and what to tell about it.
+    """Return whether the service accepts the token, and an explanation.
 
-    That is what the token may do, or the first rule that it breaks and what to change.
+    That is what the token allows, or the first rule that it breaks and what to change.
     """
     header, claims = read_anyhow(token)
     known = settings.model_dump() | facts(header, claims)
@@ -128,15 +128,15 @@ async def verdict(token: str, settings: Settings) -> tuple[bool, str]:
 
 
 def rights(user: User) -> str:
-    """Return what the bearer of a token may do."""
+    """Return what a token of this user allows."""
     role = " The role is {role}." if user.roles else ""
     if user.scopes is None:
-        return "It is the user's own token, so it may do everything that the user may." + role
+        return "It is the user's own token, so it allows everything that the user may do." + role
     known = sorted(scopes())
     allowed = ", ".join(filter(user.may, known)) or "nothing"
     return (
         "It was issued to an application (client_id {client_id}), with the scope {scope}. Of "
-        f"{', '.join(known)} it allows {allowed}.{role}"
+        f"the scopes {', '.join(known)}, it allows {allowed}.{role}"
     )
 
 
@@ -169,7 +169,7 @@ def read_anyhow(token: str) -> list[dict[str, Any]]:
 
 
 def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
-    """What explanations may show of a token, each as JSON, which no control character survives."""
+    """Return what explanations may show of a token, as JSON, which escapes control characters."""
     members = {name: header.get(name) for name in ("alg", "kid", "typ")}
     names = ("iss", "aud", "sub", "exp", "iat", "nbf", "scope", "client_id", "azp", "role")
     members |= {name: claims.get(name) for name in names}

@@ -14,7 +14,7 @@ from app.config import ConfigurationError, Settings
 LIFETIME = 3600  # seconds; Better Auth's own tokens live for five minutes
 
 parser = argparse.ArgumentParser(prog="python -m scripts.sign_token")
-parser.add_argument("--scope", help="what an application may do: without it, the user's own token")
+parser.add_argument("--scope", help="makes it an application's token with these scopes")
 parser.add_argument("--role", help="the user's roles, separated by commas")
 given = parser.parse_args()
 try:

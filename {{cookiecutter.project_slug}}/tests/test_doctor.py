@@ -146,7 +146,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_environment")
-def test_a_good_token_is_called_good(
+def test_accepted_token_is_reported_with_its_rights(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], issuer: Issuer
 ) -> None:
     monkeypatch.setenv("TOKEN", token(issuer, exp=int(time.time()) + 310) + "\n")
@@ -154,7 +154,7 @@ def test_a_good_token_is_called_good(
     assert doctor.main() == 0
     printed, _ = capsys.readouterr()
     assert re.search(r'accept .*: user "ann", good until .*, 5 min from now', printed)
-    assert "may do everything that the user may" in printed
+    assert "allows everything that the user may do" in printed
 
 
 @pytest.mark.parametrize(

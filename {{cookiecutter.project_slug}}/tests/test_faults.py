@@ -151,5 +151,5 @@ def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) 
 
     assert is_unavailable(answer)
     assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}
-    assert answer.json()["detail"] == "The service cannot answer this for now: try again."
+    assert answer.json()["detail"] == "The service is temporarily unavailable. Try again."
     assert logged[0]["reason"].startswith("database: ")

@@ -1,4 +1,4 @@
-"""The API. All its routes need a user, whether their author thought of it or not."""
+"""The API. All its routes require a user, even if their author does not think of it."""
 
 from fastapi import FastAPI
 
@@ -15,9 +15,9 @@ def scopes() -> set[str]:
 
 
 def include_api(app: FastAPI) -> None:
-    """Raises TypeError for a router that `api_router` did not make: it would be open to all."""
+    """Add the API's routes. Raises TypeError for a router that `api_router` did not make."""
     for router in ROUTERS:
         if not all(isinstance(route, AuthenticatedRoute) for route in router.routes):
-            raise TypeError(f"a router of the API comes from api_router, not {router.prefix!r}")
-    # Not by include_router, which matches each path twice; and before /docs, for few ask that.
+            raise TypeError(f"the router for {router.prefix!r} was not made by api_router")
+    # Not by include_router, which matches each path twice. Before /docs, which is rarely requested.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]

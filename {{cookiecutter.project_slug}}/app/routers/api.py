@@ -1,4 +1,4 @@
-"""What the routers of the API have in common."""
+"""Routers for the API, whose endpoints check the caller's rights."""
 
 import re
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ READING = {"GET", "HEAD"}
 
 
 class AuthenticatedRoute(APIRoute):
-    """Rejects callers without the rights that it needs, before it reads the body."""
+    """Rejects callers without the required rights before it reads the body."""
 
     resource: ClassVar[str | None] = None
     """The first part of the scopes that applications need; None rejects all applications."""
@@ -55,8 +55,8 @@ def api_router(path: str, *, role: str | None = None, applications: bool = True)
     """Return a router for `path`, under the prefix of the API.
 
     Its endpoints reject applications whose tokens lack the scope that follows from the path:
-    `/tasks` has `tasks:read` and `tasks:write`. Without `applications`, they reject all of them.
-    With a `role`, they reject users without that role.
+    `/tasks` has `tasks:read` and `tasks:write`. With `applications=False`, they reject all
+    applications. With a `role`, they reject users without that role.
     """
     name = re.sub(r"/\{[^}]*\}", "", path).strip("/").replace("/", ":")
 

@@ -12,7 +12,7 @@ JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 async def read_json_body(scope: Scope, receive: Receive) -> Receive:
-    """Read the body, and return a `receive` that repeats it.
+    """Read the body, and return a `receive` that replays it.
 
     Raises ContentTooLarge, UnsupportedMediaType, or NotUtf8 (RFC 8259, section 8.1).
     """
@@ -43,8 +43,8 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
 
 
 def _check_encoding(body: bytes) -> None:
-    # JSON begins with ASCII, so UTF-16 and UTF-32 have a NUL here, with or without a byte order
-    # mark. Python's `json` would decode them.
+    # Python's `json` would decode UTF-16 and UTF-32. JSON begins with ASCII, so they have a NUL
+    # here, or a byte order mark that is not UTF-8.
     if b"\0" in body[:2]:
         raise NotUtf8
     try:

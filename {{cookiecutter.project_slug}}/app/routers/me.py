@@ -11,5 +11,5 @@ router = api_router("/me", applications=False)
 
 @router.delete("", status_code=204, response_class=Response)
 async def delete_me(data: Annotated[UserData, Depends(owned(UserData))]) -> None:
-    """Erase everything the service holds of the caller, as when their account is deleted."""
+    """Erase everything the service stores for the caller, as when their account is deleted."""
     await data.erase()

@@ -27,7 +27,7 @@ class ResourceMetadata(TypedDict):
 class MetadataLocation:
     """Where clients find the metadata of `resource`, which is `JWT_AUDIENCE`.
 
-    If it is a URL, its path follows the well-known one (RFC 9728, section 3.1).
+    If it is a URL, its path is appended to the well-known one (RFC 9728, section 3.1).
     """
 
     def __init__(self, resource: str) -> None:
@@ -36,7 +36,7 @@ class MetadataLocation:
         self.path = WELL_KNOWN + (url[2] or "" if url else "")
 
     def url(self, scope: Scope) -> str:
-        """Return the public URL. If the resource is no URL, it begins as that of the request."""
+        """Return the public URL. If the resource is not a URL, use the base URL of the request."""
         return (self._origin or str(HTTPConnection(scope).base_url).rstrip("/")) + self.path
 
 
@@ -54,7 +54,7 @@ def resource_metadata_router(
 
     @router.get(unquote(location.path))
     async def get_resource_metadata() -> ResourceMetadata:
-        """Return which authorization server issues tokens for this service, and their scopes."""
+        """Return the authorization server that issues tokens for this service, and their scopes."""
         return metadata
 
     return router

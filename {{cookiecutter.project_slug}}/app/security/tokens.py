@@ -1,7 +1,7 @@
-"""The strict reading of a compact JWS, before anything is known of its signature.
+"""Parse a compact JWS strictly, before its signature is verified. No HTTP, no SQL.
 
-PyJWT reads generously (padding, duplicate members, UTF-16, any `typ`); what it lets through here
-would be one more difference between what was signed and what is understood. No HTTP, no SQL.
+PyJWT is lenient (padding, duplicate members, UTF-16, any `typ`): the service could understand a
+token differently from whoever signed it.
 """
 
 import json
@@ -23,7 +23,7 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """What a token says of itself. Nobody has checked its signature or its claims."""
+    """What a token contains. Neither its signature nor its claims have been checked."""
 
     algorithm: str
     key_id: str | None
@@ -33,7 +33,7 @@ class UnverifiedToken:
 def read_token(token: str) -> UnverifiedToken:
     """Read a JWS in compact serialization (RFC 7515, section 7.1) whose payload is a claim set.
 
-    Raises Unauthenticated, whatever the text is, unless there is exactly one way to read it.
+    Raises Unauthenticated for any text that cannot be read in exactly one way.
     """
     if len(token) > MAX_TOKEN_LENGTH:
         raise Unauthenticated(Reason.TOO_LONG)
@@ -58,7 +58,7 @@ def _with_header(header: dict[str, Any], claims: dict[str, Any]) -> UnverifiedTo
 
 
 def is_key_id(value: object) -> TypeGuard[str]:
-    """Text of 1 to 255 printable characters: neither a lone surrogate nor a log line."""
+    """Return whether it is 1 to 255 printable characters, without surrogates or line breaks."""
     return isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
 
 

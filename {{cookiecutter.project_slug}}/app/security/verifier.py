@@ -1,4 +1,4 @@
-"""Verify bearer tokens, and tell who sent them and what they may do."""
+"""Verify bearer tokens: who sent them, and what they allow."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from app.security.tokens import UnverifiedToken, read_token
 
 MAX_SUBJECT_LENGTH = 255
 MAX_REMEMBERED = 2_000  # accepted tokens in memory: a few megabytes
-YEAR_10000 = 253_402_300_800  # seconds since 1970: no clock will read it
+YEAR_10000 = 253_402_300_800  # seconds since 1970, later than any clock shows
 # A token with one of these was issued to an application (RFC 9068, section 2.2; RFC 6749).
 APPLICATION_CLAIMS = {
     "scope": Reason.SCOPE_INVALID,
@@ -47,7 +47,7 @@ class User:
             raise TypeError("a User comes from TokenVerifier.verify, or from acting_as")
 
     def __init_subclass__(cls) -> None:
-        raise TypeError("User has no subclasses: they could do without the proof")
+        raise TypeError("User allows no subclasses: they could skip the proof")
 
     def may(self, scope: str) -> bool:
         """Return whether the token covers `scope`, such as `tasks:read`."""
@@ -58,7 +58,7 @@ class KeySource(Protocol):
     async def keys_for(self, token: UnverifiedToken, /) -> Sequence[PyJWK]:
         """The keys that may have signed `token`, each bound to one algorithm.
 
-        Raises Unauthenticated if there can be none, Unavailable if nobody can tell for now.
+        Raises Unauthenticated if there are none, Unavailable if the keys could not be fetched.
         """
         ...
 
@@ -94,12 +94,12 @@ class TokenVerifier:
     async def verify(self, token: str) -> User:
         """Return the user that a token was issued to, with the rights that it carries.
 
-        Raises Unauthenticated, with the rule that was broken, for every token that is not
-        whole, signed, current, and meant for this service.
+        Raises Unauthenticated, with the rule that the token breaks, unless it is well-formed,
+        signed, current, and issued for this service.
         """
         known = self._accepted.get(token)
         unverified = known.unverified if known else read_token(token)
-        # A key's own algorithm counts, never the token's choice (RFC 8725, section 3.1).
+        # The key determines the algorithm, never the token (RFC 8725, section 3.1).
         keys = [
             key
             for key in await self._keys.keys_for(unverified)
@@ -123,7 +123,7 @@ class TokenVerifier:
         raise Unauthenticated(Reason.SIGNATURE)
 
     def _remember(self, token: str, accepted: _Accepted) -> None:
-        """Keep what cannot change: only the times and the key are checked on every request."""
+        """Cache what cannot change. Later requests check only the token's times and its key."""
         if len(self._accepted) >= MAX_REMEMBERED:
             del self._accepted[next(iter(self._accepted))]
         self._accepted[token] = accepted
@@ -152,16 +152,16 @@ class TokenVerifier:
         subject = claims.get("sub")
         if not is_identifier(subject):
             raise Unauthenticated(Reason.SUB)
-        # Proof of possession: a bearer token cannot show it (RFC 9449, 7.1; RFC 8705, section 3).
+        # A bearer token cannot prove possession of a key (RFC 9449, 7.1; RFC 8705, section 3).
         if "cnf" in claims:
             raise Unauthenticated(Reason.CNF)
         return User(subject, _VERIFIED, _roles(claims), _scopes(claims))
 
 
 def _time(claims: dict[str, Any], name: str, reason: Reason) -> float:
-    """A NumericDate (RFC 7519, section 2) in a range that a clock can show."""
+    """Return a claim that is a NumericDate (RFC 7519, section 2) before the year 10000."""
     value = claims.get(name)
-    # True is an int to Python; and the comparison is false for infinity, which 1e999 becomes.
+    # In Python, True is an int. Infinity, which 1e999 becomes, fails the comparison.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < YEAR_10000:
         return value
     raise Unauthenticated(reason)
@@ -194,7 +194,7 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
 
 
 def _texts(value: object) -> list[str]:
-    """One text or a list of texts, as a list; empty for anything else."""
+    """Return one text, or a list of texts, as a list; an empty list for anything else."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -204,7 +204,7 @@ def _texts(value: object) -> list[str]:
 
 def is_identifier(subject: object) -> TypeGuard[str]:
     """Return whether `subject` can be the id of a user."""
-    # isprintable() refuses controls, NUL, lone surrogates and line separators.
+    # isprintable() rejects controls, NUL, lone surrogates and line separators.
     return (
         isinstance(subject, str)
         and 0 < len(subject) <= MAX_SUBJECT_LENGTH

@@ -23,7 +23,7 @@ export function TaskItem({
   const renameButton = useRef<HTMLButtonElement>(null);
 
   const path = { id: task.id };
-  // What this person saw is what they change: a newer version answers 412.
+  // Change only the version that this person saw. If there is a newer one, the response is 412.
   const seen = { path, header: { "If-Match": `"${task.version}"` } };
 
   function act(work: () => Promise<void>) {
@@ -64,7 +64,7 @@ export function TaskItem({
       try {
         await answer(api.DELETE("/api/v1/tasks/{id}", { params: seen }));
       } catch (error) {
-        // Gone already is what was wanted.
+        // Already deleted is fine: that is what the user wanted.
         if (!(error instanceof Problem) || error.status !== 404) throw error;
       }
       onDelete(task);

@@ -62,7 +62,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Me
-         * @description Erase everything the service holds of the caller, as when their account is deleted.
+         * @description Erase everything the service stores for the caller, as when their account is deleted.
          */
         delete: operations["delete_me"];
         options?: never;
@@ -119,7 +119,7 @@ export interface paths {
         };
         /**
          * Get Resource Metadata
-         * @description Return which authorization server issues tokens for this service, and their scopes.
+         * @description Return the authorization server that issues tokens for this service, and their scopes.
          */
         get: operations["get_resource_metadata"];
         put?: never;
@@ -207,7 +207,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description The body of every error; `errors` comes with 422 and tells which rules were broken where.
+         * @description The body of every error response. For a 422, `errors` says which rules were broken where.
          */
         Problem: {
             /**
@@ -235,14 +235,14 @@ export interface components {
     responses: never;
     parameters: {
         /**
-         * @description The `ETag` of the version that the request is for. If the resource has another version by now, the response is 412 and nothing changes. Several are separated by commas; without the header, or with `*`, any version matches.
+         * @description The `ETag` of the version to change. If the resource has another version by now, the response is 412 and nothing changes. Separate several ETags with commas. Without the header, or with `*`, any version matches.
          * @example "1"
          */
         IfMatch: string;
     };
     requestBodies: never;
     headers: {
-        /** @description The methods of this path. */
+        /** @description The methods that this path supports. */
         Allow: string;
         /** @description The version of the resource, for `If-Match`. */
         ETag: string;
@@ -250,9 +250,9 @@ export interface components {
         Location: string;
         /** @description Seconds to wait before sending the request again. */
         "Retry-After": number;
-        /** @description What the credentials lack (RFC 6750, section 3). */
+        /** @description Which credentials are required (RFC 6750, section 3). */
         "WWW-Authenticate": string;
-        /** @description Names the request in the log. It is the request's own `X-Request-ID` if that is well-formed. */
+        /** @description Identifies the request in the log. It is the `X-Request-ID` of the request, if that is well-formed. */
         "X-Request-ID": string;
     };
     pathItems: never;
@@ -649,7 +649,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The `ETag` of the version that the request is for. If the resource has another version by now, the response is 412 and nothing changes. Several are separated by commas; without the header, or with `*`, any version matches.
+                 * @description The `ETag` of the version to change. If the resource has another version by now, the response is 412 and nothing changes. Separate several ETags with commas. Without the header, or with `*`, any version matches.
                  * @example "1"
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
@@ -802,7 +802,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The `ETag` of the version that the request is for. If the resource has another version by now, the response is 412 and nothing changes. Several are separated by commas; without the header, or with `*`, any version matches.
+                 * @description The `ETag` of the version to change. If the resource has another version by now, the response is 412 and nothing changes. Separate several ETags with commas. Without the header, or with `*`, any version matches.
                  * @example "1"
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];

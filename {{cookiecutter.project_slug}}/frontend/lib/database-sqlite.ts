@@ -5,7 +5,7 @@ const FILE = "auth.db";
 
 /** Better Auth's tables, in a file in this app's folder. `scripts/settings.mjs` changes to it. */
 export const database = {
-  // Milliseconds. Without it, a write fails at once while another connection has the file locked.
+  // Milliseconds. Without it, a write fails at once while another connection holds the lock.
   dialect: new LibsqlDialect({ url: `file:./${FILE}`, timeout: 5_000 }),
   type: "sqlite" as const,
 };

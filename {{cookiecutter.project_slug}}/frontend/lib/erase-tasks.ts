@@ -4,8 +4,8 @@ import type { auth } from "./auth";
 import { env } from "./env";
 
 /**
- * From now on, users are removed only after the service has erased their tasks, no matter who
- * removes them. Call it once, with the finished `auth`, and add the plugin `keepSessions` to it.
+ * Makes Better Auth remove users only after the service has erased their tasks, no matter who
+ * removes them. Call it once, with the complete `auth`, whose plugins must include `keepSessions`.
  */
 export async function eraseTasksOnRemoval({ $context, api }: typeof auth): Promise<void> {
   // All of Better Auth's endpoints that remove a user call this function, and so do scripts. The
@@ -18,10 +18,10 @@ export async function eraseTasksOnRemoval({ $context, api }: typeof auth): Promi
   };
 }
 
-// These end the sessions before they call deleteUser, which then does the same.
+// These endpoints end the sessions before they call deleteUser, which ends them anyway.
 const ENDING_SESSIONS_FIRST = ["/admin/remove-user", "/delete-anonymous-user"];
 
-/** Keeps the sessions of a user who is not removed because the tasks could not be erased. */
+/** Keeps a user's sessions if the user is not removed because the tasks could not be erased. */
 export const keepSessions = {
   id: "keep-sessions",
   hooks: {
@@ -36,11 +36,11 @@ export const keepSessions = {
   },
 } satisfies BetterAuthPlugin;
 
-/** Erases everything the service holds of a user. Raises an APIError if that fails. */
+/** Erases everything the service stores for a user. Throws an APIError if that fails. */
 async function eraseTasks(userId: string, api: (typeof auth)["api"]): Promise<void> {
   try {
     const now = Math.floor(Date.now() / 1000);
-    // Signed like the user's own tokens, but without a session: only code on this server can.
+    // Signed like the user's own tokens, but without a session. Only code on this server can do it.
     const { token } = await api.signJWT({
       body: { payload: { sub: userId, iat: now, exp: now + 60 } },
     });
@@ -50,7 +50,7 @@ async function eraseTasks(userId: string, api: (typeof auth)["api"]): Promise<vo
       redirect: "error",
       signal: AbortSignal.timeout(10_000),
     });
-    if (!response.ok) throw new Error(`the service answered ${response.status}`);
+    if (!response.ok) throw new Error(`the service returned ${response.status}`);
   } catch (error) {
     console.error("An account was not deleted, because its tasks could not be erased:", error);
     throw new APIError("SERVICE_UNAVAILABLE", {

@@ -24,11 +24,11 @@ from app.errors import Unauthenticated, Unavailable
 from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, is_key_id
 
-FETCH_TIMEOUT = 2.0  # seconds in all: who waits for two still hears within five
+FETCH_TIMEOUT = 2.0  # seconds in all: a request that waits for two fetches still ends within five
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_AGE = 24 * 3600.0  # seconds that keys outlive the last successful fetch
 MIN_RSA_BITS = 2048
-# All that Better Auth can sign with. The first of several is for an entry that has no `alg`.
+# All algorithms that Better Auth can sign with. The first one is for an entry without `alg`.
 ALGORITHMS = {
     ("OKP", "Ed25519"): ("EdDSA",),
     ("EC", "P-256"): ("ES256",),
@@ -166,8 +166,8 @@ def parse_key_set(document: bytes) -> Keys:
 
 def _verification_key(entry: Any) -> PyJWK | None:
     try:
-        # RSA has no curves. But after a change from RS256 to EdDSA, Better Auth publishes the older
-        # keys with `crv`, too.
+        # RSA has no curves, but after a change from RS256 to EdDSA, Better Auth adds `crv` to the
+        # older RSA keys, too.
         curve = None if entry["kty"] == "RSA" else entry.get("crv")
         algorithms = ALGORITHMS[entry["kty"], curve]
         algorithm = entry.get("alg", algorithms[0])
