@@ -10,7 +10,7 @@ NAME = re.compile(r"`([\w/]+\.py|frontend/[\w./-]+\.tsx?)`:\n\n\Z")
 
 
 def blocks(text: str, kinds: str) -> Iterator[tuple[str, str, str]]:
-    """Return kind, content and file name of each block, in order. Most have no file name: ""."""
+    """Yield the kind, content and file name of each block, in order. Most have the name ""."""
     for block in re.finditer(rf"(?ms)^```({kinds})\n(.*?)^```$", text):
         name = NAME.search(text[: block.start()])
         yield block[1], block[2], name[1] if name else ""

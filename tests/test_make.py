@@ -155,7 +155,7 @@ def test_without_usable_home_caches_go_beside_the_tools(
     assert showing("token", HOME=str(machine.home))["HOME"] == str(machine.home)
 
 
-def test_rights_of_a_token_are_taken_from_the_command_line_only(
+def test_scope_and_role_of_a_token_are_taken_from_the_command_line_only(
     machine: Machine, tmp_path: Path
 ) -> None:
     project = machine.render().path

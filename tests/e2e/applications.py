@@ -1,4 +1,4 @@
-"""Applications that act for people: OAuth clients, which know nothing but the API's address."""
+"""OAuth clients that act for people, and know only the URL of the API."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Application:
     """A registered client, with the metadata of the API and of its authorization server."""
 
     def __init__(self, api_url: str, owner: Person | None = None, **description: Any) -> None:
-        """Find the authorization server and register there, as `owner` if there is one."""
+        """Discover the authorization server and register there, as `owner` if given."""
         self._http = httpx2.Client(timeout=60, trust_env=False)
         challenge = self._http.get(api_url + TASKS).headers["WWW-Authenticate"]
         [metadata_url] = re.findall(r'resource_metadata="([^"]+)"', challenge)
@@ -64,7 +64,7 @@ class Application:
         return self._client["client_id"]
 
     def ask(self, person: Person, scope: str, **more: str) -> dict[str, str]:
-        """Return the parameters with which the person comes back after allowing `scope`."""
+        """Have the person allow `scope`, and return the parameters of the redirect."""
         request = {
             "response_type": "code",
             "client_id": self.id,
@@ -89,7 +89,7 @@ class Application:
     def tokens(
         self, person: Person, scope: str, *, proof: str | None = None, **more: str
     ) -> dict[str, Any]:
-        """Return the tokens for what the person allows."""
+        """Have the person allow `scope`, and return the tokens for it."""
         granted = self.grant(
             "authorization_code",
             proof=proof,
@@ -109,7 +109,7 @@ class Application:
         )
 
     def bound_token(self, person: Person, scope: str) -> str:
-        """Return a token that needs a proof of a key with each request (RFC 9449)."""
+        """Return a token that is bound to a key by DPoP (RFC 9449)."""
         key = ec.generate_private_key(ec.SECP256R1())
         public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
         thumbprint = {name: public[name] for name in ("crv", "kty", "x", "y")}

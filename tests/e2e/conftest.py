@@ -77,7 +77,7 @@ def axe(workshop: Workshop) -> str:
 
 @pytest.fixture(scope="session", params=COMBINATIONS, ids="-".join)
 def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]:
-    """Pytest groups the tests by it, since each takes its time to start.
+    """Pytest groups the tests by stack, because each takes a while to start.
 
     It compares positions: a test of a few of the combinations must name the first ones.
     """
@@ -93,7 +93,7 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
         yield stack
 
 
-# What people set up with Better Auth's documentation, and what shows the mails that it sends.
+# Settings from Better Auth's documentation, and a file that shows the emails that it sends.
 CONFIGURATION = """betterAuth({
   session: { cookieCache: { enabled: true, strategy: "jwt" } },
   advanced: { database: { generateId: "%s" } },
@@ -110,7 +110,7 @@ WHOLE_USER = """definePayload: ({ user }) => {
       if (user.banned) throw new APIError("FORBIDDEN", { code: "BANNED_USER" });
       return user.name === "Whole" ? user : {};
     }"""
-# With these, others than the user can remove a user.
+# With these plugins, not only users themselves can remove their accounts.
 PLUGINS = """admin(),
     anonymous(),
     tokens,
@@ -122,7 +122,7 @@ ALL_GRANTS = 'grantTypes: ["client_credentials", "authorization_code"'
 
 
 def set_up_authorization(project: RenderedProject, mode: str) -> None:
-    """Follow docs/authorization.md and docs/mcp.md, and switch on what it advises against."""
+    """Follow docs/authorization.md and docs/mcp.md, and enable what they advise against."""
     project.run('make resource NAME=note FIELDS="title:str"')
     follow(project, "authorization.md")
     follow(project, "mcp.md")

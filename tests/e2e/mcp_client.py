@@ -1,7 +1,7 @@
-"""An MCP client that knows only the URL of the server, and uses its tools.
+"""An MCP client that knows only the URL of the server, and calls its tools.
 
-The Python of a rendered project runs it, because it needs the SDK. It prints the URL that its user
-has to open, and then the result of each call. A call is a tool with its arguments.
+It runs with the Python of a rendered project, because it needs the SDK. It prints the URL that its
+user has to open, then the result of each call. A call is a tool's name with its arguments.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ class Memory:
 
 
 class Redirected(BaseHTTPRequestHandler):
-    """Receives the user's browser when it comes back from the authorization server."""
+    """Receives the authorization response, in a redirect of the user's browser."""
 
-    answer: dict[str, str]
+    response: dict[str, str]
 
     def do_GET(self) -> None:
-        Redirected.answer = dict(parse_qsl(urlsplit(self.path).query))
+        Redirected.response = dict(parse_qsl(urlsplit(self.path).query))
         self.send_response(200)
         self.end_headers()
 
@@ -62,7 +62,7 @@ async def main(url: str, calls: list[tuple[str, dict[str, str]]]) -> None:
 
         async def wait_for_browser() -> AuthorizationCodeResult:
             await asyncio.to_thread(browser.handle_request)
-            return AuthorizationCodeResult.model_validate(Redirected.answer)
+            return AuthorizationCodeResult.model_validate(Redirected.response)
 
         auth = OAuthClientProvider(
             url,

@@ -50,7 +50,7 @@ class Person:
         return self
 
     def sign_in(self) -> httpx2.Response:
-        """Try to begin a session, beside the one that is kept here."""
+        """Try to start another session; the current one stays."""
         body = {"email": self.email, "password": PASSWORD}
         return httpx2.post(
             self.site.base_url.join("/api/auth/sign-in/email"),
@@ -60,7 +60,7 @@ class Person:
         )
 
     def session(self) -> dict[str, Any]:
-        """The session that is kept here, from the database."""
+        """Return the current session, as the database has it."""
         response = self.site.get("/api/auth/get-session", params={"disableCookieCache": True})
         return response.raise_for_status().json()["session"]
 
@@ -72,11 +72,11 @@ class Person:
         return self.site.get("/api/auth/token").raise_for_status().json()["token"]
 
     def create_key(self, **options: Any) -> dict[str, Any]:
-        """An API key: `key` is what a program sends, `id` is what it is called."""
+        """Create an API key. `key` is the secret that programs send, and `id` identifies it."""
         return self.auth("/api-key/create", name="Nightly report", **options).json()
 
-    def answer(self, user_code: str, decision: Literal["approve", "deny"]) -> None:
-        """Look at the request of a program, as the page does, and decide."""
+    def decide(self, user_code: str, decision: Literal["approve", "deny"]) -> None:
+        """Look up a program's request, as the page does, and approve or deny it."""
         self.site.get("/api/auth/device", params={"user_code": user_code}).raise_for_status()
         self.auth(f"/device/{decision}", userCode=user_code)
 

@@ -1,4 +1,4 @@
-"""Programs that use a person's account, with an API key or a session of their own."""
+"""Programs that use a person's account, with an API key or their own session."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ GRANT = CLIENT | {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
 
 
 class Program:
-    """Sends requests to Better Auth without cookies and, except for tokens, without a session."""
+    """Sends requests to Better Auth without cookies. `headers` has its key or session, if any."""
 
     def __init__(self, site_url: str, headers: dict[str, str] | None = None) -> None:
         self._auth = f"{site_url}/api/auth"
@@ -50,8 +50,8 @@ def with_session(stack: Stack, session: str) -> Program:
 
 
 def connect(stack: Stack, person: Person) -> Program:
-    """A program that the person has allowed to use their account."""
+    """Return a program that the person has allowed to use their account."""
     program = Program(stack.site_url)
     flow = program.ask()
-    person.answer(flow["user_code"], "approve")
+    person.decide(flow["user_code"], "approve")
     return with_session(stack, program.poll(flow).raise_for_status().json()["access_token"])

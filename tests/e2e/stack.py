@@ -128,20 +128,20 @@ class Stack:
         return self.person(name).sign_up()
 
     def administrator(self) -> Person:
-        """Somebody with the role `admin`. Needs the admin plugin, and SQLite."""
+        """Return a new user with the role `admin`. Requires the admin plugin and SQLite."""
         person = self.sign_up("Root")
         self.change_auth("UPDATE user SET role = 'admin' WHERE email = ?", person.email)
         person.auth("/sign-in/email", email=person.email, password=PASSWORD)
         return person
 
     def change_auth(self, statement: str, *values: object) -> None:
-        """Change one row of Better Auth's, which must be in SQLite."""
+        """Change one row in Better Auth's database, which must be SQLite."""
         database = sqlite3.connect(self.frontend / "auth.db", timeout=10)
         with closing(database), database:
             assert database.execute(statement, values).rowcount == 1
 
     def application(self, owner: Person | None = None, **description: Any) -> Application:
-        """Return a new client, which knew nothing but the API's address."""
+        """Register a new client, which is given only the URL of the API."""
         return self._people.enter_context(Application(self.api_url, owner, **description))
 
 

@@ -27,7 +27,7 @@ def ann(authorization: Stack) -> Person:
     return authorization.sign_up("Ann")
 
 
-def test_application_with_tasks_read_lists_tasks_and_adds_none(
+def test_application_with_tasks_read_can_list_but_not_add_tasks(
     ann: Person, application: Application
 ) -> None:
     ann.add("Ann's")
@@ -43,7 +43,7 @@ def test_application_with_tasks_read_lists_tasks_and_adds_none(
     assert ann.titles() == ["Ann's"]
 
 
-def test_access_token_does_not_open_better_auths_own_endpoints(
+def test_applications_tokens_cannot_fetch_the_users_own_token(
     authorization: Stack, ann: Person, application: Application
 ) -> None:
     tokens = application.tokens(ann, "tasks:read tasks:write offline_access")
@@ -67,7 +67,7 @@ def test_application_gets_no_tokens_after_its_consent_was_removed(
 
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
     assert application.ask(ann, "tasks:read", prompt="none")["error"] == "consent_required"
-    # It works until it expires, after at most five minutes.
+    # The access token works until it expires, after at most five minutes.
     assert ann.call("GET", TASKS, token=tokens["access_token"]).status_code == 200
     assert tokens["expires_in"] <= 300
 
@@ -81,7 +81,9 @@ def test_consent_of_one_user_does_not_cover_another(
     assert application.ask(bob, "tasks:read", prompt="none")["error"] == "consent_required"
 
 
-def test_scopes_of_a_new_resource_can_be_asked_for(ann: Person, application: Application) -> None:
+def test_application_can_request_the_scopes_of_a_new_resource(
+    ann: Person, application: Application
+) -> None:
     token = application.tokens(ann, "notes:read")["access_token"]
 
     assert ann.call("GET", "/api/v1/notes", token=token).status_code == 200
@@ -104,7 +106,7 @@ def printer(authorization: Stack) -> Iterator[subprocess.Popen[str]]:
 
 
 @once
-def test_user_who_is_signed_out_signs_in_and_allows_access(
+def test_signed_out_user_signs_in_and_allows_access(
     authorization: Stack, browser: Browser, axe: str, printer: subprocess.Popen[str]
 ) -> None:
     ann = authorization.sign_up("Ann")

@@ -1,4 +1,4 @@
-"""Removing a user in Better Auth erases the tasks, or the whole account stays."""
+"""Removing a user in Better Auth also erases their tasks, or the whole account stays."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ WAYS = pytest.mark.parametrize("remove", [by_user, by_administrator, by_script])
 
 
 @contextmanager
-def service_away(stack: Stack) -> Iterator[None]:
+def service_stopped(stack: Stack) -> Iterator[None]:
     stack.service.stop()
     try:
         yield
@@ -92,14 +92,14 @@ def test_removing_a_user_erases_their_tasks(authorization: Stack, remove: Remove
 
 
 @WAYS
-def test_account_sessions_and_tasks_stay_if_the_service_is_away(
+def test_account_sessions_and_tasks_stay_if_the_service_is_down(
     authorization: Stack, remove: Remove
 ) -> None:
     ann = authorization.sign_up("Ann")
     ann.add("To stay")
     session = ann.session()
 
-    with service_away(authorization):
+    with service_stopped(authorization):
         failed = remove(authorization, ann)
 
     assert failed == FAILED
@@ -122,7 +122,7 @@ def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
     guest.add("To be gone")
     token = guest.token()
 
-    with service_away(authorization):
+    with service_stopped(authorization):
         failed = guest.site.post("/api/auth/delete-anonymous-user", json={})
     kept = guest.titles()
     guest.auth("/delete-anonymous-user")
@@ -141,13 +141,13 @@ def test_signing_up_erases_the_tasks_of_the_anonymous_user(guest: Person) -> Non
     assert guest.titles(token=token) == []
 
 
-def test_anonymous_user_can_sign_up_while_the_service_is_away(
+def test_anonymous_user_can_sign_up_while_the_service_is_down(
     authorization: Stack, guest: Person
 ) -> None:
     guest.add("To stay")
     token = guest.token()
 
-    with service_away(authorization):
+    with service_stopped(authorization):
         guest.sign_up()
 
     assert guest.titles(token=token) == ["To stay"]
@@ -168,9 +168,7 @@ def test_tasks_of_a_user_whose_row_was_deleted_can_be_erased_later(authorization
 
 
 @pytest.mark.parametrize("path", ["sign-jwt", "sign-j-w-t", "signJWT", "jwt/sign", "sign"])
-def test_no_request_can_have_a_token_signed_for_another_user(
-    authorization: Stack, path: str
-) -> None:
+def test_no_endpoint_signs_a_token_for_another_user(authorization: Stack, path: str) -> None:
     ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
     body = {"payload": {"sub": bob.id}}
 

@@ -1,4 +1,4 @@
-"""A client of the Model Context Protocol acts for a user, as docs/mcp.md says."""
+"""An MCP client acts for a user, as docs/mcp.md says."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ CALLS = [["add_task", {"title": "By the assistant"}], ["list_tasks", {}]]
 
 
 def call_tools(stack: Stack, person: Person, scope: str) -> list[Any]:
-    """Return the results of CALLS by a new client, whom the person allows `scope`."""
+    """Return the results of CALLS by a new client that the person allows `scope`."""
     command = [".venv/bin/python", CLIENT, f"{stack.api_url}/api/v1/mcp", json.dumps(CALLS)]
     with subprocess.Popen(
         command,
@@ -43,7 +43,7 @@ def allow(person: Person, address: str, scope: str) -> None:
     httpx2.get(consent.json()["url"], trust_env=False).raise_for_status()
 
 
-def test_client_that_knows_the_url_alone_adds_and_lists_tasks_of_its_user(
+def test_client_that_knows_only_the_url_adds_and_lists_its_users_tasks(
     authorization: Stack,
 ) -> None:
     ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
@@ -57,7 +57,7 @@ def test_client_that_knows_the_url_alone_adds_and_lists_tasks_of_its_user(
     assert bob.titles() == ["Bob's"]
 
 
-def test_client_with_tasks_read_gets_an_error_when_it_adds(authorization: Stack) -> None:
+def test_client_with_tasks_read_gets_an_error_when_it_adds_a_task(authorization: Stack) -> None:
     ann = authorization.sign_up("Ann")
     ann.add("Ann's")
 

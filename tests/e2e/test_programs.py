@@ -1,4 +1,4 @@
-"""What programs get with an API key or by the device flow, as docs/authorization.md says."""
+"""What programs can do with an API key or the device flow, as docs/authorization.md says."""
 
 import os
 import re
@@ -17,7 +17,8 @@ from e2e.programs import Program, connect, with_key, with_session
 from e2e.stack import Stack
 from e2e.visitor import visiting
 
-# Some that other sessions open, those that need no fresh one and those that need no password.
+# Some endpoints that accept other sessions, including some that require no fresh session or no
+# password.
 OTHER_ENDPOINTS = [
     ("POST", "/api-key/create", {"name": "Another"}),
     ("GET", "/api-key/list", None),
@@ -52,7 +53,7 @@ def test_program_gets_the_users_own_token(ann: Person, program: Program) -> None
     assert ann.titles() == ["By a program"]
 
 
-def test_program_opens_no_other_endpoint_of_better_auth(ann: Person, program: Program) -> None:
+def test_program_cannot_use_other_endpoints_of_better_auth(ann: Person, program: Program) -> None:
     responses = [program.send(*request) for request in OTHER_ENDPOINTS]
 
     assert {response.status_code for response in responses} == {401}
@@ -72,7 +73,7 @@ def test_program_of_a_removed_user_gets_no_tokens(ann: Person, program: Program)
     assert program.fetch_token().status_code == 401
 
 
-def test_sessions_and_keys_do_not_open_the_api(authorization: Stack, ann: Person) -> None:
+def test_api_rejects_session_tokens_and_api_keys(authorization: Stack, ann: Person) -> None:
     secrets = [ann.create_key()["key"], ann.session()["token"]]
 
     assert {ann.call("GET", TASKS, token=secret).status_code for secret in secrets} == {401}
@@ -112,7 +113,7 @@ def test_key_gets_sixty_tokens_in_an_hour(authorization: Stack, ann: Person) -> 
     assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
 
 
-def test_device_codes_are_for_known_programs_and_the_user_who_saw_them_first(
+def test_device_code_is_for_a_known_program_and_the_first_user_who_opens_it(
     authorization: Stack, ann: Person
 ) -> None:
     program, bob = Program(authorization.site_url), authorization.sign_up("Bob")
@@ -134,12 +135,12 @@ def test_denied_expired_and_used_device_codes_give_no_session(
 ) -> None:
     program = Program(authorization.site_url)
     denied, expired, used = (program.ask() for _ in range(3))
-    ann.answer(denied["user_code"], "deny")
+    ann.decide(denied["user_code"], "deny")
     authorization.change_auth(
         "UPDATE deviceCode SET expiresAt = '2020-01-01' WHERE userCode = ?",
         expired["user_code"],
     )
-    ann.answer(used["user_code"], "approve")
+    ann.decide(used["user_code"], "approve")
     assert program.poll(used).status_code == 200
 
     errors = [program.poll(flow).json()["error"] for flow in (denied, expired, used)]
@@ -147,7 +148,7 @@ def test_denied_expired_and_used_device_codes_give_no_session(
     assert errors == ["access_denied", "expired_token", "invalid_grant"]
 
 
-def test_session_of_a_program_is_prolonged_without_a_cookie(
+def test_session_of_a_program_is_extended_without_a_cookie(
     authorization: Stack, ann: Person
 ) -> None:
     program, user_id = connect(authorization, ann), ann.id
@@ -163,7 +164,7 @@ def test_session_of_a_program_is_prolonged_without_a_cookie(
     authorization.change_auth(f"{set_expiry} AND expiresAt > ?", soon, user_id, soon)
 
 
-def test_new_sessions_are_not_shown_to_scripts_of_a_page(ann: Person) -> None:
+def test_sign_in_does_not_expose_the_session_to_scripts_of_the_page(ann: Person) -> None:
     assert "set-auth-token" not in ann.sign_in().headers
 
 
@@ -186,7 +187,7 @@ def command_line(stack: Stack, home: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def instructions(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """The address and the code that the program prints."""
+    """Return the URL and the code that the program prints."""
     assert process.stdout
     text = process.stdout.readline() + process.stdout.readline()
     [found] = re.findall(r"^Open (\S+)\nand check that it shows (\w+)\.\n$", text)
@@ -210,7 +211,7 @@ def test_command_line_program_prints_the_tasks_of_the_user_who_allows_it(
         visitor.sees(ann.email)
         visitor.finds_no_barrier()
         visitor.clicks("Allow")
-        visitor.sees("task-cli may use your account now.")
+        visitor.sees("task-cli can now use your account.")
         first = process.communicate(timeout=30)[0]
     with command_line(authorization, tmp_path) as process:
         second = process.communicate(timeout=30)[0]
@@ -242,7 +243,7 @@ def test_user_mistypes_the_code_and_then_denies_the_program(
         visitor.fills_in("Code", f"{code[:4]}-{code[4:].lower()}")
         visitor.clicks("Continue")
         visitor.clicks("Deny")
-        visitor.sees("task-cli was refused.")
+        visitor.sees("task-cli was denied.")
         errors = process.communicate(timeout=30)[1]
 
     assert process.returncode == 1

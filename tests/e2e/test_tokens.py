@@ -1,7 +1,7 @@
-"""Each token that Better Auth issues may do what docs/authorization.md says, and no more.
+"""Each token that Better Auth issues allows what docs/authorization.md says, and no more.
 
-The shapes of all of them are in the generated project, for its own tests: with E2E_UPDATE=1 this
-run writes them, else it says whether Better Auth still makes the same.
+The generated project has the shapes of all tokens, for its own tests. With E2E_UPDATE=1, this run
+writes them. Without it, it checks that Better Auth still issues tokens of these shapes.
 """
 
 import json
@@ -22,7 +22,7 @@ CALLS = {"read": ("GET", TASKS), "write": ("POST", TASKS), "delete_me": ("DELETE
 ALL_SCOPES = "tasks:read tasks:write"
 SUCCESS = {"read": 200, "write": 201, "delete_me": 204}
 
-# What the tokens of each kind may do. The service rejects those with None.
+# What each kind of token allows. The service rejects those with None.
 EVERYTHING = list(CALLS)
 MAY: dict[str, list[str] | None] = {
     "API token": EVERYTHING,
@@ -55,7 +55,7 @@ def application(authorization: Stack) -> Application:
 
 @pytest.fixture(scope="module")
 def machine(authorization: Stack, ann: Person) -> Application:
-    """A client that gets tokens for itself, as an administrator can allow it."""
+    """A client that gets tokens for itself, which only an administrator can allow."""
     machine = authorization.application(
         owner=ann,
         client_name="Machine",
@@ -75,7 +75,7 @@ def machine(authorization: Stack, ann: Person) -> Application:
 def tokens(
     authorization: Stack, mode: str, ann: Person, application: Application, machine: Application
 ) -> dict[str, str]:
-    """One token of each kind that Better Auth made for Ann, by kind."""
+    """One token of each kind that Better Auth issues for Ann, by kind."""
     ann.auth("/change-email", newEmail="anna@example.com")
     verification, change_of_email = (authorization.frontend / "sent").read_text().split()[-2:]
     refresh_token = application.tokens(ann, "tasks:read offline_access")["refresh_token"]
@@ -104,7 +104,7 @@ def tokens(
     return made
 
 
-def test_each_token_may_do_what_its_kind_may(ann: Person, tokens: dict[str, str]) -> None:
+def test_each_token_allows_only_what_its_kind_may_do(ann: Person, tokens: dict[str, str]) -> None:
     statuses = {
         kind: {name: status(ann, call, token) for name, call in CALLS.items()}
         for kind, token in tokens.items()
@@ -130,7 +130,7 @@ def test_opaque_token_is_rejected(ann: Person, application: Application) -> None
     assert ann.call("GET", TASKS, token=opaque).status_code == 401
 
 
-def test_ids_of_every_form_tell_people_apart(authorization: Stack, mode: str) -> None:
+def test_users_are_told_apart_whatever_form_ids_have(authorization: Stack, mode: str) -> None:
     ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
     ann.add("Ann's")
     bob.add("Bob's")
@@ -141,7 +141,7 @@ def test_ids_of_every_form_tell_people_apart(authorization: Stack, mode: str) ->
     assert all(UUID(each) if mode == "shared-secret" else each.isdecimal() for each in ids)
 
 
-def test_the_shapes_in_the_project_are_those_that_better_auth_makes(
+def test_stored_shapes_are_those_that_better_auth_issues(
     authorization: Stack,
     tokens: dict[str, str],
     mode: str,
@@ -161,7 +161,7 @@ def test_the_shapes_in_the_project_are_those_that_better_auth_makes(
 
 
 def at_home(token: str, stack: Stack, clients: dict[str, str]) -> dict[str, Any]:
-    """Header and claims, with the default addresses and without what opens a session."""
+    """Return header and claims, with the default URLs and without session secrets."""
     header, claims = parts(token)
     if session := claims.get("session"):
         session["token"] = "x" * len(session["token"])
@@ -181,7 +181,7 @@ EXACT = ("kind", "may", "alg", "typ", "iss", "aud", "scope", "client_id", "azp")
 
 
 def shape(value: Any, name: str = "") -> Any:
-    """Names, types, and the values that are the same in each such token."""
+    """Return names, types, and the values that are the same in each token of a kind."""
     if isinstance(value, dict):
         return {name: shape(member, name) for name, member in value.items()}
     return value if name in EXACT else type(value).__name__

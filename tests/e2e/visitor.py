@@ -39,7 +39,7 @@ class Visitor:
         self._person = person
 
     def _listen(self, message: ConsoleMessage) -> None:
-        # Applications, whose pages a test may come to, have no icon.
+        # Applications, to which a test may be redirected, have no icon.
         foreign = message.location["url"].endswith("/favicon.ico")
         if message.type in ("error", "warning") and not foreign:
             self.complaints.append(f"{message.text} ({message.location['url']})")

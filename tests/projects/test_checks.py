@@ -149,7 +149,7 @@ def test_the_readmes_commands_work_without_make(machine: Machine, database: str,
 
 
 def follow(project: RenderedProject, section: str, checks: str) -> str:
-    """Do what the section tells, block by block and nothing else; returns what that prints."""
+    """Run the blocks of the section, and nothing else. Return what they print."""
     page = (project.path / "docs/adding-a-resource.md").read_text()
     [text] = re.findall(rf"(?ms)^## {section}$(.*?)(?=^## |\Z)", page)
     commands = [

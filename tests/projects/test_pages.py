@@ -25,7 +25,7 @@ only_sqlite = pytest.mark.parametrize("project", DATABASES[:1], indirect=True)
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """A project to which four pages were applied: rights, administrators, data access and MCP."""
+    """A project to which the pages on authorization, admins, data access and MCP were applied."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     project = machine.render(database=request.param, frontend="none")
     for page in ("authorization.md", "admin-endpoints.md", "data-access.md", "mcp.md"):

@@ -1,8 +1,8 @@
 """The resource for tests that need only one. It can be any resource with a required text field.
 
 `BODY` and `VALUES` have the required fields. `TEXT` is the name of a text field among them.
-`READ` and `WRITE` are its scopes. `FILTER` has a query parameter by which its list can be filtered,
-if there is one.
+`READ` and `WRITE` are its scopes. `FILTER` has a query parameter that filters its list, if there is
+one.
 """
 
 from operator import eq

@@ -1,4 +1,4 @@
-"""What holds for every request: who gets in, what a body may be, what every answer carries."""
+"""Rules for every request: authentication, valid bodies, and headers of responses."""
 
 import codecs
 import json
@@ -51,7 +51,7 @@ def challenge(response: httpx2.Response) -> str:
 
 
 def raw(service: str, *lines: str, body: bytes = b"") -> bytes:
-    """The answer to a request that no client library would send."""
+    """Return the response to a request that no client library would send."""
     url = httpx2.URL(service)
     head = "\r\n".join([*lines, f"Host: {url.netloc.decode()}", "Connection: close", "", ""])
     with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
@@ -65,7 +65,7 @@ def raw(service: str, *lines: str, body: bytes = b"") -> bytes:
 # --- Who gets in
 
 
-def test_without_credentials_there_is_a_challenge_and_no_error(client: httpx2.Client) -> None:
+def test_missing_credentials_return_a_challenge_without_error(client: httpx2.Client) -> None:
     response = client.get(PATH)
 
     assert is_problem(response, 401)
@@ -73,7 +73,7 @@ def test_without_credentials_there_is_a_challenge_and_no_error(client: httpx2.Cl
 
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Token x", "x", "bearerx", "Negotiate"])
-def test_other_credentials_are_none(client: httpx2.Client, value: str) -> None:
+def test_other_schemes_count_as_missing_credentials(client: httpx2.Client, value: str) -> None:
     response = client.get(PATH, headers={"Authorization": value})
 
     assert is_problem(response, 401)
@@ -81,7 +81,7 @@ def test_other_credentials_are_none(client: httpx2.Client, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["Bearer x", "bearer x", "BEARER  x", "Bearer", "Bearer a b"])
-def test_a_refused_token_is_called_invalid(client: httpx2.Client, value: str) -> None:
+def test_rejected_token_returns_invalid_token(client: httpx2.Client, value: str) -> None:
     response = client.get(PATH, headers={"Authorization": value})
 
     assert is_problem(response, 401)
@@ -211,7 +211,7 @@ def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("DELETE", f"{PATH}/x")])
-def test_a_body_that_announces_too_much_is_not_waited_for(
+def test_content_length_over_the_limit_is_rejected_without_waiting_for_the_body(
     service: str, issuer: Issuer, method: str, path: str
 ) -> None:
     answer = raw(
@@ -276,20 +276,20 @@ def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) 
     assert is_problem(response, 400)
 
 
-def in_pieces(body: bytes, size: int) -> Iterator[bytes]:
+def in_chunks(body: bytes, size: int) -> Iterator[bytes]:
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 1000])
-@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["without a mark", "with a mark"])
-def test_utf8_is_accepted_however_it_is_split(ann: httpx2.Client, mark: bytes, size: int) -> None:
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["without BOM", "with BOM"])
+def test_utf8_body_in_chunks_is_accepted(ann: httpx2.Client, mark: bytes, size: int) -> None:
     text = "aé€😀"
     body = mark + json.dumps(BODY | {TEXT: text}, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json"}
 
     whole = ann.post(PATH, content=body, headers=headers)
-    chunked = ann.post(PATH, content=in_pieces(body, size), headers=headers)
+    chunked = ann.post(PATH, content=in_chunks(body, size), headers=headers)
 
     assert whole.status_code == chunked.status_code == 201
     assert whole.json()[TEXT] == chunked.json()[TEXT] == text
@@ -300,15 +300,15 @@ NOT_UTF8 = {
     encoding: JSON_TEXT.encode(encoding)
     for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 } | {
-    "big-endian UTF-16 with a mark": codecs.BOM_UTF16_BE + JSON_TEXT.encode("utf-16-be"),
-    "big-endian UTF-32 with a mark": codecs.BOM_UTF32_BE + JSON_TEXT.encode("utf-32-be"),
-    "UTF-16 mark alone": codecs.BOM_UTF16_LE,
-    "UTF-32 mark alone": codecs.BOM_UTF32_BE,
+    "big-endian UTF-16 with BOM": codecs.BOM_UTF16_BE + JSON_TEXT.encode("utf-16-be"),
+    "big-endian UTF-32 with BOM": codecs.BOM_UTF32_BE + JSON_TEXT.encode("utf-32-be"),
+    "UTF-16 BOM alone": codecs.BOM_UTF16_LE,
+    "UTF-32 BOM alone": codecs.BOM_UTF32_BE,
     "UTF-16 brace alone": "{".encode("utf-16-be"),
     "UTF-16 in ASCII": json.dumps(BODY).encode("utf-16-le"),
-    "UTF-16 that begins with a blank": f" {JSON_TEXT}".encode("utf-16-be"),
-    "odd number of bytes of UTF-16": json.dumps(BODY).encode("utf-16-le")[:-1],
-    "bytes missing of UTF-32": json.dumps(BODY).encode("utf-32-be")[:-2],
+    "UTF-16 that begins with a space": f" {JSON_TEXT}".encode("utf-16-be"),
+    "UTF-16 cut within a code unit": json.dumps(BODY).encode("utf-16-le")[:-1],
+    "UTF-32 cut within a code unit": json.dumps(BODY).encode("utf-32-be")[:-2],
     "Latin-1": json.dumps(BODY | {TEXT: "é"}, ensure_ascii=False).encode("latin-1"),
     "lone surrogate": json.dumps(BODY | {TEXT: "\ud800"}, ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
@@ -327,7 +327,7 @@ NOT_UTF8 = {
 def test_body_that_is_not_utf8_returns_400(
     ann: httpx2.Client, body: bytes, size: int | None
 ) -> None:
-    content = in_pieces(body, size) if size else body
+    content = in_chunks(body, size) if size else body
 
     response = ann.post(PATH, content=content, headers={"Content-Type": "application/json"})
 
@@ -494,7 +494,7 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
 
 
 @pytest.mark.parametrize("header", ["traceparent", "tracestate", "baggage", "sentry-trace"])
-def test_page_may_send_the_headers_of_tracing(client: httpx2.Client, header: str) -> None:
+def test_preflight_allows_tracing_headers(client: httpx2.Client, header: str) -> None:
     response = client.options(
         PATH,
         headers={

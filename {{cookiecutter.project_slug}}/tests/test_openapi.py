@@ -81,11 +81,11 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
 
 
 def headers_sent(response: httpx2.Response) -> set[str]:
-    """Return the headers of a response, of those that the document has for any response."""
+    """Return which of the documented headers a response has."""
     return {name for name in HEADERS if name in response.headers}
 
 
-def headers_described(operation: dict[str, Any], response: httpx2.Response) -> set[str]:
+def headers_documented(operation: dict[str, Any], response: httpx2.Response) -> set[str]:
     return {*operation["responses"][str(response.status_code)]["headers"]}
 
 
@@ -94,7 +94,7 @@ def resolved(document: dict[str, Any], reference: dict[str, str]) -> Any:
     return document["components"][kind][name]
 
 
-def test_rejections_have_the_headers_that_are_described(
+def test_error_responses_have_the_documented_headers(
     client: httpx2.Client, sign_in: SignIn, document: dict[str, Any]
 ) -> None:
     application, user, statuses = sign_in("ann", scope=""), sign_in("ann", role="admin"), set()
@@ -109,14 +109,14 @@ def test_rejections_have_the_headers_that_are_described(
             user.request(method, url, content=b"x", headers={"Content-Type": "text/plain"}),
             user.request(method, url, content=b"x" * 70_000),
         ):
-            assert headers_sent(response) == headers_described(operation, response)
+            assert headers_sent(response) == headers_documented(operation, response)
             statuses.add(response.status_code)
 
     assert statuses >= {400, 401, 403, 413, 415}
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=str)
-def test_responses_of_resources_have_the_headers_that_are_described(
+def test_responses_of_resources_have_the_documented_headers(
     ann: httpx2.Client, document: dict[str, Any], resource: Resource
 ) -> None:
     collection, item = (document["paths"][resource.path + end] for end in ("", "/{id}"))
@@ -135,10 +135,10 @@ def test_responses_of_resources_have_the_headers_that_are_described(
         (ann.get(url), item["get"], 404),
     ):
         assert response.status_code == status
-        assert headers_sent(response) == headers_described(operation, response)
+        assert headers_sent(response) == headers_documented(operation, response)
 
 
-def test_errors_that_tell_what_to_do_next_have_their_header(
+def test_405_documents_allow_and_429_and_503_document_retry_after(
     ann: httpx2.Client, document: dict[str, Any]
 ) -> None:
     assert headers_sent(ann.put(PATH)) == {"Allow", "X-Request-ID"}
@@ -148,7 +148,7 @@ def test_errors_that_tell_what_to_do_next_have_their_header(
             assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
 
 
-def test_every_header_that_is_described_has_a_schema_and_a_description(
+def test_documented_headers_have_a_schema_and_a_description(
     document: dict[str, Any],
 ) -> None:
     for _, _, operation in operations(document):
@@ -157,7 +157,7 @@ def test_every_header_that_is_described_has_a_schema_and_a_description(
                 assert resolved(document, reference).keys() >= {"description", "schema"}
 
 
-def test_if_match_is_a_parameter_of_the_operations_that_document_412(
+def test_if_match_is_a_parameter_of_operations_that_document_412(
     document: dict[str, Any],
 ) -> None:
     for _, _, operation in operations(document):
@@ -190,7 +190,7 @@ def test_handlers_that_honor_if_match_document_412() -> None:
         ('"a"b"', False),
     ],
 )
-def test_pattern_of_if_match_is_that_of_entity_tags(
+def test_if_match_pattern_accepts_entity_tags_only(
     document: dict[str, Any], value: str, matches: bool
 ) -> None:
     pattern = document["components"]["parameters"]["IfMatch"]["schema"]["pattern"]
@@ -198,7 +198,9 @@ def test_pattern_of_if_match_is_that_of_entity_tags(
     assert bool(re.search(pattern, value)) == matches
 
 
-def test_document_is_the_same_each_time(client: httpx2.Client, document: dict[str, Any]) -> None:
+def test_document_does_not_change_between_requests(
+    client: httpx2.Client, document: dict[str, Any]
+) -> None:
     assert client.get("/openapi.json").json() == document
 
 

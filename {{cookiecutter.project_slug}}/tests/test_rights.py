@@ -1,4 +1,4 @@
-"""What tokens of each kind open: the user's own, and those that were issued to applications."""
+"""What each kind of token allows: the user's own, and those issued to applications."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ Send = Callable[..., httpx2.Response]
 
 @pytest.fixture
 def send(client: httpx2.Client, issuer: Issuer) -> Send:
-    """`send("GET", path, scope="x")` sends a request with a token that has these claims."""
+    """`send("GET", path, scope="x")` sends a request whose token has these claims."""
 
     def request(method: str, path: str, **claims: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token(issuer, **claims)}"}
@@ -37,7 +37,7 @@ def send(client: httpx2.Client, issuer: Issuer) -> Send:
 
 @pytest.fixture
 def closed(client: httpx2.Client) -> list[tuple[str, str, list[str]]]:
-    """Each operation that needs a token, with the scopes that it documents."""
+    """Each operation that requires a token, with the scopes that it documents."""
     document = client.get("/openapi.json").json()
     return [
         (method, re.sub(r"{.*?}", str(uuid4()), path), operation["security"][0]["HTTPBearer"])
@@ -68,14 +68,14 @@ def test_each_operation_documents_the_scope_of_its_path_and_method(
         assert documented == ([] if resource == "me" else [f"{resource}:{verb}"]), (method, path)
 
 
-def test_users_own_token_opens_each_operation(
+def test_users_own_token_is_accepted_by_each_operation(
     send: Send, closed: list[tuple[str, str, list[str]]]
 ) -> None:
     for method, path, _ in closed:
         assert send(method, path, role="admin").status_code not in (401, 403), (method, path)
 
 
-def test_application_with_the_scope_opens_each_operation(
+def test_application_with_the_scope_is_accepted_by_each_operation(
     send: Send, closed: list[tuple[str, str, list[str]]]
 ) -> None:
     for method, path, [*needed] in closed:
@@ -98,7 +98,7 @@ def test_application_with_all_other_scopes_gets_403_from_each_operation(
     [{"client_id": "ann"}, {"azp": "ann"}, {"cnf": {"jkt": "x"}}, {"scope": None}],
     ids=["client", "authorized party", "bound to a key", "malformed"],
 )
-def test_tokens_that_are_no_users_get_401_from_each_operation(
+def test_client_bound_and_malformed_tokens_get_401_from_each_operation(
     send: Send, closed: list[tuple[str, str, list[str]]], claims: dict[str, Any]
 ) -> None:
     everything = {"scope": " ".join(scopes()), "role": "admin"}
@@ -124,7 +124,7 @@ def test_token_that_is_bound_to_a_key_gets_401(send: Send, value: object) -> Non
 
 @pytest.mark.parametrize("claim", ["client_id", "azp"])
 @pytest.mark.parametrize("value", ["", "app", "Ann", "ann ", "x" * 3000])
-def test_token_of_any_application_opens_what_its_scope_names(
+def test_applications_token_allows_only_what_its_scope_names(
     send: Send, claim: str, value: str
 ) -> None:
     assert send("GET", PATH, **{"scope": READ, claim: value}).status_code == 200
@@ -132,7 +132,7 @@ def test_token_of_any_application_opens_what_its_scope_names(
 
 
 @pytest.mark.parametrize("claim", ["scope", "client_id", "azp"])
-def test_one_claim_is_enough_for_an_applications_token(send: Send, claim: str) -> None:
+def test_any_of_the_claims_makes_it_an_applications_token(send: Send, claim: str) -> None:
     assert insufficient(send("GET", PATH, **{claim: "x"}), READ)
 
 
@@ -140,7 +140,7 @@ def test_one_claim_is_enough_for_an_applications_token(send: Send, claim: str) -
     "scope",
     [READ, f"{WRITE} {READ}", f"openid {READ} profile", f"{READ} {READ}", "! " + READ + " ~"],
 )
-def test_scope_may_be_one_of_several(send: Send, scope: str) -> None:
+def test_required_scope_may_be_one_of_several(send: Send, scope: str) -> None:
     assert send("GET", PATH, scope=scope).status_code == 200
 
 
@@ -160,14 +160,14 @@ def test_scope_that_only_looks_right_gets_403(send: Send, scope: object) -> None
     assert insufficient(send("GET", PATH, client_id="app", scope=scope), READ)
 
 
-def test_application_acts_for_its_user_only(ann: httpx2.Client, send: Send) -> None:
+def test_application_reaches_only_its_users_rows(ann: httpx2.Client, send: Send) -> None:
     create(ann)
 
     assert len(send("GET", PATH, sub="ann", scope=READ).json()["items"]) == 1
     assert send("GET", PATH, sub="bob", scope=READ).json()["items"] == []
 
 
-# --- Too little is decided first
+# --- Rights are checked first
 
 
 def test_403_for_insufficient_scope_precedes_all_checks_of_the_request(
@@ -226,7 +226,7 @@ def test_insufficient_scope_hides_whether_a_row_exists(
 
 @pytest.fixture
 def unusual(settings: Settings, issuer: Issuer) -> Iterator[Callable[..., int]]:
-    """`unusual("GET", "/a/b", scope="x")` returns the status of a router with unusual routes."""
+    """`unusual("GET", "/a/b", scope="x")` returns the status of a request to an unusual route."""
     app = create_app(settings)
     for path, role in (("/a/b", None), ("/c/{id}/d", "admin")):
         router = api_router(path, role=role)
@@ -289,7 +289,7 @@ def test_metadata_names_issuer_and_scopes(client: httpx2.Client) -> None:
         ("https://example.com/tasks", "/tasks", "https://example.com"),
         ("https://example.com/a%20b/c/", "/a%20b/c/", "https://example.com"),
         ("http://[::1]:8000/x", "/x", "http://[::1]:8000"),
-        # No URL that can be a resource: the URL of the request takes its place.
+        # Not a URL that can be a resource: the challenge has the URL of the request instead.
         ("task-service", "", None),
         ("urn:tasks", "", None),
         ("https://example.com/?a=b", "", None),
@@ -298,7 +298,7 @@ def test_metadata_names_issuer_and_scopes(client: httpx2.Client) -> None:
         ("ftp://example.com", "", None),
     ],
 )
-def test_each_challenge_leads_to_the_metadata(
+def test_each_challenge_has_the_url_of_the_metadata(
     settings: Settings, issuer: Issuer, audience: str, path: str, url: str | None
 ) -> None:
     with serve(create_app(settings.model_copy(update={"jwt_audience": audience}))) as base_url:

@@ -281,7 +281,7 @@ async def test_unsupported_algorithm_is_rejected_without_a_fetch(
     assert source.fetches == 0
 
 
-# --- What it takes from a document
+# --- Which keys of a document are accepted
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 P256 = ec.generate_private_key(ec.SECP256R1())
@@ -316,7 +316,7 @@ each_algorithm = pytest.mark.parametrize("algorithm", PRIVATE_KEYS)
     [{}, {"use": "sig"}, {"key_ops": ["verify"]}, {"unknown": [1]}],
     ids=str,
 )
-def test_a_usable_key_is_taken(algorithm: str, changes: dict[str, Any]) -> None:
+def test_usable_key_is_accepted(algorithm: str, changes: dict[str, Any]) -> None:
     jwk = entry(PRIVATE_KEYS[algorithm], alg=algorithm, **changes)
 
     [(key_id, key)] = parse_key_set(json.dumps({"keys": [jwk]}).encode()).items()
@@ -325,7 +325,7 @@ def test_a_usable_key_is_taken(algorithm: str, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "RS256"])
-def test_key_without_alg_is_for_the_usual_algorithm_of_its_kind(algorithm: str) -> None:
+def test_key_without_alg_uses_the_default_algorithm_of_its_kind(algorithm: str) -> None:
     jwk = entry(PRIVATE_KEYS[algorithm], alg=ABSENT)
 
     [key] = parse_key_set(json.dumps({"keys": [jwk]}).encode()).values()
@@ -333,7 +333,7 @@ def test_key_without_alg_is_for_the_usual_algorithm_of_its_kind(algorithm: str) 
     assert key.algorithm_name == algorithm
 
 
-def test_rsa_key_with_the_curve_of_newer_keys_is_taken() -> None:
+def test_rsa_key_with_the_curve_of_newer_keys_is_accepted() -> None:
     """Better Auth adds `crv` to older keys if its configuration now names a curve."""
     jwk = entry(RSA2048, crv="Ed25519")
 
@@ -504,7 +504,7 @@ BETTER_AUTH: dict[str, Any] = json.loads(RECORDED.read_bytes())["keys"]
 
 
 def verifier_with(entry: dict[str, Any], now: float | None = None) -> TokenVerifier:
-    """Return a verifier that has this one key; `now` stops its clock."""
+    """Return a verifier that has only this key. Its clock shows `now`, if given."""
 
     async def fetch() -> bytes:
         return json.dumps({"keys": [entry]}).encode()
@@ -519,7 +519,7 @@ def verifier_with(entry: dict[str, Any], now: float | None = None) -> TokenVerif
 
 
 def signed(algorithm: str, *, header: str) -> str:
-    """Return a token signed by `algorithm` whose header names the algorithm `header`."""
+    """Return a token that was signed by `algorithm`, but has `header` as its `alg`."""
     message = f"{encode({'alg': header, 'kid': 'first'})}.{encode(claims())}"
     signature = get_default_algorithms()[algorithm].sign(message.encode(), PRIVATE_KEYS[algorithm])
     return f"{message}.{encode(signature)}"

@@ -1,8 +1,8 @@
-"""Each token that the real Better Auth issues may do what `may` says, and no more.
+"""Each token that the real Better Auth issues allows what `may` lists, and no more.
 
-`better_auth_tokens.json` says where they come from. `may` lists what the service allows; it is null
-for tokens that it rejects. They are signed anew here, with the key of the tests, so that nothing
-but what is in them decides.
+`better_auth_tokens.json` says where the tokens come from. `may` lists what the service allows; it
+is null for tokens that it rejects. The tests sign the tokens again with their own key, so only
+headers and claims decide.
 """
 
 import json
@@ -26,13 +26,13 @@ CALLS: dict[str, tuple[str, str, Any]] = {
     "delete_me": ("DELETE", "/api/v1/me", None),
 }
 SUCCESS = {"read": 200, "write": 201, "delete_me": 204}
-SCOPES = {"tasks:read": READ, "tasks:write": WRITE}  # the captured ones, here
+SCOPES = {"tasks:read": READ, "tasks:write": WRITE}  # captured: in this project
 
 Captured = dict[str, Any]
 
 
 def captured(mode: str, *, accepted: bool) -> list[Any]:
-    """The tokens of one mode as parameters, named by their kind."""
+    """Return the tokens of one mode as parameters, named by their kind."""
     return [
         pytest.param(token, id=f"{mode} {token['kind']}")
         for token in TOKENS["tokens"][mode]
@@ -46,7 +46,7 @@ OTHERS = captured("shared-secret", accepted=False) + captured("jwks", accepted=F
 
 
 def current(token: Captured) -> Captured:
-    """Its claims, as if it were made now, and with the scopes of the sample resource."""
+    """Return its claims as if it were issued now, with the scopes of the sample resource."""
     claims: Captured = token["claims"]
     age = int(time.time()) - claims["iat"]
     changes = {name: claims[name] + age for name in ("iat", "exp")}
@@ -69,7 +69,7 @@ def status(client: httpx2.Client, token: str, call: str = "read") -> int:
 
 
 @pytest.mark.parametrize("token", OF_THIS_MODE)
-def test_token_allows_what_its_kind_may_do(
+def test_token_allows_only_what_its_kind_may_do(
     client: httpx2.Client, issuer: Issuer, token: Captured
 ) -> None:
     signed = sign(issuer, by_key(token, issuer), current(token))
