@@ -39,7 +39,7 @@ Count = Callable[[str], Awaitable[None]]
 
 
 class RequestContext:
-    """Gives every answer a request id and the security headers, and every request a log line."""
+    """Add a request id and the security headers to each response, and log each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -54,7 +54,7 @@ class RequestContext:
         state["request_id"] = request_id = _request_id(_header(scope, b"x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
         if (span := trace.get_current_span()).is_recording():
-            # Somebody may have put a token where none belongs.
+            # A client may have put a token into the query string.
             span.set_attributes({"url.query": "", "request.id": request_id})
         status = 0
 
@@ -81,7 +81,7 @@ class RequestContext:
 
 
 class CrossOrigin(CORSMiddleware):
-    """CORS, at no cost to who sends no `Origin`: `Vary` is for caches, which keep no answer."""
+    """Skip CORS for requests without `Origin`. Responses are `no-store`, so need no `Vary`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _header(scope, b"origin"):
@@ -91,9 +91,9 @@ class CrossOrigin(CORSMiddleware):
 
 
 class Deadline:
-    """Answers 503 when time is up. What goes on below ends by itself, and nobody hears of it.
+    """Return 503 when the time is up. The inner app keeps running; its late response is dropped.
 
-    It is not cancelled: a write that is just being committed would be none the wiser.
+    It is not canceled: canceling during a commit would leave the outcome unknown.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -174,7 +174,7 @@ def _problem_for(error: Exception, scope: Scope) -> Response:
     elif isinstance(error, HTTPException):
         status, detail, headers = error.status_code, error.detail, error.headers
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            # Starlette names the methods of one route with this path, not of all of them.
+            # Starlette lists the methods of only one of the routes with this path.
             headers = {"Allow": _methods(scope)}
     else:
         log.error("unhandled", exc_info=error)
@@ -189,12 +189,12 @@ def _problem_for(error: Exception, scope: Scope) -> Response:
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """Which rules were broken where, without what was sent."""
+    """Return which rules were broken where, without the input."""
     return [
         {
-            # The name of an unknown field is input too: its place is the object that it is in.
+            # The name of an unknown field is input, too, so `loc` is the object that contains it.
             "loc": item["loc"][:-1] if item["type"] == "extra_forbidden" else item["loc"],
-            "msg": item["msg"].partition(", ")[0],  # behind the comma pydantic quotes the input
+            "msg": item["msg"].partition(", ")[0],  # pydantic quotes the input after the comma
             "type": item["type"],
         }
         for item in error.errors()
@@ -208,15 +208,15 @@ def _methods(scope: Scope) -> str:
 
 
 class Authentication:
-    """Lets nobody below `prefix` without a verified token.
+    """Reject requests under `prefix` that carry no valid token.
 
-    It stands before routing, so that no route can forget it and no body is read for a stranger.
+    It runs before routing, so no route can omit it, and no body is read without a valid token.
     """
 
     def __init__(
         self, app: ASGIApp, verifier: TokenVerifier, prefix: str, count: Count | None
     ) -> None:
-        """`count` hears of each request who makes it, and raises TooManyRequests."""
+        """`count` is awaited once per request with the caller's key. It raises TooManyRequests."""
         self.app = app
         self.verifier = verifier
         self.prefix = prefix
@@ -245,7 +245,7 @@ class Authentication:
 
 
 def _bearer_token(values: Sequence[str]) -> str:
-    """The credentials in the `Authorization` headers of a request (RFC 6750, section 2.1)."""
+    """Return the token in the `Authorization` header (RFC 6750, section 2.1)."""
     if not values:
         raise Unauthenticated
     if len(values) > 1:
@@ -262,14 +262,14 @@ def _header(scope: Scope, name: bytes) -> list[str]:
 
 
 def _request_id(given: Sequence[str]) -> str:
-    """The caller's, if it can be nothing but an id; else a new one."""
+    """Return the caller's request id if it is well-formed, else a new one."""
     if len(given) == 1 and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given[0]):
         return given[0]
     return str(uuid7())
 
 
 def _path(scope: Scope) -> str:
-    """The path as routes know it, also where a proxy serves the service below another one."""
+    """Return the path as routes define it, without the prefix of a proxy."""
     path: str = scope["path"]
     below: str = scope.get("root_path", "")
     return path.removeprefix(below) if path.startswith(f"{below}/") else path

@@ -22,13 +22,13 @@ from app.security.verifier import User
 
 TAKE_ONE = "A signed-in user gets the right one from GET {better_auth_url}/api/auth/token."
 
-# What is mistaken for a token, or copied along with it.
-BEARER = "`Bearer` was copied along: give what follows it. A client that sends it so says it twice."
-PASTED = "There are blanks, quotes or braces in it: give the token alone."
+# Text that users mistake for a token, or copy along with one.
+BEARER = "It includes the word `Bearer`: give what follows it. Clients must send `Bearer` once."
+PASTED = "It has spaces, quotes or braces in it: give the token alone."
 SESSION = "It is Better Auth's session, from a cookie or its bearer() plugin. " + TAKE_ONE
-EMAIL = "It is from a link in an e-mail of Better Auth, which signs nobody in. " + TAKE_ONE
+EMAIL = "It is from a link in one of Better Auth's emails, which signs nobody in. " + TAKE_ONE
 
-DAMAGED = "It was cut or changed on the way, or Better Auth did not make it. " + TAKE_ONE
+DAMAGED = "It was cut or changed on the way, or Better Auth did not issue it. " + TAKE_ONE
 NO_TIME = (
     "Better Auth sets exp and iat, in seconds since 1970. Leave them out of jwt.definePayload, and "
     "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
@@ -40,7 +40,7 @@ NOT_TEXT = (
 )
 CLOCKS = (
     "The clock of this machine is behind, or the frontend's is ahead: set both by NTP. "
-    "JWT_LEEWAY_SECONDS, now {jwt_leeway_seconds:g}, makes up for 60 at most."
+    "JWT_LEEWAY_SECONDS, now {jwt_leeway_seconds:g}, allows for 60 at most."
 )
 
 
@@ -157,7 +157,7 @@ def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str 
 
 
 def read_anyhow(token: str) -> list[dict[str, Any]]:
-    """Header and claims, empty where they cannot be read: for showing, never for deciding."""
+    """Return header and claims, empty if unreadable. For display only, never for decisions."""
     parts: list[dict[str, Any]] = []
     for segment in [*token.split("."), ""][:2]:
         try:
@@ -182,7 +182,7 @@ def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
 
 
 def moment(value: Any) -> str | None:
-    """A NumericDate as people say it, if it is one."""
+    """Return a NumericDate as readable text, or None if it is not one."""
     try:
         text = f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (TypeError, ValueError, OverflowError, OSError):

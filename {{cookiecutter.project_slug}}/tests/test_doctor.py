@@ -27,7 +27,7 @@ class Refused(NamedTuple):
 
 
 def case(make: Make, *told: str, **settings: Any) -> Refused:
-    """A token that the service refuses, and what is told of it, with `settings` changed."""
+    """A token that the service rejects with these settings, and parts of the explanation."""
     return Refused(make, told, settings)
 
 
@@ -36,7 +36,7 @@ def with_(**changes: Any) -> Make:
 
 
 def from_now(name: str, seconds: float, **changes: Any) -> Make:
-    """Counted when the test runs: until then the others may have taken minutes."""
+    """Compute the time when the test runs, because other tests may take minutes before it."""
     return lambda issuer: token(issuer, **(changes | {name: time.time() + seconds}))
 
 
@@ -64,7 +64,7 @@ REFUSED = {
         with_(header={"typ": "better-auth.session-cache+jwt"}, aud="better-auth:session-cache"),
         SESSION,
     ),
-    "e-mail": case(with_(email="ann@example.com", **NOT_FOR_THE_API), "from a link in an e-mail"),
+    "e-mail": case(with_(email="ann@example.com", **NOT_FOR_THE_API), "Better Auth's emails"),
     "cut": case(lambda issuer: token(issuer).rpartition(".")[0], "three segments", "It was cut"),
     "not JSON": case(lambda issuer: sign(issuer, b"{", b"[]"), "not JSON", "It was cut"),
     "too long": case(with_(image="x" * 9000), "too long", "jwt.definePayload"),
