@@ -176,7 +176,8 @@ LOOK_RIGHT = [
     READ.title(), f"{READ}s", f"x{READ}", WRITE, f"{RESOURCE}.read", f"{RESOURCE}:read:all",
     f" {READ}", f"{READ} ", f"{READ}  {WRITE}", f"{READ}\t{WRITE}", f"{READ}\n", f"\t{READ}",
     f"{READ},{WRITE}", f"{READ};{WRITE}", f"{READ}+{WRITE}", f'"{READ}"', f"{READ}\\", f"{READ}\0",
-    f'{READ} "', f"{READ} \\", f"{READ} \u00e9", f"{READ}\u00a0{WRITE}", f"{READ} \x7f", READ.replace("a", "\u0430"),
+    f'{READ} "', f"{READ} \\", f"{READ} \u00e9", f"{READ}\u00a0{WRITE}", f"{READ} \x7f",
+    READ.replace("a", "\u0430"),
     f'["{READ}"]', "x " * 2000 + READ + "  x",
 ]  # fmt: skip
 
