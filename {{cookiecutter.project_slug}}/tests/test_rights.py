@@ -357,7 +357,7 @@ def test_metadata_names_issuer_and_scopes(client: httpx2.Client) -> None:
         ("https://example.com/%7Bid%7D", "", None),
         ("https://ann@example.com/", "", None),
         ("https://[example/", "", None),
-        ("https://:8000", "", None),
+        ("https://:8000/x", "", None),
         ("https://\u4f8b.com/\u4f8b", "", None),
         ("ftp://example.com", "", None),
     ],
