@@ -93,7 +93,8 @@ def test_code_in_the_pages_passes_the_checks(project: RenderedProject) -> None:
 def test_generated_requests_find_no_fault_in_endpoints_of_the_pages(
     project: RenderedProject,
 ) -> None:
-    project.run(f".venv/bin/python {PYTEST} tests/test_openapi.py -m '' -k 'not stranger'")
+    tests = "tests/test_openapi.py tests/test_rights.py"
+    project.run(f".venv/bin/python {PYTEST} {tests} -m '' -k 'not stranger'")
 
 
 @only_sqlite

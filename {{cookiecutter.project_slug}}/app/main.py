@@ -35,6 +35,7 @@ from app.middleware import (
 from app.openapi import complete
 from app.routers import health, include_api, scopes
 from app.routers.api import PREFIX
+from app.routers.json_body import MAX_BODY_BYTES
 from app.routers.resource_metadata import MetadataLocation, resource_metadata_router
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
@@ -126,6 +127,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     include_api(app)
     app.include_router(health.router)
     app.include_router(resource_metadata_router(settings, metadata, scopes()))
+    # For routes that are added later. Those of the API check their bodies, and these read none.
+    app.router.max_body_size = MAX_BODY_BYTES
     # Objects that exist by now stay, and requests create few cycles. Python's default, a collection
     # every 700 objects, would take 4 % of the time.
     gc.freeze()

@@ -223,6 +223,9 @@ class Authentication:
         self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and self._guards(scope):
+            await send({"type": "websocket.close"})  # nothing here could verify its token
+            return
         if scope["type"] == "http" and self._guards(scope):
             scope["state"]["user"] = await self._caller(scope)
         await self.app(scope, receive, send)

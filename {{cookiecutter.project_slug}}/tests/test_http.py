@@ -5,11 +5,11 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -253,6 +253,59 @@ def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
     response = ann.post(PATH, content=json.dumps(BODY), headers={"Content-Type": content_type})
 
     assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        (b"application/json", json.dumps(BODY).encode(), 201),
+        (b"application/json", json.dumps(BODY).encode("utf-16"), 400),
+        (b"application/json", b" " * 70_000, 413),
+        (b"text/plain", json.dumps(BODY).encode(), 415),
+        (b"text/plain", b"", 422),
+    ],
+)
+@pytest.mark.usefixtures("service")
+async def test_body_without_announced_length_is_checked(
+    settings: Settings, issuer: Issuer, content_type: bytes, body: bytes, status: int
+) -> None:
+    """HTTP/2 needs neither `Content-Length` nor `Transfer-Encoding`."""
+    app = create_app(settings)
+    chunks = [body[start : start + 9_000] for start in range(0, len(body) or 1, 9_000)]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "2", "method": "POST",
+        "scheme": "https", "path": PATH, "raw_path": PATH.encode(), "query_string": b"",
+        "headers": [
+            (b"authorization", f"Bearer {token(issuer)}".encode()),
+            (b"content-type", content_type),
+        ],
+        "client": None, "server": None, "state": {},
+    }  # fmt: skip
+    await app(scope, receive, send)
+    await app.state.database.close()
+
+    assert sent[0]["status"] == status
+
+
+def test_body_over_the_limit_is_refused_outside_the_api(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.post("/webhook")
+    async def webhook(body: Annotated[dict[str, str], Body()]) -> int:
+        return len(body["text"])
+
+    client = TestClient(app)
+
+    assert client.post("/webhook", json={"text": "x" * 60_000}).json() == 60_000
+    assert client.post("/webhook", json={"text": "x" * 70_000}).status_code == 413
 
 
 def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:

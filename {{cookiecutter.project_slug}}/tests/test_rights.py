@@ -7,19 +7,25 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi import WebSocket
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from app.config import Settings
 from app.main import create_app
-from app.routers import scopes
-from app.routers.api import api_router
+from app.routers import ROUTERS, scopes
+from app.routers.api import PREFIX, AuthenticatedRoute, api_router
 from tests.conftest import NO_TLS, SignIn, serve
 from tests.issuer import Issuer
 from tests.sample_resource import BODY, PATH, READ, WRITE, create
 from tests.test_http import is_problem, raw
-from tests.test_openapi import OPEN, operations
+from tests.test_openapi import OPEN, ROLES, operations
 from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, token
 
 METADATA = "/.well-known/oauth-protected-resource"
+CHECKED_ELSEWHERE: list[str] = []
+"""Routes that are not made by `api_router`, but check the rights of a token all the same."""
 
 Send = Callable[..., httpx2.Response]
 
@@ -60,19 +66,39 @@ def insufficient(response: httpx2.Response, scope: str | None) -> bool:
 
 
 def test_each_operation_documents_the_scope_of_its_path_and_method(
-    closed: list[tuple[str, str, list[str]]],
+    client: httpx2.Client,
 ) -> None:
-    for method, path, documented in closed:
-        resource = path.split("/")[3]
-        verb = "read" if method == "get" else "write"
-        assert documented == ([] if resource == "me" else [f"{resource}:{verb}"]), (method, path)
+    paths = client.get("/openapi.json").json()["paths"]
+    for router in ROUTERS:
+        name = re.sub(r"/{.*?}", "", router.prefix.removeprefix(PREFIX)).strip("/")
+        for route in router.routes:
+            assert isinstance(route, AuthenticatedRoute)
+            [method] = {*(route.methods or ())} - {"HEAD"}
+            scope = f"{name.replace('/', ':')}:{'read' if method == 'GET' else 'write'}"
+            documented = paths[route.path][method.lower()]["security"]
+            assert documented == [{"HTTPBearer": [scope] if route.resource else []}], route.path
+
+
+def test_applications_cannot_erase_all_data(send: Send) -> None:
+    assert insufficient(send("DELETE", "/api/v1/me", scope="me:write me"), None)
+
+
+def test_every_route_below_the_prefix_checks_rights(settings: Settings) -> None:
+    others = [
+        context.path
+        for context in iter_route_contexts(create_app(settings).routes)
+        if str(context.path).startswith(PREFIX)
+        and not isinstance(context.original_route, AuthenticatedRoute)
+    ]
+
+    assert others == CHECKED_ELSEWHERE
 
 
 def test_users_own_token_is_accepted_by_each_operation(
     send: Send, closed: list[tuple[str, str, list[str]]]
 ) -> None:
     for method, path, _ in closed:
-        assert send(method, path, role="admin").status_code not in (401, 403), (method, path)
+        assert send(method, path, role=ROLES).status_code not in (401, 403), (method, path)
 
 
 def test_application_with_the_scope_is_accepted_by_each_operation(
@@ -80,7 +106,7 @@ def test_application_with_the_scope_is_accepted_by_each_operation(
 ) -> None:
     for method, path, [*needed] in closed:
         if needed:
-            response = send(method, path, client_id="app", scope=needed[0], role="admin")
+            response = send(method, path, client_id="app", scope=needed[0], role=ROLES)
             assert response.status_code not in (401, 403), (method, path)
 
 
@@ -89,7 +115,7 @@ def test_application_with_all_other_scopes_gets_403_from_each_operation(
 ) -> None:
     for method, path, needed in closed:
         others = " ".join(sorted((scopes() | {"me:write", "openid"}) - {*needed}))
-        response = send(method, path, client_id="app", scope=others, role="admin")
+        response = send(method, path, client_id="app", scope=others, role=ROLES)
         assert insufficient(response, next(iter(needed), None)), (method, path)
 
 
@@ -101,7 +127,7 @@ def test_application_with_all_other_scopes_gets_403_from_each_operation(
 def test_client_bound_and_malformed_tokens_get_401_from_each_operation(
     send: Send, closed: list[tuple[str, str, list[str]]], claims: dict[str, Any]
 ) -> None:
-    everything = {"scope": " ".join(scopes()), "role": "admin"}
+    everything = {"scope": " ".join(scopes()), "role": ROLES}
     for method, path, _ in closed:
         response = send(method, path, sub="ann", **(everything | claims))
         assert is_problem(response, 401), (method, path)
@@ -150,7 +176,8 @@ LOOK_RIGHT = [
     READ.title(), f"{READ}s", f"x{READ}", WRITE, f"{RESOURCE}.read", f"{RESOURCE}:read:all",
     f" {READ}", f"{READ} ", f"{READ}  {WRITE}", f"{READ}\t{WRITE}", f"{READ}\n", f"\t{READ}",
     f"{READ},{WRITE}", f"{READ};{WRITE}", f"{READ}+{WRITE}", f'"{READ}"', f"{READ}\\", f"{READ}\0",
-    f"{READ} \u00e9", f"{READ}\u00a0{WRITE}", f"{READ} \x7f", READ.replace("a", "\u0430"),
+    f'{READ} "', f"{READ} \\", f"{READ} \u00e9", f"{READ}\u00a0{WRITE}", f"{READ} \x7f",
+    READ.replace("a", "\u0430"),
     f'["{READ}"]', "x " * 2000 + READ + "  x",
 ]  # fmt: skip
 
@@ -228,9 +255,10 @@ def test_insufficient_scope_hides_whether_a_row_exists(
 def unusual(settings: Settings, issuer: Issuer) -> Iterator[Callable[..., int]]:
     """`unusual("GET", "/a/b", scope="x")` returns the status of a request to an unusual route."""
     app = create_app(settings)
-    for path, role in (("/a/b", None), ("/c/{id}/d", "admin")):
+    for path, role in (("/a/b", None), ("/c/{id}/d", "editor")):
         router = api_router(path, role=role)
-        router.api_route("", methods=["GET", "HEAD", "PUT"])(lambda: None)
+        router.api_route("", methods=["GET", "HEAD"])(lambda: None)
+        router.put("")(lambda: None)
         app.include_router(router)
 
     def status(method: str, path: str, **claims: Any) -> int:
@@ -254,13 +282,42 @@ def test_scope_follows_from_path_and_method_of_any_route(unusual: Callable[..., 
 
 
 def test_route_with_a_role_needs_the_scope_too(unusual: Callable[..., int]) -> None:
-    assert unusual("GET", "/c/1/d", role="admin", scope="c:d:read") == 200
+    assert unusual("GET", "/c/1/d", role="editor", scope="c:d:read") == 200
     assert unusual("GET", "/c/1/d", role="user", scope="c:d:read") == 403
-    assert unusual("GET", "/c/1/d", role="admin", scope="c:d:write") == 403
+    assert unusual("GET", "/c/1/d", role="editor", scope="c:d:write") == 403
 
 
 def test_unsupported_method_gets_405_whatever_the_scope(unusual: Callable[..., int]) -> None:
     assert unusual("DELETE", "/a/b", scope="") == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "a", "/a/", "//a", "/a b", '/a"', "/\u4f8b", "/{id}", "/a.{x}", "/a/{id", "/a?"],
+)
+def test_path_that_makes_no_scope_raises_value_error(path: str) -> None:
+    with pytest.raises(ValueError, match="not a path such as"):
+        api_router(path)
+
+
+@pytest.mark.parametrize("methods", [[], ["GET", "POST"], ["GET", "HEAD", "PUT"]])
+def test_route_without_exactly_one_method_raises_value_error(methods: list[str]) -> None:
+    with pytest.raises(ValueError, match="one route for each method"):
+        api_router("/a").api_route("", methods=methods)(lambda: None)
+
+
+def test_websocket_below_the_prefix_is_closed(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket(f"{PREFIX}/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    with (
+        pytest.raises(WebSocketDisconnect),
+        TestClient(app).websocket_connect(f"{PREFIX}/live"),
+    ):
+        pass
 
 
 # --- Metadata (RFC 9728)
@@ -287,14 +344,21 @@ def test_metadata_names_issuer_and_scopes(client: httpx2.Client) -> None:
         ("http://localhost:8000", "", "http://localhost:8000"),
         ("https://api.example.com/", "", "https://api.example.com"),
         ("https://example.com/tasks", "/tasks", "https://example.com"),
-        ("https://example.com/a%20b/c/", "/a%20b/c/", "https://example.com"),
+        ("https://example.com/a/c/", "/a/c/", "https://example.com"),
+        ("HTTPS://Example.com:443/A", "/A", "https://example.com"),
         ("http://[::1]:8000/x", "/x", "http://[::1]:8000"),
         # Not a URL that can be a resource: the challenge has the URL of the request instead.
         ("task-service", "", None),
         ("urn:tasks", "", None),
         ("https://example.com/?a=b", "", None),
         ("https://example.com/#a", "", None),
+        ("https://example.com?a=b", "", None),
         ('https://example.com/"', "", None),
+        ("https://example.com/%7Bid%7D", "", None),
+        ("https://ann@example.com/", "", None),
+        ("https://[example/", "", None),
+        ("https://:8000/x", "", None),
+        ("https://\u4f8b.com/\u4f8b", "", None),
         ("ftp://example.com", "", None),
     ],
 )

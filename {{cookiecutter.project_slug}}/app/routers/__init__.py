@@ -8,16 +8,30 @@ from app.routers.api import AuthenticatedRoute
 ROUTERS = (task.router, me.router)
 
 
+def api_routes() -> list[AuthenticatedRoute]:
+    """Return the routes of all routers.
+
+    Raises TypeError for a router that `api_router` did not make, because it would not check scopes.
+    """
+    routes = []
+    for router in ROUTERS:
+        for route in router.routes:
+            if not isinstance(route, AuthenticatedRoute):
+                raise TypeError(
+                    f"{router.prefix!r} in ROUTERS must come from api_router, and contain neither "
+                    "routers nor routes of other kinds"
+                )
+            routes.append(route)
+    return routes
+
+
 def scopes() -> set[str]:
     """Return the scopes that applications can have."""
-    routes = [route for router in ROUTERS for route in router.routes]
-    return set().union(*(route.scopes for route in routes if isinstance(route, AuthenticatedRoute)))
+    return {route.scope for route in api_routes() if route.scope}
 
 
 def include_api(app: FastAPI) -> None:
-    """Add the API's routes. Raises TypeError for a router that `api_router` did not make."""
-    for router in ROUTERS:
-        if not all(isinstance(route, AuthenticatedRoute) for route in router.routes):
-            raise TypeError(f"the router for {router.prefix!r} was not made by api_router")
-    # Not by include_router, which matches each path twice. Before /docs, which is rarely requested.
-    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    """Add the API's routes to `app`."""
+    # Not by include_router, which matches each path twice; and before `/docs`, which is rarely
+    # requested.
+    app.router.routes[:0] = api_routes()

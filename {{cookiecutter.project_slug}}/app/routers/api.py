@@ -20,33 +20,30 @@ class AuthenticatedRoute(APIRoute):
     """Rejects callers without the required rights before it reads the body."""
 
     resource: ClassVar[str | None] = None
-    """The first part of the scopes that applications need; None rejects all applications."""
+    """The first part of the scope that applications need; None rejects all applications."""
 
     required_role: ClassVar[str | None] = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        """Raise ValueError unless there is one method, which may be GET with HEAD."""
         super().__init__(*args, **options)
-        security = {"security": [{"HTTPBearer": sorted(self.scopes)}]}
+        methods = self.methods or set()
+        if len(methods - {"HEAD"} or methods) != 1:
+            raise ValueError(f"{self.path}: use one route for each method, so each has its scope")
+        verb = "read" if methods <= READING else "write"
+        self.scope = f"{self.resource}:{verb}" if self.resource else None
+        security = {"security": [{"HTTPBearer": [self.scope] if self.scope else []}]}
         self.openapi_extra = security | (self.openapi_extra or {})
-
-    @property
-    def scopes(self) -> set[str]:
-        """The scopes that applications need for the methods of this route."""
-        return set(filter(None, map(self.scope_for, self.methods or ())))
-
-    def scope_for(self, method: str) -> str | None:
-        return self.resource and f"{self.resource}:{'read' if method in READING else 'write'}"
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in (self.methods or ()):
-            self._check_rights(verified_user(scope), scope["method"])
+            self._check_rights(verified_user(scope))
             receive = await read_json_body(scope, receive)
         await super().handle(scope, receive, send)
 
-    def _check_rights(self, user: User, method: str) -> None:
-        needed = self.scope_for(method)
-        if user.scopes is not None and needed not in user.scopes:
-            raise InsufficientScope(needed)
+    def _check_rights(self, user: User) -> None:
+        if user.scopes is not None and self.scope not in user.scopes:
+            raise InsufficientScope(self.scope)
         if self.required_role is not None and self.required_role not in user.roles:
             raise Forbidden(f"the user has no role {self.required_role}")
 
@@ -57,8 +54,12 @@ def api_router(path: str, *, role: str | None = None, applications: bool = True)
     Its endpoints reject applications whose tokens lack the scope that follows from the path:
     `/tasks` has `tasks:read` and `tasks:write`. With `applications=False`, they reject all
     applications. With a `role`, they reject users without that role.
+
+    Raises ValueError for a path that would not make a scope (RFC 6749, section 3.3).
     """
-    name = re.sub(r"/\{[^}]*\}", "", path).strip("/").replace("/", ":")
+    if not re.fullmatch(r"(/[\w-]+(/\{\w+(:\w+)?\})?)+", path, re.ASCII):
+        raise ValueError(f"{path!r} is not a path such as '/tasks' or '/admin/users'")
+    name = re.sub(r"/\{[\w:]+\}", "", path).removeprefix("/").replace("/", ":")
 
     class Route(AuthenticatedRoute):
         resource = name if applications else None

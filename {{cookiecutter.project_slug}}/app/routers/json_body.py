@@ -20,11 +20,14 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
         raise ContentTooLarge
-    if length == "0" and "transfer-encoding" not in headers:
-        return receive
+    announced = length != "0" or "transfer-encoding" in headers
     types = headers.getlist("content-type")
-    if len(types) != 1 or not JSON.match(types[0]):
+    is_json = len(types) == 1 and JSON.match(types[0])
+    if announced and not is_json:
         raise UnsupportedMediaType
+    # Only HTTP/1 announces every body.
+    if not announced and scope["http_version"].startswith("1"):
+        return receive
     body = b""
     message: Message = {"more_body": True}
     while message.get("more_body"):
@@ -32,6 +35,8 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise ContentTooLarge
+    if body and not is_json:
+        raise UnsupportedMediaType
     if message["type"] == "http.request":
         _check_encoding(body)
     repeated = iter([{**message, "body": body}])

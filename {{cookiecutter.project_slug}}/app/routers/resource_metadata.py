@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote
 
 from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
-from app.config import Settings
+from app.config import Settings, browser_origin
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
-URL = re.compile(r"(https?://[\w.:\[\]-]+)(?:/|(/[\w.~!$&'()*+,;=:@%/-]+))?", re.ASCII)
+# The slash behind the host is not part of the path.
+URL = re.compile(r"(?i:https?)://[^/?#]+(?:/|(/[\w.~!$&'()*+,;=:@/-]+))?", re.ASCII)
 
 
 class ResourceMetadata(TypedDict):
@@ -32,8 +32,8 @@ class MetadataLocation:
 
     def __init__(self, resource: str) -> None:
         url = URL.fullmatch(resource)
-        self._origin = url[1] if url else None
-        self.path = WELL_KNOWN + (url[2] or "" if url else "")
+        self._origin = browser_origin(resource) if url else None
+        self.path = WELL_KNOWN + (url[1] or "" if url and self._origin else "")
 
     def url(self, scope: Scope) -> str:
         """Return the public URL. If the resource is not a URL, use the base URL of the request."""
@@ -52,7 +52,7 @@ def resource_metadata_router(
         bearer_methods_supported=["header"],
     )
 
-    @router.get(unquote(location.path))
+    @router.get(location.path)
     async def get_resource_metadata() -> ResourceMetadata:
         """Return the authorization server that issues tokens for this service, and their scopes."""
         return metadata

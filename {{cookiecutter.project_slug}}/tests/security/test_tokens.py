@@ -77,6 +77,18 @@ async def test_roles_are_read_from_text_only(
     assert (await verifier.verify(token(issuer, role=role))).roles == roles
 
 
+async def test_user_may_do_what_the_scope_names_exactly(
+    verifier: TokenVerifier, issuer: Issuer
+) -> None:
+    own = await verifier.verify(token(issuer))
+    limited = await verifier.verify(token(issuer, scope="tasks:read x"))
+
+    assert own.may("tasks:read")
+    assert limited.may("tasks:read")
+    assert not limited.may("tasks:rea")
+    assert not limited.may("tasks:read x")
+
+
 @pytest.mark.parametrize("typ", [ABSENT, "JWT", "jwt", "at+jwt", "AT+JWT"])
 async def test_the_types_of_access_tokens_are_accepted(
     verifier: TokenVerifier, issuer: Issuer, typ: Any
@@ -158,6 +170,7 @@ async def test_only_so_many_tokens_are_remembered(
 
     assert users == ["0", "1", "2", "3", "4"]
     assert len(verifier._accepted) == 3
+    assert [each.user.id for each in verifier._accepted.values()] == ["2", "3", "4"]
 
 
 async def test_a_refused_token_is_not_remembered(keys: Keys, issuer: Issuer) -> None:
