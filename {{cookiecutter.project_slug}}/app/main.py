@@ -127,7 +127,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     include_api(app)
     app.include_router(health.router)
     app.include_router(resource_metadata_router(settings, metadata, scopes()))
-    # For routes that are added later. Those of the API check their bodies, and these read none.
+    # For routes that are added later. The API's routes check their bodies themselves, and the other
+    # routes so far read none.
     app.router.max_body_size = MAX_BODY_BYTES
     # Objects that exist by now stay, and requests create few cycles. Python's default, a collection
     # every 700 objects, would take 4 % of the time.

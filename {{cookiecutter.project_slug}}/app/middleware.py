@@ -224,7 +224,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and self._guards(scope):
-            await send({"type": "websocket.close"})  # nothing here could verify its token
+            await send({"type": "websocket.close"})  # WebSocket tokens are not verified
             return
         if scope["type"] == "http" and self._guards(scope):
             scope["state"]["user"] = await self._caller(scope)

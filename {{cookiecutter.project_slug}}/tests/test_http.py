@@ -266,10 +266,10 @@ def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("service")
-async def test_body_without_announced_length_is_checked(
+async def test_body_without_length_header_is_checked(
     settings: Settings, issuer: Issuer, content_type: bytes, body: bytes, status: int
 ) -> None:
-    """HTTP/2 needs neither `Content-Length` nor `Transfer-Encoding`."""
+    """HTTP/2 requires neither `Content-Length` nor `Transfer-Encoding`."""
     app = create_app(settings)
     chunks = [body[start : start + 9_000] for start in range(0, len(body) or 1, 9_000)]
     sent: list[Any] = []
@@ -295,7 +295,7 @@ async def test_body_without_announced_length_is_checked(
     assert sent[0]["status"] == status
 
 
-def test_body_over_the_limit_is_refused_outside_the_api(settings: Settings) -> None:
+def test_body_over_the_limit_is_rejected_outside_the_api(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.post("/webhook")

@@ -25,7 +25,7 @@ from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, token
 
 METADATA = "/.well-known/oauth-protected-resource"
 CHECKED_ELSEWHERE: list[str] = []
-"""Routes that are not made by `api_router`, but check the rights of a token all the same."""
+"""Routes that `api_router` did not make, but that check the rights of a token themselves."""
 
 Send = Callable[..., httpx2.Response]
 
@@ -83,7 +83,7 @@ def test_applications_cannot_erase_all_data(send: Send) -> None:
     assert insufficient(send("DELETE", "/api/v1/me", scope="me:write me"), None)
 
 
-def test_every_route_below_the_prefix_checks_rights(settings: Settings) -> None:
+def test_every_route_under_the_prefix_checks_rights(settings: Settings) -> None:
     others = [
         context.path
         for context in iter_route_contexts(create_app(settings).routes)
@@ -295,7 +295,7 @@ def test_unsupported_method_gets_405_whatever_the_scope(unusual: Callable[..., i
     "path",
     ["", "/", "a", "/a/", "//a", "/a b", '/a"', "/\u4f8b", "/{id}", "/a.{x}", "/a/{id", "/a?"],
 )
-def test_path_that_makes_no_scope_raises_value_error(path: str) -> None:
+def test_path_without_valid_scope_raises_value_error(path: str) -> None:
     with pytest.raises(ValueError, match="not a path such as"):
         api_router(path)
 
@@ -306,7 +306,7 @@ def test_route_without_exactly_one_method_raises_value_error(methods: list[str])
         api_router("/a").api_route("", methods=methods)(lambda: None)
 
 
-def test_websocket_below_the_prefix_is_closed(settings: Settings) -> None:
+def test_websocket_under_the_prefix_is_closed(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.websocket(f"{PREFIX}/live")

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from app.config import Settings, browser_origin
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
-# The slash behind the host is not part of the path.
+# A slash right after the host is not part of the path.
 URL = re.compile(r"(?i:https?)://[^/?#]+(?:/|(/[\w.~!$&'()*+,;=:@/-]+))?", re.ASCII)
 
 
