@@ -21,7 +21,7 @@ class Reason(StrEnum):
     ALG_UNKNOWN = "alg is not one that Better Auth signs with"
     KID_MISSING = "kid is missing"
     KID_UNKNOWN = "kid is not in the key set"
-    NO_KEY_SET = "key set: not fetched yet"
+    NO_KEY_SET = "key set: not fetched yet"  # a 503, because the token may be valid
     # jinja: endif
     ALG_OF_ANOTHER_KEY = "alg is not that of the key"
     SIGNATURE = "signature does not verify"
