@@ -26,6 +26,11 @@ TAKE_ONE = "A signed-in user gets the right one from GET {better_auth_url}/api/a
 BEARER = "It includes the word `Bearer`: give what follows it. Clients must send `Bearer` once."
 PASTED = "It has spaces, quotes or braces in it: give the token alone."
 SESSION = "It is Better Auth's session, from a cookie or its bearer() plugin. " + TAKE_ONE
+OPAQUE = (
+    "It is not a JWT: either Better Auth's session, or an application's access token that was "
+    "requested without resource={jwt_audience}. " + TAKE_ONE
+)
+API_KEY = "It looks like an API key. Send it as x-api-key to GET {better_auth_url}/api/auth/token."
 EMAIL = "It is from a link in one of Better Auth's emails, which signs nobody in. " + TAKE_ONE
 
 DAMAGED = "It was cut or changed on the way, or Better Auth did not issue it. " + TAKE_ONE
@@ -147,12 +152,16 @@ def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str 
         return PASTED
     if (
         re.search("session_(token|data)", token)  # a cookie with its name
-        or (not header and re.fullmatch(r"[A-Za-z0-9]{32}(\..+)?", token))  # session_token
+        or (not header and re.fullmatch(r"[A-Za-z0-9]{32}\..+", token))  # session_token
         or ("session" in header | claims and "sub" not in claims)  # session_data
         or "session" in str(header.get("typ"))  # the same, made for other services
         or token.count(".") == 4  # the same, encrypted
     ):
         return SESSION
+    if re.fullmatch(r"[A-Za-z0-9]{32}", token):
+        return OPAQUE
+    if re.fullmatch(r"[A-Za-z0-9]{64}", token):
+        return API_KEY
     return EMAIL if "email" in claims and "sub" not in claims else None
 
 
