@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -293,6 +293,24 @@ async def test_body_without_length_header_is_checked(
     await app.state.database.close()
 
     assert sent[0]["status"] == status
+
+
+def test_handler_that_has_read_the_body_sees_a_connected_client(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, issuer: Issuer
+) -> None:
+    router = api_router("/connected")
+
+    @router.post("")
+    async def connected(body: dict[str, str], request: Request) -> bool:
+        return body == {} and not await request.is_disconnected()
+
+    monkeypatch.setattr("app.routers.ROUTERS", [router])
+    headers = {"Authorization": f"Bearer {token(issuer)}"}
+    with serve(create_app(settings)) as base_url:
+        url = f"{base_url}/api/v1/connected"
+        response = httpx2.post(url, json={}, headers=headers, verify=NO_TLS)
+
+    assert response.json() is True
 
 
 def test_body_over_the_limit_is_rejected_outside_the_api(settings: Settings) -> None:

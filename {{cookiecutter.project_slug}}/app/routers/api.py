@@ -42,7 +42,7 @@ class AuthenticatedRoute(APIRoute):
         await super().handle(scope, receive, send)
 
     def _check_rights(self, user: User) -> None:
-        if user.scopes is not None and self.scope not in user.scopes:
+        if not user.may(self.scope):
             raise InsufficientScope(self.scope)
         if self.required_role is not None and self.required_role not in user.roles:
             raise Forbidden(f"the user has no role {self.required_role}")

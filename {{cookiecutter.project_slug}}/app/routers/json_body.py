@@ -1,4 +1,4 @@
-"""Read a request's body before FastAPI does, and reject what is not JSON in UTF-8."""
+"""Read request bodies before FastAPI does, and reject those that are not JSON in UTF-8."""
 
 import re
 

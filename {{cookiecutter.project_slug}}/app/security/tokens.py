@@ -1,7 +1,7 @@
 """Parse a compact JWS strictly, before its signature is verified. No HTTP, no SQL.
 
-PyJWT is lenient (padding, duplicate members, UTF-16, any `typ`): the service could understand a
-token differently from whoever signed it.
+PyJWT is lenient (padding, duplicate members, UTF-16, any `typ`), so the service could understand a
+token differently from its issuer.
 """
 
 import json

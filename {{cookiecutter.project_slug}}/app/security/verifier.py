@@ -49,8 +49,11 @@ class User:
     def __init_subclass__(cls) -> None:
         raise TypeError("User allows no subclasses: they could skip the proof")
 
-    def may(self, scope: str) -> bool:
-        """Return whether the token covers `scope`, such as `tasks:read`."""
+    def may(self, scope: str | None) -> bool:
+        """Return whether the token covers `scope`, such as `tasks:read`.
+
+        None stands for what no application may do.
+        """
         return self.scopes is None or scope in self.scopes
 
 
