@@ -2,13 +2,14 @@
 
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from conftest import RenderedProject
+from conftest import RenderedProject, clean_environment
 from scaling.machines import StrippingNginx
 from servers import Server, answers, free_ports
 
@@ -119,6 +120,24 @@ class Stack:
             rest.callback(self.service.stop)
             rest.callback(self.site.stop)
             rest.callback(self._people.close)
+
+    @contextmanager
+    def program(
+        self, *arguments: str | Path, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run the project's Python with these arguments until the block ends."""
+        with subprocess.Popen(
+            [".venv/bin/python", *arguments],
+            cwd=self.project.path,
+            env=clean_environment() | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def person(self, name: str) -> Person:
         """Somebody without an account."""

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from conftest import RenderedProject, clean_environment
+from conftest import RenderedProject
 from playwright.sync_api import Browser
 
 from e2e.applications import Application
@@ -47,11 +47,11 @@ def test_applications_tokens_cannot_fetch_the_users_own_token(
     authorization: Stack, ann: Person, application: Application
 ) -> None:
     tokens = application.tokens(ann, "tasks:read tasks:write offline_access")
-    nobody = authorization.person("Nobody")
+    stranger = authorization.person("Stranger")
 
     for token in (tokens["access_token"], tokens["refresh_token"]):
         headers = {"Authorization": f"Bearer {token}"}
-        assert nobody.site.get("/api/auth/token", headers=headers).status_code == 401
+        assert stranger.site.get("/api/auth/token", headers=headers).status_code == 401
 
 
 def test_application_gets_no_tokens_after_its_consent_was_removed(
@@ -93,16 +93,9 @@ def test_application_can_request_the_scopes_of_a_new_resource(
 @pytest.fixture
 def printer(authorization: Stack) -> Iterator[subprocess.Popen[str]]:
     """The program in docs/authorization.md, which waits for a user."""
-    command = [".venv/bin/python", "-m", "scripts.oauth_client", authorization.api_url + TASKS]
-    with subprocess.Popen(
-        command,
-        cwd=authorization.project.path,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    url = authorization.api_url + TASKS
+    with authorization.program("-m", "scripts.oauth_client", url) as process:
         yield process
-        process.kill()
 
 
 @once
@@ -113,7 +106,7 @@ def test_signed_out_user_signs_in_and_allows_access(
     ann.add("Book the train")
     [address] = re.findall(r"^Open (.*)$", printer.stdout.readline())
 
-    with visiting(browser, authorization, axe, authorization.person("Nobody")) as visitor:
+    with visiting(browser, authorization, axe, authorization.person("Stranger")) as visitor:
         visitor.page.goto(address)
         for page, link in (("sign-up", "Create an account"), ("sign-in", "Sign in")):
             visitor.page.get_by_role("link", name=link).click()

@@ -1,13 +1,11 @@
 """An MCP client acts for a user, as docs/mcp.md says."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-from conftest import clean_environment
 
 from e2e.people import Person
 from e2e.stack import Stack
@@ -18,20 +16,10 @@ CALLS = [["add_task", {"title": "By the assistant"}], ["list_tasks", {}]]
 
 def call_tools(stack: Stack, person: Person, scope: str) -> list[Any]:
     """Return the results of CALLS by a new client that the person allows `scope`."""
-    command = [".venv/bin/python", CLIENT, f"{stack.api_url}/api/v1/mcp", json.dumps(CALLS)]
-    with subprocess.Popen(
-        command,
-        cwd=stack.project.path,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as client:
-        try:
-            allow(person, client.stdout.readline().strip(), scope)
-            printed, _ = client.communicate(timeout=60)
-        finally:
-            client.kill()
-    assert client.returncode == 0
+    with stack.program(CLIENT, f"{stack.api_url}/api/v1/mcp", json.dumps(CALLS)) as client:
+        allow(person, client.stdout.readline().strip(), scope)
+        printed, errors = client.communicate(timeout=60)
+    assert client.returncode == 0, errors
     return [json.loads(line) for line in printed.splitlines()]
 
 

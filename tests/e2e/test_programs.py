@@ -3,13 +3,11 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import clean_environment
 from playwright.sync_api import Browser
 
 from e2e.people import PASSWORD, TASKS, Person, parts
@@ -168,22 +166,9 @@ def test_sign_in_does_not_expose_the_session_to_scripts_of_the_page(ann: Person)
     assert "set-auth-token" not in ann.sign_in().headers
 
 
-@contextmanager
-def command_line(stack: Stack, home: Path) -> Iterator[subprocess.Popen[str]]:
-    """The program in docs/authorization.md, for a user whose home folder is `home`."""
-    command = [".venv/bin/python", "-m", "scripts.task_cli", stack.site_url, stack.api_url]
-    with subprocess.Popen(
-        command,
-        cwd=stack.project.path,
-        env=clean_environment() | {"HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def command_line(stack: Stack, home: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run the program in docs/authorization.md, for a user whose home folder is `home`."""
+    return stack.program("-m", "scripts.task_cli", stack.site_url, stack.api_url, HOME=str(home))
 
 
 def instructions(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -254,7 +239,7 @@ def test_user_mistypes_the_code_and_then_denies_the_program(
 def test_device_page_asks_users_to_sign_in_first(
     authorization: Stack, browser: Browser, axe: str
 ) -> None:
-    with visiting(browser, authorization, axe, authorization.person("Nobody")) as visitor:
+    with visiting(browser, authorization, axe, authorization.person("Stranger")) as visitor:
         visitor.open("/device?user_code=ABCDEFGH")
         visitor.sees("Sign in in a new tab")
         visitor.finds_no_barrier()
