@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import starmap
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.database_url import Target, Tls
 MAX_WAITING = 1_000
 PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections silently
 PING_TIMEOUT = 0.5  # seconds
+CANCEL_TIMEOUT = 1  # seconds that a server has to confirm that it has stopped a statement
 # After these errors all connections are replaced at their next use: the server is gone, or has
 # become a replica.
 SERVER_CHANGED = (
@@ -106,14 +108,16 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._generation = 0  # connections of earlier generations are not used again
+        self._doubted_at = -inf  # connections that were idle then are tested before their next use
 
     async def acquire(self) -> Slot:
         """Return a slot with a connection. Waiting and connecting share the timeout."""
         now = monotonic()
         slot = self._free.pop() if self._free else await self._wait(now + self._timeout)
         try:
+            tested_until = max(now - PING_AFTER, self._doubted_at)
             if not slot.is_ready(self._generation) or (
-                now - slot.used_at > PING_AFTER and not await self._responds(slot)
+                slot.used_at < tested_until and not await self._responds(slot)
             ):
                 opening = self._connect(now + self._timeout - monotonic())
                 await slot.connect(self._generation, opening)
@@ -135,6 +139,8 @@ class Pool:
         ):
             self._hand_over(slot)
             return
+        if isinstance(error, TimeoutError):
+            self._doubted_at = slot.used_at  # the server may not respond at all
         # In a task of its own, because the caller may be canceled while it waits for this.
         slot.connection = None
         task = asyncio.create_task(self._close(slot, connection))
@@ -204,7 +210,8 @@ class Pool:
         Otherwise a statement that waits for a lock could run long after its caller has given up.
         """
         try:
-            await connection.close()  # waits until the server confirms, or for its timeout
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await connection.close()  # waits until the server confirms
         except Exception:
             self._distrust(slot)  # the server does not respond
         finally:

@@ -575,17 +575,25 @@ async def test_host_that_worked_last_is_tried_first(monkeypatch: pytest.MonkeyPa
     assert hosts == ["c"] * 5 + ["d"] * 5
 
 
-async def test_earlier_host_is_not_forgotten_after_all_have_failed(
+async def test_host_that_works_again_after_all_had_failed_is_tried_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    driver = Driver(monkeypatch, a=[OSError()], b=[OSError()])
+    driver = Driver(monkeypatch, a=[OSError(), OSError()], b=[OSError()])
     several = connector("a,b")
 
     with pytest.raises(ConnectionError):
         await several.connect(1)
-    assert await host_of(several) == "a"
-    driver.raises["a"] = [OSError()]
-    assert await host_of(several) == "b"
+    hosts = [await host_of(several) for _ in range(2)]
+
+    assert hosts == ["b", "b"]
+    assert driver.tried == ["a", "b", "a", "b", "b"]
+
+
+async def test_host_that_is_named_twice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+
+    assert await host_of(connector("replica,replica:5432,a")) == "a"
+    assert driver.tried == ["replica", "a"]
 
 
 @pytest.mark.parametrize("steps", range(12))
