@@ -47,13 +47,13 @@ TRY_NEXT_HOST = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 HEAD_START = 0.25  # seconds that a host has to itself before the next one is tried beside it
-# What a server must be: a condition in SQL, and the error if it does not hold.
+# What a server must be: a statement that returns a row if it is, and the error if it is not.
+IF_PRIMARY = "SELECT 1 WHERE NOT pg_is_in_recovery()"
+IF_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
+FOUND = "SELECT 1"  # the driver's answer, with the number of rows
 REQUIREMENTS = {
-    "primary": ("NOT pg_is_in_recovery()", "the server is a replica"),
-    "read-write": (
-        "current_setting('transaction_read_only') = 'off'",
-        "the server is a replica or read-only",
-    ),
+    "primary": (IF_PRIMARY, "the server is a replica"),
+    "read-write": (IF_WRITABLE, "the server is a replica or read-only"),
 }
 
 Host = tuple[str, int]
@@ -229,6 +229,7 @@ class Connector:
         self._target = target
         self._arguments = {**target.arguments, **options}
         self._failed: set[Host] = set()  # at their last attempt: others are tried before them
+        self._lookups: dict[str, asyncio.Task[Exception | None]] = {}
 
     async def connect(self, seconds: float) -> asyncpg.Connection:
         """Return a connection to the primary.
@@ -277,6 +278,8 @@ class Connector:
     async def _connect_to(self, host: str, port: int) -> asyncpg.Connection:
         """Return a connection to this host. Raises an error if it is not the primary."""
         async with asyncio.timeout(self._target.host_timeout):
+            if len(self._target.hosts) > 1 and not host.startswith("/"):
+                await self._look_up(host)
             connection = await _connect(
                 self._target.tls,
                 host=host,
@@ -290,13 +293,35 @@ class Connector:
             try:
                 # Not by the parameters that the server has reported, as asyncpg does it: those of
                 # PgBouncer may be older than a failover. A pooler needs one message a statement.
-                condition, reason = REQUIREMENTS[self._target.requirement]
-                if await connection.execute(f"SELECT 1 WHERE {condition}") != "SELECT 1":
+                statement, reason = REQUIREMENTS[self._target.requirement]
+                if await connection.execute(statement) != FOUND:
                     raise asyncpg.ReadOnlySQLTransactionError(reason)
             except BaseException:
                 connection.terminate()
                 raise
             return connection
+
+    async def _look_up(self, name: str) -> None:
+        """Wait until the name has been resolved.
+
+        A lookup that hangs occupies one of the event loop's few threads, which the other names
+        need. So there is only one lookup of each name at a time.
+        """
+        if name not in self._lookups:
+            self._lookups[name] = asyncio.create_task(self._resolve(name))
+        lookup = self._lookups[name]
+        await asyncio.wait([lookup])  # unlike `await lookup`, this does not cancel it
+        if error := lookup.result():
+            raise error
+
+    async def _resolve(self, name: str) -> Exception | None:
+        try:
+            await asyncio.get_running_loop().getaddrinfo(name, None)
+        except (OSError, UnicodeError) as error:
+            return error  # not raised, because all who wait for it may be gone
+        finally:
+            del self._lookups[name]
+        return None
 
 
 def _discard(task: asyncio.Task[asyncpg.Connection]) -> None:

@@ -245,6 +245,30 @@ async def test_connections_to_a_server_that_became_read_only_are_replaced(
     assert await numbers(other) == [2]
 
 
+async def test_server_that_a_pooler_has_replaced_by_a_replica_is_not_read(
+    settings: Settings, other: asyncpg.Connection
+) -> None:
+    # The server pretends to be a replica while the table has rows.
+    await other.execute(
+        "CREATE SCHEMA pretended; CREATE FUNCTION pretended.pg_is_in_recovery() RETURNS bool "
+        "STABLE LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.numbers)'"
+    )
+    path = "&options=-csearch_path%3Dpretended,pg_catalog,public"
+    try:
+        async with running(settings, path, database_transaction_pooling=True) as engine:
+            before = await fetch(engine, PID)
+            await other.execute(INSERT, 1)
+            for error in (asyncpg.ReadOnlySQLTransactionError, ConnectionError):
+                with pytest.raises(error, match="the server is a replica"):
+                    await fetch(engine, "SELECT number FROM numbers")
+            await other.execute("DELETE FROM numbers")
+            after = await fetch(engine, PID)
+    finally:
+        await other.execute("DROP SCHEMA pretended CASCADE")
+
+    assert before != after
+
+
 async def test_statement_that_waits_too_long_for_a_connection_raises(settings: Settings) -> None:
     async with running(settings, database_pool_size=1, database_pool_timeout_seconds=0.1) as engine:
         async with engine.transaction():
