@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import starmap
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.database_url import Target, Tls
 MAX_WAITING = 1_000
 PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections silently
 PING_TIMEOUT = 0.5  # seconds
+CANCEL_TIMEOUT = 1  # seconds that a server has to confirm that it has stopped a statement
 # After these errors all connections are replaced at their next use: the server is gone, or has
 # become a replica.
 SERVER_CHANGED = (
@@ -45,13 +47,13 @@ TRY_NEXT_HOST = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 HEAD_START = 0.25  # seconds that a host has to itself before the next one is tried beside it
-# What a server must be: a condition in SQL, and the error if it does not hold.
+# What a server must be: a statement that returns a row if it is, and the error if it is not.
+IF_PRIMARY = "SELECT 1 WHERE NOT pg_is_in_recovery()"
+IF_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
+FOUND = "SELECT 1"  # the driver's answer, with the number of rows
 REQUIREMENTS = {
-    "primary": ("NOT pg_is_in_recovery()", "the server is a replica"),
-    "read-write": (
-        "current_setting('transaction_read_only') = 'off'",
-        "the server is a replica or read-only",
-    ),
+    "primary": (IF_PRIMARY, "the server is a replica"),
+    "read-write": (IF_WRITABLE, "the server is a replica or read-only"),
 }
 
 Host = tuple[str, int]
@@ -106,14 +108,16 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._generation = 0  # connections of earlier generations are not used again
+        self._doubted_at = -inf  # connections that were idle then are tested before their next use
 
     async def acquire(self) -> Slot:
         """Return a slot with a connection. Waiting and connecting share the timeout."""
         now = monotonic()
         slot = self._free.pop() if self._free else await self._wait(now + self._timeout)
         try:
+            tested_until = max(now - PING_AFTER, self._doubted_at)
             if not slot.is_ready(self._generation) or (
-                now - slot.used_at > PING_AFTER and not await self._responds(slot)
+                slot.used_at < tested_until and not await self._responds(slot)
             ):
                 opening = self._connect(now + self._timeout - monotonic())
                 await slot.connect(self._generation, opening)
@@ -135,6 +139,8 @@ class Pool:
         ):
             self._hand_over(slot)
             return
+        if isinstance(error, TimeoutError):
+            self._doubted_at = slot.used_at  # the server may not respond at all
         # In a task of its own, because the caller may be canceled while it waits for this.
         slot.connection = None
         task = asyncio.create_task(self._close(slot, connection))
@@ -204,7 +210,8 @@ class Pool:
         Otherwise a statement that waits for a lock could run long after its caller has given up.
         """
         try:
-            await connection.close()  # waits until the server confirms, or for its timeout
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await connection.close()  # waits until the server confirms
         except Exception:
             self._distrust(slot)  # the server does not respond
         finally:
@@ -222,6 +229,7 @@ class Connector:
         self._target = target
         self._arguments = {**target.arguments, **options}
         self._failed: set[Host] = set()  # at their last attempt: others are tried before them
+        self._lookups: dict[str, asyncio.Task[Exception | None]] = {}
 
     async def connect(self, seconds: float) -> asyncpg.Connection:
         """Return a connection to the primary.
@@ -270,6 +278,8 @@ class Connector:
     async def _connect_to(self, host: str, port: int) -> asyncpg.Connection:
         """Return a connection to this host. Raises an error if it is not the primary."""
         async with asyncio.timeout(self._target.host_timeout):
+            if len(self._target.hosts) > 1 and not host.startswith("/"):
+                await self._look_up(host)
             connection = await _connect(
                 self._target.tls,
                 host=host,
@@ -283,13 +293,35 @@ class Connector:
             try:
                 # Not by the parameters that the server has reported, as asyncpg does it: those of
                 # PgBouncer may be older than a failover. A pooler needs one message a statement.
-                condition, reason = REQUIREMENTS[self._target.requirement]
-                if await connection.execute(f"SELECT 1 WHERE {condition}") != "SELECT 1":
+                statement, reason = REQUIREMENTS[self._target.requirement]
+                if await connection.execute(statement) != FOUND:
                     raise asyncpg.ReadOnlySQLTransactionError(reason)
             except BaseException:
                 connection.terminate()
                 raise
             return connection
+
+    async def _look_up(self, name: str) -> None:
+        """Wait until the name has been resolved.
+
+        A lookup that hangs occupies one of the event loop's few threads, which the other names
+        need. So there is only one lookup of each name at a time.
+        """
+        if name not in self._lookups:
+            self._lookups[name] = asyncio.create_task(self._resolve(name))
+        lookup = self._lookups[name]
+        await asyncio.wait([lookup])  # unlike `await lookup`, this does not cancel it
+        if error := lookup.result():
+            raise error
+
+    async def _resolve(self, name: str) -> Exception | None:
+        try:
+            await asyncio.get_running_loop().getaddrinfo(name, None)
+        except (OSError, UnicodeError) as error:
+            return error  # not raised, because all who wait for it may be gone
+        finally:
+            del self._lookups[name]
+        return None
 
 
 def _discard(task: asyncio.Task[asyncpg.Connection]) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
-from app.connections import Connector, Pool
+from app.connections import FOUND, IF_PRIMARY, Connector, Pool
 from app.database_url import names_transaction_pooler, parse
 
 if TYPE_CHECKING:
@@ -148,7 +148,12 @@ class Engine:
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await slot.connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+                begin = f"BEGIN ISOLATION LEVEL {isolation}"
+                if not self._is_behind_pooler:
+                    await slot.connection.execute(begin)
+                # The pooler may have another server by now. This takes no round trip of its own.
+                elif await slot.connection.execute(f"{begin}; {IF_PRIMARY}") != FOUND:
+                    raise asyncpg.ReadOnlySQLTransactionError("the server is a replica")
                 try:
                     yield partial(_fetch, slot.connection)
                     if limit.expired():

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -245,6 +245,30 @@ async def test_connections_to_a_server_that_became_read_only_are_replaced(
     assert await numbers(other) == [2]
 
 
+async def test_server_that_a_pooler_has_replaced_by_a_replica_is_not_read(
+    settings: Settings, other: asyncpg.Connection
+) -> None:
+    # The server pretends to be a replica while the table has rows.
+    await other.execute(
+        "CREATE SCHEMA pretended; CREATE FUNCTION pretended.pg_is_in_recovery() RETURNS bool "
+        "STABLE LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.numbers)'"
+    )
+    path = "&options=-csearch_path%3Dpretended,pg_catalog,public"
+    try:
+        async with running(settings, path, database_transaction_pooling=True) as engine:
+            before = await fetch(engine, PID)
+            await other.execute(INSERT, 1)
+            for error in (asyncpg.ReadOnlySQLTransactionError, ConnectionError):
+                with pytest.raises(error, match="the server is a replica"):
+                    await fetch(engine, "SELECT number FROM numbers")
+            await other.execute("DELETE FROM numbers")
+            after = await fetch(engine, PID)
+    finally:
+        await other.execute("DROP SCHEMA pretended CASCADE")
+
+    assert before != after
+
+
 async def test_statement_that_waits_too_long_for_a_connection_raises(settings: Settings) -> None:
     async with running(settings, database_pool_size=1, database_pool_timeout_seconds=0.1) as engine:
         async with engine.transaction():
@@ -355,27 +379,28 @@ async def test_statement_over_its_deadline_has_no_effect(
     assert await numbers(other) == []
 
 
+@pytest.mark.parametrize("idle", [0, 2])
 async def test_connections_to_a_silent_server_are_replaced_after_a_timeout(
-    settings: Settings,
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, idle: int
 ) -> None:
+    for limit in ("PING_TIMEOUT", "CANCEL_TIMEOUT"):
+        monkeypatch.setattr(connections, limit, 0.1)
     proxy = Proxy(settings)
-    async with (
-        proxy.listening() as parameters,
-        running(settings, parameters, database_statement_timeout_seconds=1) as engine,
-    ):
+    changes = {"database_statement_timeout_seconds": 0.5, "database_pool_size": 3}
+    async with proxy.listening() as parameters, running(settings, parameters, **changes) as engine:
         before = await pids(engine, 3)
         proxy.go_silent()
-        with pytest.raises(TimeoutError):
-            await fetch(engine, PID)
-        after: set[int] = set()
-        deadline = time.monotonic() + 20
-        # Until the attempt to close the first one has failed too, others may still be used.
-        while not after and time.monotonic() < deadline:
-            with suppress(TimeoutError):
-                after = await pids(engine, 3)
+        waiting = [fetch(engine, PID) for _ in range(3 - idle)]
+        failed = await asyncio.gather(*waiting, return_exceptions=True)
+        started = time.monotonic()
+        [pid] = await fetch(engine, PID)
+        passed = time.monotonic() - started
+        after = await pids(engine, 3)
 
-    assert len(after) == 3
+    assert {type(error) for error in failed} == {TimeoutError}
+    assert {pid}.isdisjoint(before)
     assert before.isdisjoint(after)
+    assert passed < 0.4, "neither a ping nor closing should take as long as the statement"
 
 
 @pytest.mark.parametrize("number", [1000, 2**31 + 1])

@@ -4,7 +4,9 @@ import asyncio
 import getpass
 import os
 import re
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -472,6 +474,7 @@ class Driver:
         self.asked: list[str] = []
         self.raises = raises
         monkeypatch.setattr(asyncpg, "connect", self._connect)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
 
     async def _connect(self, *, host: str, ssl: object, **_: object) -> "Connection":
         self.tried.append(f"{host} tls" if ssl else host)
@@ -575,17 +578,25 @@ async def test_host_that_worked_last_is_tried_first(monkeypatch: pytest.MonkeyPa
     assert hosts == ["c"] * 5 + ["d"] * 5
 
 
-async def test_earlier_host_is_not_forgotten_after_all_have_failed(
+async def test_host_that_works_again_after_all_had_failed_is_tried_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    driver = Driver(monkeypatch, a=[OSError()], b=[OSError()])
+    driver = Driver(monkeypatch, a=[OSError(), OSError()], b=[OSError()])
     several = connector("a,b")
 
     with pytest.raises(ConnectionError):
         await several.connect(1)
-    assert await host_of(several) == "a"
-    driver.raises["a"] = [OSError()]
-    assert await host_of(several) == "b"
+    hosts = [await host_of(several) for _ in range(2)]
+
+    assert hosts == ["b", "b"]
+    assert driver.tried == ["a", "b", "a", "b", "b"]
+
+
+async def test_host_that_is_named_twice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+
+    assert await host_of(connector("replica,replica:5432,a")) == "a"
+    assert driver.tried == ["replica", "a"]
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -594,7 +605,8 @@ async def test_connections_that_are_opened_at_the_same_moment_are_closed_but_one
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_START", 0)
     driver, before = Driver(monkeypatch), asyncio.all_tasks()
-    opening: asyncio.Task[Connection] = asyncio.create_task(connector("a,b,c").connect(5))
+    several = connector("", "sslmode=disable&host=/a,/b,/c")  # without lookups
+    opening: asyncio.Task[Connection] = asyncio.create_task(several.connect(5))
     for _ in range(steps):
         await asyncio.sleep(0)
     opening.cancel()
@@ -605,6 +617,34 @@ async def test_connections_that_are_opened_at_the_same_moment_are_closed_but_one
     expected = [result.host] if isinstance(result, Connection) else []
     assert driver.left_open() == expected
     assert asyncio.all_tasks() == before
+
+
+async def test_name_whose_lookup_hangs_leaves_threads_for_other_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_START", 0)
+    Driver(monkeypatch)
+    answers, asked = threading.Event(), []
+
+    def getaddrinfo(name: str, *_: object, **__: object) -> list[Any]:
+        asked.append(name)
+        if name.startswith("lost"):
+            answers.wait(10)
+            raise socket.gaierror("no answer")
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    several = connector("lost,lost2,a")
+    try:
+        hosts = await asyncio.gather(*(host_of(several, 2) for _ in range(50)))
+    finally:
+        answers.set()
+    await asyncio.sleep(0.05)
+    with pytest.raises(ConnectionError, match=r"lost:5432: gaierror: no answer; "):
+        await connector("lost,lost2").connect(2)
+
+    assert hosts == ["a"] * 50
+    assert asked.count("lost") == 2
 
 
 async def test_connect_timeout_limits_the_wait_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
