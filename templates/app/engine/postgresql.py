@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 FLOAT8, NUMERIC = 701, 1700  # OIDs of PostgreSQL's types
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
+# Otherwise, Citus may reject changes of tables after other statements of the same transaction.
+# PostgreSQL without Citus accepts any setting with a dot in its name.
+ONE_CONNECTION_PER_WORKER = "set_config('citus.multi_shard_modify_mode', 'sequential', true)"
 # With an empty name a statement is forgotten at the next one: the next server may not know it.
 UNPREPARED: dict[str, Any] = {
     "statement_cache_size": 0,
@@ -207,7 +210,9 @@ def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
 
     @event.listens_for(engine.sync_engine, "begin")
     def take_turns(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})")
+        connection.exec_driver_sql(
+            f"SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK}), {ONE_CONNECTION_PER_WORKER}"
+        )
 
     return engine
 
