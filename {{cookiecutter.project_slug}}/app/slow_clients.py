@@ -6,6 +6,7 @@ is no timer per request, not even for keep-alive.
 
 import asyncio
 import selectors
+from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
@@ -43,20 +44,30 @@ REASONS = {
 TOO_MANY = "too many connections"
 
 
-class Connection(asyncio.Protocol):
-    """A connection that `SlowClients` watches: a base of both HTTP protocols."""
+class Watched(asyncio.Protocol):
+    """A connection with what `SlowClients` has to know of it."""
 
-    cycle: Any = None
-    connections: set[Any]
-    server_state: ServerState
-    timeout_keep_alive: int
+    cycle: Any = None  # the newest request
     transport: asyncio.Transport
-    flow: FlowControl
     loop: asyncio.AbstractEventLoop
     client: tuple[str, int] | None
+    server_state: ServerState
+    connections: set[Any]
+    timeout_keep_alive: int
 
     since: float  # when `stage` was first seen; for a new connection, when it was made
-    stage: tuple[object, ...] = (Awaited.HEAD, None, 0)
+    stage: tuple[object, ...] = (Awaited.HEAD, None, False)
+
+    @abstractmethod
+    def awaited(self) -> Awaited | None:
+        """Return what the client has to do, or None while the service has to do something."""
+        ...
+
+
+class Connection(Watched):
+    """A base of both HTTP protocols."""
+
+    flow: FlowControl
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -64,7 +75,6 @@ class Connection(asyncio.Protocol):
         SlowClients.of(self).admit(self)
 
     def awaited(self) -> Awaited | None:
-        """Return what the client has to do, or None while the application does something."""
         if self.transport.is_closing() or self.flow.write_paused:
             return Awaited.READING
         if self.cycle and not self.cycle.response_complete:
@@ -73,15 +83,16 @@ class Connection(asyncio.Protocol):
             return Awaited.BODY
         return Awaited.NEXT_REQUEST if self.cycle and not self.has_part_of_head() else Awaited.HEAD
 
-    def is_body_missing(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_body_missing(self) -> bool: ...
 
-    def has_part_of_head(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def has_part_of_head(self) -> bool: ...
 
+    @abstractmethod
     def announces_closing(self) -> bool:
         """Return whether a response that starts now is the last one, since too much is missing."""
-        raise NotImplementedError
+        ...
 
     def allow_early_response(self) -> None:
         """Close properly after a response that starts before the whole body has arrived.
@@ -115,36 +126,29 @@ class _Transport:
             self._connection.transport.close()
 
 
-class Discarding(Connection):
+class Discarding(Watched):
     """A connection after its last response. It ends when the client has closed it too."""
 
     def __init__(self, before: Connection) -> None:
-        self.transport, self.flow, self.client = before.transport, before.flow, before.client
-        self.connections, self.loop = before.connections, before.loop
-        self.server_state = before.server_state
+        self.transport, self.loop, self.client = before.transport, before.loop, before.client
+        self.server_state, self.connections = before.server_state, before.connections
         self.since = self.loop.time()
-        self.stage = (Awaited.BODY, None, 0)
+        self.stage = (Awaited.BODY, None, False)
         self._bytes_left = MAX_DISCARDED_BYTES
         self.connections.discard(before)
         self.connections.add(self)
         self.transport.set_protocol(self)
-        self.flow.resume_reading()
+        before.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def is_body_missing(self) -> bool:
-        return True
+    def awaited(self) -> Awaited:
+        return Awaited.READING if self.transport.is_closing() else Awaited.BODY
 
     def data_received(self, data: bytes) -> None:
         self._bytes_left -= len(data)
         if self._bytes_left < 0 and not self.transport.is_closing():
             SlowClients.of(self).close([self], REASONS[Awaited.BODY])
-
-    def pause_writing(self) -> None:
-        self.flow.pause_writing()
-
-    def resume_writing(self) -> None:
-        self.flow.resume_writing()
 
     def connection_lost(self, _: Exception | None) -> None:
         self.connections.discard(self)
@@ -159,20 +163,20 @@ class SlowClients:
     _of_servers: ClassVar[WeakKeyDictionary[ServerState, "SlowClients"]] = WeakKeyDictionary()
 
     @classmethod
-    def of(cls, connection: Connection) -> "SlowClients":
+    def of(cls, connection: Watched) -> "SlowClients":
         found = cls._of_servers.get(connection.server_state)
         if found is None:
             found = cls._of_servers[connection.server_state] = cls(connection)
         return found
 
-    def __init__(self, first: Connection) -> None:
+    def __init__(self, first: Watched) -> None:
         self.limit = connection_limit()
         self._loop = first.loop
         self._connections = first.connections
         self._is_sweeping = False
         self._closed: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def admit(self, connection: Connection) -> None:
+    def admit(self, connection: Watched) -> None:
         """Watch a new connection. Close others, the oldest first, if there are too many now."""
         if not self._is_sweeping:
             self._is_sweeping = True
@@ -180,17 +184,17 @@ class SlowClients:
         if len(self._connections) > self.limit:
             self._make_room_for(connection)
 
-    def close(self, connections: Iterable[Connection], reason: str) -> None:
+    def close(self, connections: Iterable[Watched], reason: str) -> None:
         for connection in connections:
             self._closed[reason][connection.client[0] if connection.client else ""] += 1
             # At once: a client that does not read could keep `close()` from ever closing.
             connection.transport.abort()
             self._connections.discard(connection)
 
-    def _watched(self) -> list[Connection]:
-        return [each for each in self._connections if isinstance(each, Connection)]
+    def _watched(self) -> list[Watched]:
+        return [each for each in self._connections if isinstance(each, Watched)]
 
-    def _make_room_for(self, new: Connection) -> None:
+    def _make_room_for(self, new: Watched) -> None:
         waiting = [
             (awaited, each.since, id(each), each)
             for each in self._watched()
@@ -238,7 +242,7 @@ class SlowClients:
         self._closed.clear()
 
 
-def _without_data(connections: list[Connection]) -> list[Connection]:
+def _without_data(connections: list[Watched]) -> list[Watched]:
     """Return those that have no data to read.
 
     A request may have arrived that the event loop has not read yet. Its client would never know
