@@ -16,7 +16,7 @@ from scaling.machines import PgBouncer, which
 
 def missing() -> list[str]:
     """What this machine lacks for these tests."""
-    tools = ("make", "nginx", "pgbouncer")
+    tools = ("haproxy", "make", "nginx", "pgbouncer")
     return [f"{tool} is missing (apt-get install {tool})" for tool in tools if not which(tool)]
 
 

@@ -168,11 +168,10 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[str]:
+def serve(app: FastAPI, **options: Any) -> Iterator[str]:
     """The base URL at which `app` answers, by the real server on a free port."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http=HttpProtocol, log_level="warning", server_header=False)
-    )
+    options = {"http": HttpProtocol, "log_level": "warning", "server_header": False, **options}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, **options))
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:
