@@ -83,5 +83,5 @@ def test_frontends_image_holds_no_compiler(built: Deployment) -> None:
 
     auth = {"auth.db"} if built.database_url is None else set()
     assert inside - auth == {".next", "lib", "node_modules", "package.json", "scripts", "server.js"}
-    assert not modules & {"@biomejs", "openapi-typescript", "typescript"}
+    assert not modules & {"openapi-typescript", "typescript"}
     assert scoped == {"env"}
