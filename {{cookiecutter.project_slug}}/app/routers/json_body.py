@@ -11,8 +11,8 @@ MAX_BODY_BYTES = 64 * 1024
 JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
-async def read_json_body(scope: Scope, receive: Receive) -> Receive:
-    """Read the body, and return a `receive` that replays it.
+async def read_json_body(scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
+    """Return the body, and a `receive` that replays it.
 
     Raises ContentTooLarge, UnsupportedMediaType, or NotUtf8 (RFC 8259, section 8.1).
     """
@@ -27,7 +27,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         raise UnsupportedMediaType
     # Only HTTP/1 announces every body.
     if not announced and scope["http_version"].startswith("1"):
-        return receive
+        return b"", receive
     body = b""
     message: Message = {"more_body": True}
     while message.get("more_body"):
@@ -44,7 +44,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
     async def repeat() -> Message:
         return next(repeated, None) or await receive()
 
-    return repeat
+    return body, repeat
 
 
 def _check_encoding(body: bytes) -> None:
