@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize(
     "stack", COMBINATIONS[:2], indirect=True, ids="-".join, scope="session"
 )
 
-LOST = "ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET"
+LOST = "ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|409"
 SUBMIT_TWICE = "input => { input.form.requestSubmit(); input.form.requestSubmit() }"
 
 Visit = Callable[[Person], AbstractContextManager[Visitor]]
@@ -78,7 +78,7 @@ def person(stack: Stack) -> Person:
 @contextmanager
 def losing(method: str, connection: Connection, visitor: Visitor) -> Iterator[None]:
     """Lose responses until the block has ended and the page has learned of one."""
-    with visitor.page.expect_event("requestfailed"):
+    with visitor.page.expect_event("requestfailed", lambda request: request.method == method):
         connection.lost = method
         yield
     connection.lost = ""
@@ -135,8 +135,10 @@ def test_form_submitted_twice_at_once_creates_one_task(
         ann.new_task.fill("Water the tomatoes")
         ann.new_task.evaluate(SUBMIT_TWICE)
         expect(ann.new_task).to_have_value("")
+        expect(ann.page.get_by_role("button", name="Add", exact=True)).to_be_visible()
         ann.adds("Water the roses")
         expect(ann.page.get_by_role("checkbox")).to_have_count(2)
+        ann.expected("409")
 
     assert person.titles() == ["Water the roses", "Water the tomatoes"]
 
@@ -151,6 +153,7 @@ def test_undo_pressed_twice_with_a_lost_response_restores_one_task(
         with losing("POST", connection, ann):
             ann.page.get_by_role("button", name="Undo").dblclick()
         expect(ann.task("Water the tomatoes")).to_have_count(1)
+        expect(ann.page.get_by_role("button", name="Undo")).to_have_count(0)
         ann.adds("Water the roses")
         expect(ann.page.get_by_role("checkbox")).to_have_count(2)
         ann.expected(LOST)
@@ -170,4 +173,4 @@ def test_lost_response_to_a_change_is_not_taken_for_a_change_by_somebody_else(
         ann.task("Water the tomatoes").click()
         expect(ann.task("Water the tomatoes")).to_be_checked()
         expect(ann.page.get_by_role("alert").filter(has_text="elsewhere")).to_have_count(0)
-        ann.expected(LOST)
+        ann.expected(f"{LOST}|412")
