@@ -65,9 +65,15 @@ def workshop(_tools: None) -> Iterator[Workshop]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
+def chromium_flags() -> tuple[str, ...]:
+    """A module can have its own."""
+    return CHROMIUM_FLAGS
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, chromium_flags: tuple[str, ...]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield playwright.chromium.launch(executable_path=chromium, args=chromium_flags)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ import { flushSync } from "react-dom";
 import { answer, api, type Task } from "@/lib/api";
 import { inWords, Problem, titleProblem } from "@/lib/problems";
 
+type Change = Partial<Pick<Task, "title" | "completed">>;
+
 const select = (input: HTMLInputElement | null) => input?.select();
 
 export function TaskItem({
@@ -33,25 +35,28 @@ export function TaskItem({
         await work();
         setProblem(undefined);
       } catch (error) {
-        setProblem(await explanation(error));
+        setProblem(inWords(error));
       }
     });
   }
 
-  async function explanation(error: unknown): Promise<string> {
-    if (!(error instanceof Problem) || error.status !== 412) return inWords(error);
-    try {
-      const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));
-      onChange(now);
-      const state = now.completed ? "done" : "not done";
-      return `${error.message} It now reads “${now.title}” and is ${state}. Do yours again if you still want it.`;
-    } catch (another) {
-      return inWords(another);
-    }
+  /** After a 412, show the task as it is now, and throw unless it is as `wanted`. */
+  async function compare(error: unknown, wanted?: Change) {
+    if (!(error instanceof Problem) || error.status !== 412) throw error;
+    const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));
+    onChange(now);
+    const entries = Object.entries(wanted ?? {}) as [keyof Change, unknown][];
+    // The response to an earlier request for the same change may have been lost.
+    if (wanted && entries.every(([name, value]) => now[name] === value)) return;
+    const state = now.completed ? "done" : "not done";
+    const words = `It now reads “${now.title}” and is ${state}. Do yours again if you still want it.`;
+    throw new Problem(`${error.message} ${words}`, error.status);
   }
 
-  const change = async (body: { title: string } | { completed: boolean }) =>
-    onChange(await answer(api.PATCH("/api/v1/tasks/{id}", { params: seen, body })));
+  const change = (body: Change) =>
+    answer(api.PATCH("/api/v1/tasks/{id}", { params: seen, body })).then(onChange, (error) =>
+      compare(error, body),
+    );
 
   const toggle = () =>
     act(async () => {
@@ -65,7 +70,7 @@ export function TaskItem({
         await answer(api.DELETE("/api/v1/tasks/{id}", { params: seen }));
       } catch (error) {
         // Already deleted is fine: that is what the user wanted.
-        if (!(error instanceof Problem) || error.status !== 404) throw error;
+        if (!(error instanceof Problem) || error.status !== 404) await compare(error);
       }
       onDelete(task);
     });

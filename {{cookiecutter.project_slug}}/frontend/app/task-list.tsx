@@ -2,7 +2,7 @@
 
 import { type FormEvent, useEffect, useRef, useState, useTransition } from "react";
 import { flushSync } from "react-dom";
-import { answer, api, type NewTask, type Task } from "@/lib/api";
+import { answer, api, type NewTask, newKey, type Task } from "@/lib/api";
 import { inWords, Problem, titleProblem } from "@/lib/problems";
 import { TaskItem } from "./task-item";
 import { useHydrated } from "./use-hydrated";
@@ -24,6 +24,7 @@ export function TaskList() {
   const [adding, startAdding] = useTransition();
   const [loadingMore, startLoadingMore] = useTransition();
   const input = useRef<HTMLInputElement>(null);
+  const unanswered = useRef<{ title: string; key: string }>(undefined);
   const hydrated = useHydrated();
 
   useEffect(() => {
@@ -54,13 +55,17 @@ export function TaskList() {
     };
   }, [attempt]);
 
-  async function create(task: NewTask) {
-    const created = await answer(api.POST("/api/v1/tasks", { body: task }));
+  /** However often it is called with one key, there is one new task. */
+  async function create(body: NewTask, key: string) {
+    const params = { header: { "Idempotency-Key": key } };
+    const created = await answer(api.POST("/api/v1/tasks", { params, body }));
     setStatus(`Added “${created.title}”.`);
     setDeleted(undefined);
     // A first page still on its way may be older than this task.
     if (!tasks) setAttempt(attempt + 1);
-    flushSync(() => setTasks((known) => known && [created, ...known]));
+    flushSync(() =>
+      setTasks((known) => known && [created, ...known.filter(({ id }) => id !== created.id)]),
+    );
     return created;
   }
 
@@ -73,9 +78,14 @@ export function TaskList() {
     setAddProblem(wrong);
     field.focus();
     if (wrong) return;
+    const title = typed.trim();
+    // The same title after an error is the same task, which may exist already.
+    if (unanswered.current?.title !== title) unanswered.current = { title, key: newKey() };
+    const { key } = unanswered.current;
     startAdding(async () => {
       try {
-        await create({ title: typed.trim() });
+        await create({ title }, key);
+        unanswered.current = undefined;
         if (field.value === typed) field.value = ""; // Else the next one is being typed already.
       } catch (error) {
         setAddProblem(inWords(error));
@@ -83,9 +93,9 @@ export function TaskList() {
     });
   }
 
-  async function undo({ title, description, completed }: Task) {
+  async function undo({ id, title, description, completed }: Task) {
     try {
-      focusTask(await create({ title, description, completed }));
+      focusTask(await create({ title, description, completed }, `"${id}"`));
     } catch (error) {
       setAddProblem(inWords(error));
     }

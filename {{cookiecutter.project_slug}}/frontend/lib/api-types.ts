@@ -234,6 +234,8 @@ export interface components {
     };
     responses: never;
     parameters: {
+        /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. The key is a string in double quotes, such as a UUID, and is kept for a day. */
+        IdempotencyKey: string;
         /**
          * @description The `ETag` of the version to change. If the resource has another version by now, the response is 412 and nothing changes. Separate several ETags with commas. Without the header, or with `*`, any version matches.
          * @example "1"
@@ -384,7 +386,10 @@ export interface operations {
     create_task: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. The key is a string in double quotes, such as a UUID, and is kept for a day. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -454,6 +459,7 @@ export interface operations {
             409: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -52,6 +52,33 @@ async function fetchToken(mine: Memory): Promise<string> {
   return data.token;
 }
 
+/** A value for `Idempotency-Key`. Browsers have crypto.randomUUID only on https and localhost. */
+export const newKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
+
+/**
+ * Sends a POST up to three times until it is answered. All of them have one Idempotency-Key, so the
+ * service executes one of them, and returns the same response to the others.
+ */
+async function repeatedFetch(request: Request): Promise<Response> {
+  // A repeated PATCH or DELETE would return 412 or 404 if only the first response was lost.
+  if (request.method !== "POST") return authorizedFetch(request);
+
+  if (!request.headers.has("Idempotency-Key")) request.headers.set("Idempotency-Key", newKey());
+  for (let seconds of [0.5, 2]) {
+    try {
+      const response = await authorizedFetch(request.clone());
+      await response.clone().arrayBuffer(); // The connection can also break within a response.
+      const wait = Number(response.headers.get("Retry-After"));
+      if (!(wait || [502, 503, 504].includes(response.status)) || wait > 5) return response;
+      seconds = Math.max(seconds, wait);
+    } catch (error) {
+      if (error instanceof Problem) throw error; // There is no token.
+    }
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+  return authorizedFetch(request);
+}
+
 async function authorizedFetch(request: Request): Promise<Response> {
   const again = request.clone(); // A body can be sent only once.
   const token = await getToken();
@@ -70,7 +97,7 @@ function send(request: Request, token: string): Promise<Response> {
 
 export const api = createClient<paths>({
   baseUrl: process.env.NEXT_PUBLIC_API_URL,
-  fetch: authorizedFetch,
+  fetch: repeatedFetch,
 });
 
 /** What the service answered. Raises a Problem, in plain words, if it refused or did not answer. */

@@ -37,18 +37,16 @@ export function serviceProblem(response: Response, body: unknown): Problem {
     request_id?: string;
   };
   const field = errors?.[0]?.loc.at(-1);
+  const retryAfterSeconds = Number(response.headers.get("Retry-After")) || undefined;
+  const isUnderWay = response.status === 409 && retryAfterSeconds;
   const words =
-    serviceWords[response.status] ??
+    serviceWords[isUnderWay ? 503 : response.status] ??
     (response.status === 422
       ? field === "title"
         ? titleRule
         : `The service cannot take this (${field ?? "input"}: ${errors?.[0]?.msg ?? "invalid"}).`
       : `The task service failed (${response.status}). Try again; if it stays so, report ${request_id ?? "this"}.`);
-  return new Problem(
-    words,
-    response.status,
-    Number(response.headers.get("Retry-After")) || undefined,
-  );
+  return new Problem(words, response.status, retryAfterSeconds);
 }
 
 const titleRule = "A title needs at least one and at most 200 characters that can be stored.";
