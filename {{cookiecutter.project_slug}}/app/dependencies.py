@@ -36,7 +36,8 @@ def owned(repository: type[T]) -> Callable[..., Awaitable[T]]:
     """Return a dependency that gives a handler this repository, bound to the caller."""
 
     async def bind(request: Request) -> T:
-        return repository(request.app.state.database, await current_user(request))
+        database = request.scope["state"].get("transaction") or request.app.state.database
+        return repository(database, await current_user(request))
 
     return bind
 

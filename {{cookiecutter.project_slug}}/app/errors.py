@@ -97,6 +97,15 @@ class Conflict(ServiceError):
     detail = "A resource with these values already exists."
 
 
+class IdempotencyKeyInUse(Conflict):
+    """A request with the same `Idempotency-Key` is being handled."""
+
+    detail = "A request with this Idempotency-Key is still being processed. Try again."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
 class MissingReference(Conflict):
     """The request refers to a resource that is missing, or owned by another user: same error."""
 
@@ -122,6 +131,11 @@ class ContentTooLarge(ServiceError):
 class NotUtf8(ServiceError):
     status = 400
     detail = "The body is not UTF-8."
+
+
+class InvalidIdempotencyKey(ServiceError):
+    status = 400
+    detail = "Send one Idempotency-Key: 1 to 255 printable ASCII characters, in double quotes."
 
 
 class UnsupportedMediaType(ServiceError):

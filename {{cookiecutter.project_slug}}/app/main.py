@@ -41,7 +41,7 @@ from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
 
 ALLOWED_HEADERS = [
-    *("Authorization", "Content-Type", "If-Match", "X-Request-ID"),
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"),
     *("traceparent", "tracestate", "baggage", "sentry-trace"),  # for tracing in browsers
 ]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]

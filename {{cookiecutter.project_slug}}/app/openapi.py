@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.dependencies import TAG
-from app.errors import Problem
+from app.errors import Problem, problems
+from app.routers.idempotency import KEY
 
 BEARER = {
     "type": "http",
@@ -20,6 +21,14 @@ IF_MATCH = {
     "header, or with `*`, any version matches.",
     "schema": {"type": "string", "pattern": rf"^(\*|{TAG}([ \t]*,[ \t]*{TAG})*)$"},
     "example": '"1"',
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes it safe to send the request again if no response arrived. A repetition "
+    "with the same key gets the response of the first request, and changes nothing. The key is a "
+    "string in double quotes, such as a UUID, and is kept for a day.",
+    "schema": {"type": "string", "pattern": rf"^({KEY.pattern})$"},
 }
 HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {
@@ -64,24 +73,33 @@ Schema = dict[str, Any]
 def complete(document: dict[str, Any]) -> None:
     """Add the bearer scheme, the schema of errors, and the headers of requests and responses.
 
-    An operation that documents 412 takes `If-Match`. A response has an `ETag` if its body has a
-    `version`.
+    An operation that documents 412 takes `If-Match`. A POST that needs a token takes an
+    `Idempotency-Key`, and returns 409 while that is in use. A response has an `ETag` if its body
+    has a `version`.
     """
     components = document["components"]
     components["securitySchemes"] = {"HTTPBearer": BEARER}
     components["schemas"]["Problem"] = Problem.model_json_schema()
-    components["parameters"] = {"IfMatch": IF_MATCH}
+    components["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY, "IfMatch": IF_MATCH}
     components["headers"] = HEADERS
     for path in document["paths"].values():
-        for operation in path.values():
-            _describe_headers(operation, components["schemas"])
+        for method, operation in path.items():
+            if method == "post" and "security" in operation:
+                _add_parameter(operation, "IdempotencyKey")
+                headers = {"Retry-After": _reference("headers", "Retry-After")}
+                operation["responses"]["409"] = {**problems(409)[409], "headers": headers}
+            if "412" in operation["responses"]:
+                _add_parameter(operation, "IfMatch")
+            _describe_headers(operation["responses"], components["schemas"])
 
 
-def _describe_headers(operation: Schema, schemas: Mapping[str, Schema]) -> None:
-    responses = operation["responses"]
-    parameters = operation.get("parameters", [])
-    if "412" in responses and IF_MATCH_REFERENCE not in parameters:
-        operation["parameters"] = [*parameters, IF_MATCH_REFERENCE]
+def _add_parameter(operation: Schema, name: str) -> None:
+    parameters = operation.setdefault("parameters", [])
+    if (reference := _reference("parameters", name)) not in parameters:
+        parameters.append(reference)
+
+
+def _describe_headers(responses: Schema, schemas: Mapping[str, Schema]) -> None:
     for status, response in responses.items():
         names = [*HEADERS_BY_STATUS.get(status, ()), "X-Request-ID"]
         if _has_version(response, schemas):
@@ -99,6 +117,3 @@ def _has_version(response: Schema, schemas: Mapping[str, Schema]) -> bool:
 
 def _reference(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
-
-
-IF_MATCH_REFERENCE = _reference("parameters", "IfMatch")

@@ -1,7 +1,7 @@
 """Runs statements on PostgreSQL, with bare asyncpg."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
-from app.connections import Pool, connect
+from app.connections import Connector, Pool
 from app.database_url import names_transaction_pooler, parse
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Engine:
         self._pool = Pool(
             settings.database_pool_size,
             settings.database_pool_timeout_seconds,
-            partial(connect, target, **options),
+            Connector(target, **options).connect,
         )
 
     async def fetch(
@@ -187,14 +187,17 @@ def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
     from sqlalchemy.ext.asyncio import create_async_engine
 
     target = parse(settings.database_url.get_secret_value(), PROJECT)
-    creator = partial(connect, target, settings.database_pool_timeout_seconds)
     unprepared = UNPREPARED if _is_behind_pooler(settings) else {}
-    # SQLAlchemy calls `creator` with those arguments that its dialect does not use itself.
+
+    # SQLAlchemy calls this with those arguments that its dialect does not use itself.
+    def connect(**arguments: Any) -> Coroutine[Any, Any, Any]:
+        return Connector(target, **arguments).connect(settings.database_pool_timeout_seconds)
+
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         poolclass=NullPool,
-        connect_args={"async_creator_fn": creator} | unprepared,
+        connect_args={"async_creator_fn": connect} | unprepared,
     )
 
     @event.listens_for(engine.sync_engine, "begin")

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import PROJECT
-from app.connections import connect
+from app.connections import Connector
 from app.database import translate_driver_errors
 from app.database_url import parse
 from app.models import Base
@@ -91,7 +91,8 @@ def reserved_database(url: str) -> Iterator[None]:
 
 async def _reserve(url: str) -> Any:
     # Without prepared statements, because there may be a connection pooler.
-    connection = await connect(parse(url, PROJECT), CONNECT_TIMEOUT, statement_cache_size=0)
+    connector = Connector(parse(url, PROJECT), statement_cache_size=0)
+    connection = await connector.connect(CONNECT_TIMEOUT)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             async with connection.transaction():

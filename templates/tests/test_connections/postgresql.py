@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +16,7 @@ from pydantic import SecretStr
 
 from app import connections
 from app.config import PROJECT, Settings
-from app.connections import Pool, connect
+from app.connections import Connector, Pool
 from app.database_url import parse
 from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch
 from scripts.postgres import running_server
@@ -45,10 +44,15 @@ async def running(
         await engine.close()
 
 
+async def connected(settings: Settings) -> asyncpg.Connection:
+    """Return a connection that is not in a pool."""
+    return await Connector(parse(settings.database_url.get_secret_value(), PROJECT)).connect(10)
+
+
 @pytest.fixture
 async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     """Yield a connection that is not in the pool, and create an empty table."""
-    connection = await connect(parse(settings.database_url.get_secret_value(), PROJECT), 10)
+    connection = await connected(settings)
     await connection.execute(
         "CREATE TABLE numbers (number int UNIQUE DEFERRABLE INITIALLY DEFERRED, "
         "CHECK (number < 1000))"
@@ -83,7 +87,7 @@ def terminate(settings: Settings, pid: int) -> None:
     """End a backend and wait until it has gone. This blocks the event loop."""
 
     async def ended() -> None:
-        connection = await connect(parse(settings.database_url.get_secret_value(), PROJECT), 10)
+        connection = await connected(settings)
         await connection.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
         await connection.close()
 
@@ -287,7 +291,7 @@ async def test_slot_released_to_a_canceled_statement_is_not_lost(
     settings: Settings, is_canceled_first: bool
 ) -> None:
     target = parse(settings.database_url.get_secret_value(), PROJECT)
-    pool = Pool(1, 1, partial(connect, target))
+    pool = Pool(1, 1, Connector(target).connect)
     slot = await pool.acquire()
     waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)

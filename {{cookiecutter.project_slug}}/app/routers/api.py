@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.dependencies import verified_user
 from app.errors import Forbidden, InsufficientScope, problems
+from app.routers.idempotency import idempotency_key, respond_once
 from app.routers.json_body import read_json_body
 from app.security.verifier import User
 
@@ -39,6 +40,9 @@ class AuthenticatedRoute(APIRoute):
         if scope["method"] in (self.methods or ()):
             self._check_rights(verified_user(scope))
             receive = await read_json_body(scope, receive)
+            if scope["method"] == "POST" and (key := idempotency_key(scope)):
+                await respond_once(super().handle, key, scope, receive, send)
+                return
         await super().handle(scope, receive, send)
 
     def _check_rights(self, user: User) -> None:

@@ -39,10 +39,15 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         raise UnsupportedMediaType
     if message["type"] == "http.request":
         _check_encoding(body)
-    repeated = iter([{**message, "body": body}])
+    return replay({**message, "body": body}, receive)
+
+
+def replay(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that returns `message` first."""
+    messages = iter([message])
 
     async def repeat() -> Message:
-        return next(repeated, None) or await receive()
+        return next(messages, None) or await receive()
 
     return repeat
 

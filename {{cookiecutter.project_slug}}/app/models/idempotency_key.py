@@ -1,0 +1,24 @@
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.engine import TABLE_OPTIONS, UtcDateTime
+from app.models.base import Base, now
+
+
+class IdempotencyKey(Base):
+    """A key that a user has sent with a request, and the response to that request."""
+
+    __tablename__ = "idempotency_keys"
+    # The index finds the expired keys of all users.
+    __table_args__ = (Index(None, "created_at"), TABLE_OPTIONS)
+
+    owner_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int]
+    headers: Mapped[Any] = mapped_column(JSON)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

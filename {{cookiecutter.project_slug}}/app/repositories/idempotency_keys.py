@@ -1,0 +1,69 @@
+"""The keys of one user's requests, each with the response to its request."""
+
+from datetime import datetime, timedelta
+from typing import TypedDict, cast
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from app.models.base import OWNER, now
+from app.models.idempotency_key import IdempotencyKey
+from app.repositories.owned import Owned
+
+LIFETIME = timedelta(days=1)
+MAX_KEYS = 10_000  # of a user; older ones are deleted
+
+
+class StoredResponse(TypedDict):
+    fingerprint: bytes
+    """Of the request, whose method, path and body it depends on."""
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+_columns = {name: getattr(IdempotencyKey, name) for name in StoredResponse.__annotations__}
+_is_own = IdempotencyKey.owner_id == OWNER
+_has_key = IdempotencyKey.key == bindparam("key_")
+_is_expired = IdempotencyKey.created_at < bindparam("before_")
+_newest = (
+    select(IdempotencyKey.created_at)
+    .where(_is_own)
+    .order_by(IdempotencyKey.created_at.desc())
+    .offset(bindparam("number_"))
+    .limit(1)
+)
+SELECT = select(*_columns.values(), IdempotencyKey.created_at).where(_is_own, _has_key)
+INSERT = insert(IdempotencyKey).values(
+    {"owner_id": OWNER, "key": bindparam("key_")} | {name: bindparam(name) for name in _columns}
+)
+DELETE_ONE = delete(IdempotencyKey).where(_is_own, _has_key, _is_expired)
+DELETE_EXPIRED = delete(IdempotencyKey).where(_is_expired)
+DELETE_EXPIRED = DELETE_EXPIRED.execution_options(unscoped="expired keys of all users")
+DELETE_EXCESS = delete(IdempotencyKey).where(
+    _is_own, IdempotencyKey.created_at <= _newest.scalar_subquery()
+)
+
+
+class IdempotencyKeys(Owned):
+    async def get(self, key: str) -> StoredResponse | None:
+        """Return the response that was stored with a key, unless the key has expired."""
+        rows = await self._database.run(SELECT, {"key_": key}, self._owner)
+        if not rows:
+            return None
+        if rows[0].pop("created_at") < _expiry():
+            await self._database.run(DELETE_ONE, {"key_": key, "before_": _expiry()}, self._owner)
+            return None
+        return cast(StoredResponse, rows[0])
+
+    async def add(self, key: str, response: StoredResponse) -> None:
+        """Store a response. Raises Conflict if the key has one."""
+        await self._database.run(INSERT, {"key_": key, **response}, self._owner)
+
+    async def prune(self) -> None:
+        """Delete the expired keys of all users, and the oldest ones of this user above MAX_KEYS."""
+        await self._database.run(DELETE_EXPIRED, {"before_": _expiry()})
+        await self._database.run(DELETE_EXCESS, {"number_": MAX_KEYS}, self._owner)
+
+
+def _expiry() -> datetime:
+    return now() - LIFETIME
