@@ -71,7 +71,7 @@ def pgbouncer(workshop: Path, database: PostgresDatabase) -> Iterator[PgBouncer]
     """Before the database, in transaction mode."""
     folder = workshop / f"pgbouncer-{database.name}"
     folder.mkdir()
-    server = PgBouncer(folder, database)
+    server = PgBouncer(folder, database.name, database.server.port, database.server.user)
     server.start()
     yield server
     server.stop()

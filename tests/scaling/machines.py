@@ -8,7 +8,6 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from faults.databases import PostgresDatabase
 from servers import Server, answers, free_ports
 
 SERVERS = 3
@@ -27,6 +26,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = {servers}
+server_login_retry = 1
 """
 
 NGINX = """
@@ -54,19 +54,16 @@ def which(tool: str) -> str | None:
 class PgBouncer(Server):
     """Before one database, in transaction mode; to a service it is the database."""
 
-    def __init__(self, folder: Path, database: PostgresDatabase) -> None:
+    def __init__(self, folder: Path, name: str, server: int, user: str | None) -> None:
+        """`server` is the port of PostgreSQL. `user` runs PgBouncer, which refuses to be root."""
         [port] = free_ports(1)
         self.log = folder / "pgbouncer.log"
-        self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{port}/{database.name}"
+        self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{port}/{name}"
         self._port = port
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
-            PGBOUNCER.format(
-                name=database.name, server=database.server.port, port=port, servers=SERVERS
-            )
+            PGBOUNCER.format(name=name, server=server, port=port, servers=SERVERS)
         )
-        # It refuses to run as root, as PostgreSQL does.
-        user = database.server.user
         super().__init__(
             f"{which('pgbouncer')} {configuration}", folder, self._listens, log=self.log, user=user
         )
