@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from app.config import PROJECT
-from app.connections import connect
+from app.connections import Connector
 from app.database_url import parse
 from app.models import Base
 from tests.database import CONNECT_TIMEOUT, HAS_CITUS
@@ -183,6 +183,6 @@ def test_script_of_migrations_creates_and_distributes_the_same_tables(
 
 
 async def _execute(database_url: str, statements: str) -> None:
-    connection = await connect(parse(database_url, PROJECT), CONNECT_TIMEOUT)
+    connection = await Connector(parse(database_url, PROJECT)).connect(CONNECT_TIMEOUT)
     await connection.execute(statements)
     await connection.close()

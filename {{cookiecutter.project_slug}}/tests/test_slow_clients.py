@@ -301,6 +301,8 @@ def test_client_that_does_not_read_is_disconnected(
 
     assert [line["reason"] for line in closings] == ["the client does not read"]
     assert len(received(client)) < 30_000
+
+
 @pytest.mark.slow
 def test_client_that_reads_slowly_gets_all(
     connect: Connect, limits: Limits, closings: Closings
