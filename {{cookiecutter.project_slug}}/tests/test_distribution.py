@@ -13,11 +13,8 @@ import alembic.config
 import pytest
 from sqlalchemy import text
 
-from app.config import PROJECT
-from app.connections import Connector
-from app.database_url import parse
 from app.models import Base
-from tests.database import CONNECT_TIMEOUT, HAS_CITUS
+from tests.database import HAS_CITUS
 from tests.engines import engine_for
 from tests.test_migrations import OWN_TABLES, Versions, _tables, versions  # noqa: F401
 
@@ -183,6 +180,9 @@ def test_script_of_migrations_creates_and_distributes_the_same_tables(
 
 
 async def _execute(database_url: str, statements: str) -> None:
-    connection = await Connector(parse(database_url, PROJECT)).connect(CONNECT_TIMEOUT)
-    await connection.execute(statements)
-    await connection.close()
+    engine = engine_for(database_url)
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        await raw.driver_connection.execute(statements)
+    await engine.dispose()
