@@ -60,9 +60,9 @@ class IdempotencyKeys(Owned):
         await self._database.run(INSERT, {"key_": key, **response}, self._owner)
 
     async def prune(self) -> None:
-        """Delete the expired keys of all users, and the oldest ones of this user above MAX_KEYS."""
-        await self._database.run(DELETE_EXPIRED, {"before_": _expiry()})
+        """Delete the oldest keys of this user above MAX_KEYS, and the expired ones of all users."""
         await self._database.run(DELETE_EXCESS, {"number_": MAX_KEYS}, self._owner)
+        await self._database.run(DELETE_EXPIRED, {"before_": _expiry()})
 
 
 def _expiry() -> datetime:
