@@ -166,11 +166,11 @@ def test_service_writes_to_the_new_primary_after_each_failover(
 
 
 def test_promoted_server_is_found_behind_a_pooler_that_reports_its_earlier_role(
-    ask: Ask, plain_server: Postgres, new_folder: NewFolder
+    ask: Ask, tls_server: Postgres, new_folder: NewFolder
 ) -> None:
     with ExitStack() as stack:
-        replica = started(Replica(new_folder("replica"), plain_server), stack)
-        replica.catch_up(plain_server)
+        replica = started(Replica(new_folder("replica"), tls_server), stack)
+        replica.catch_up(tls_server)
         pgbouncer = PgBouncer(new_folder("pgbouncer"), replica)
         stack.callback(pgbouncer.stop)
         pgbouncer.start()
