@@ -301,6 +301,8 @@ def test_client_that_does_not_read_is_disconnected(
 
     assert [line["reason"] for line in closings] == ["the client does not read"]
     assert len(received(client)) < 30_000
+
+
 @pytest.mark.slow
 def test_client_that_reads_slowly_gets_all(
     connect: Connect, limits: Limits, closings: Closings
@@ -395,3 +397,10 @@ def test_limit_of_open_files_is_raised_as_far_as_useful(
 
     assert connection_limit() == limit
     assert new == ([(raised, most)] if raised else [])
+
+
+def test_limit_of_open_files_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_048_576))
+    monkeypatch.setattr(resource, "setrlimit", Mock(side_effect=ValueError))
+
+    assert connection_limit() == 768
