@@ -159,7 +159,7 @@ def test_request_on_an_idle_connection_is_answered_until_the_service_closes_it(
             outcomes[is_in_time][outcome(client, body)] += 1
 
     figures(in_time=dict(outcomes[True]), at_the_limit=dict(outcomes[False]))
-    assert outcomes[True].keys() == {"response"}
+    assert outcomes[True].keys() <= {"response"}
     assert outcomes[False]["no response"] <= 2
 
 

@@ -192,6 +192,15 @@ async def test_paused_writing_stays_paused_after_the_change_to_h11() -> None:
     assert seen.statuses == [200]
 
 
+@pytest.mark.parametrize("sent", [GET, ODD, GET + ODD])
+async def test_keep_alive_has_no_timer_of_its_own(sent: bytes) -> None:
+    """It would close the connection even if a request has just arrived."""
+    seen = await connection(sent)
+
+    assert seen.statuses[-1] == 200
+    assert seen.protocol.timeout_keep_alive_task is None
+
+
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"BREW / HTTP/1.1"])
 @pytest.mark.parametrize("ending", [b"", b"\r\n\r\n"], ids=["incomplete", "complete"])
 async def test_head_over_the_limit_returns_400(request_line: bytes, ending: bytes) -> None:

@@ -397,3 +397,10 @@ def test_limit_of_open_files_is_raised_as_far_as_useful(
 
     assert connection_limit() == limit
     assert new == ([(raised, most)] if raised else [])
+
+
+def test_limit_of_open_files_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_048_576))
+    monkeypatch.setattr(resource, "setrlimit", Mock(side_effect=ValueError))
+
+    assert connection_limit() == 768
