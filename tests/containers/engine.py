@@ -150,9 +150,13 @@ class Engine:
         shutil.rmtree(scratch)
 
     def close(self) -> None:
-        # Before the folder goes: containers are mounted in it.
+        """End all containers and unmount all that is mounted here, so that the folder can go."""
         self.podman("rm", "--all", "--force", "--time=0")
-        self.podman("image", "unmount", "--all")
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        # An interrupted debootstrap leaves /proc mounted; a subfolder's mount is always the later.
+        for folder in reversed(mounted):
+            if Path(folder).is_relative_to(self._folder):
+                run("umount", folder)
 
 
 class Image:
