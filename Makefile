@@ -45,7 +45,7 @@ check: .venv/ready ## Run all other tests: projects' own checks, faults, end to 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
 
-images: .venv/ready ## Build and run the images of two projects (15 minutes; Linux, root, buildah, podman)
+images: .venv/ready ## Build and run the images of two projects (10 minutes; Linux, root, buildah, podman)
 	@.venv/bin/python -m pytest -rs tests/containers
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)

@@ -63,7 +63,7 @@ def run(*command: object, environment: Mapping[str, str] | None = None) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout.strip()
@@ -150,9 +150,13 @@ class Engine:
         shutil.rmtree(scratch)
 
     def close(self) -> None:
-        # Before the folder goes: containers are mounted in it.
+        """End all containers and unmount all that is mounted here, so that the folder can go."""
         self.podman("rm", "--all", "--force", "--time=0")
-        self.podman("image", "unmount", "--all")
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        # An interrupted debootstrap leaves /proc mounted; a subfolder's mount is always the later.
+        for folder in reversed(mounted):
+            if Path(folder).is_relative_to(self._folder):
+                run("umount", folder)
 
 
 class Image:

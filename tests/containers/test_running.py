@@ -144,12 +144,12 @@ def test_container_that_hangs_turns_unhealthy_until_it_responds(
     container.wait_until("healthy")
 
 
-def test_missing_setting_stops_the_service_with_one_line(deployment: Deployment) -> None:
-    settings = deployment.settings | {"JWT_AUDIENCE": ""}
+def test_invalid_setting_stops_the_service_with_one_line(deployment: Deployment) -> None:
+    settings = deployment.settings | {"JWT_LEEWAY_SECONDS": "600"}
     container = deployment.api_image.start(volume=deployment.volumes[0], **settings)
     code, printed = container.exit_code(), container.printed()
     container.remove()
 
     assert code != 0
     [line] = printed.splitlines()
-    assert line.startswith("JWT_AUDIENCE")
+    assert line.startswith("JWT_LEEWAY_SECONDS")
