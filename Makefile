@@ -30,7 +30,7 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test check faults demo bench sizes workers recording clean python
+.PHONY: help test check faults images demo bench sizes workers recording clean python
 
 help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: .venv/ready ## Run all other tests: projects' own checks, faults, end to 
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
+
+images: .venv/ready ## Build and run the images of two projects (15 minutes; Linux, root, buildah, podman)
+	@.venv/bin/python -m pytest -rs tests/containers
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo

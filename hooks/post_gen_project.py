@@ -33,6 +33,7 @@ UNUSED = {
             "frontend/lib/database-postgresql.ts",
             "frontend/lib/postgresql",
             "scripts/postgres.py",
+            "tests/test_distribution.py",
             "tests/test_pooling.py",
         ],
         "postgresql": [

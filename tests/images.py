@@ -117,6 +117,8 @@ class HandmadeImage:
                 shutil.copy2(source, self._folder / target)
 
     def _run(self, rest: str) -> None:
+        if "apt-get" in rest:  # Tests install nothing on the machine where they run.
+            return
         if os.geteuid() != 0:  # Only root can give files away.
             rest = re.sub(r"--(owner|group)=\d+", "", rest)
         # The machine's own environment says where packages come from.

@@ -17,15 +17,18 @@ START = 120  # seconds; the first start of a machine installs what is missing
 STOP = 30
 
 
-def free_ports(count: int) -> list[int]:
-    """Not from the range that systems give to clients: a server can come back to its port."""
+def free_ports(count: int, first: int = 9000) -> list[int]:
+    """Not from the range that systems give to clients: a server can come back to its port.
+
+    They are some of the thousand from `first` on.
+    """
     found: list[int] = []
-    for port in random.sample(range(9000, 10000), 1000):
+    for port in random.sample(range(first, first + 1000), 1000):
         with suppress(OSError), socket.create_server(("", port)):
             found.append(port)
         if len(found) == count:
             return found
-    raise RuntimeError("too few ports from 9000 to 9999 are free")
+    raise RuntimeError(f"too few ports from {first} to {first + 999} are free")
 
 
 def wait_until(

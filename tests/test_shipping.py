@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tomllib
+from ipaddress import ip_address, ip_network
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -321,11 +322,94 @@ def test_a_pod_that_ends_has_the_time_it_may_take(
     assert pod["terminationGracePeriodSeconds"] > seconds_to_end(configuration)
 
 
+def permits(
+    rules: list[dict[str, Any]], port: int | str, protocol: str = "TCP", **peer: str
+) -> bool:
+    """Evaluate a policy's rules for a peer with a `namespace` and a `pod`, or with an `address`."""
+
+    def is_peer(source: dict[str, Any]) -> bool:
+        if block := source.get("ipBlock"):
+            networks = [ip_network(each) for each in (block["cidr"], *block.get("except", []))]
+            inside = [ip_address(peer.get("address", "::")) in network for network in networks]
+            return inside[0] and not any(inside[1:])
+        labels = {
+            "namespaceSelector": {"kubernetes.io/metadata.name": peer.get("namespace")},
+            "podSelector": {"k8s-app": peer.get("pod")},
+        }
+        return all(source[name]["matchLabels"] == labels[name] for name in source)
+
+    def is_port(entry: dict[str, Any]) -> bool:
+        return (entry["port"], entry.get("protocol", "TCP")) == (port, protocol)
+
+    return any(
+        any(is_port(entry) for entry in rule["ports"])
+        and all(any(is_peer(each) for each in rule[key]) for key in ("from", "to") if key in rule)
+        for rule in rules
+    )
+
+
+def test_network_policy_is_for_every_pod(manifests: dict[str, Any]) -> None:
+    policy = manifests["NetworkPolicy"]["spec"]
+
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    for kind in manifests.keys() & {"Deployment", "Job"}:
+        labels = manifests[kind]["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_only_the_ingress_controller_may_reach_pods(manifests: dict[str, Any]) -> None:
+    rules = manifests["NetworkPolicy"]["spec"]["ingress"]
+
+    assert permits(rules, "http", namespace="ingress-nginx", pod="controller")
+    assert not permits(rules, "http", namespace="default", pod="controller")
+    assert not permits(rules, "http", address="10.1.2.3")
+    assert not permits(rules, 22, namespace="ingress-nginx", pod="controller")
+
+
+def test_pods_may_reach_what_they_need_and_no_more(
+    project: RenderedProject, manifests: dict[str, Any]
+) -> None:
+    rules = manifests["NetworkPolicy"]["spec"]["egress"]
+    settings = readable_settings(project)
+    postgresql, jwks = "HorizontalPodAutoscaler" in manifests, "JWKS_URL" in settings
+
+    for protocol in ("TCP", "UDP"):
+        dns = {"namespace": "kube-system", "pod": "kube-dns"}
+        assert permits(rules, 53, protocol, **dns) is (postgresql or jwks)
+        assert not permits(rules, 53, protocol, address="8.8.8.8")
+    for address in ("10.1.2.3", "203.0.113.7"):
+        for port in (5432, 6432):
+            assert permits(rules, port, address=address) is postgresql
+    assert permits(rules, 443, address="203.0.113.7") is jwks
+    # The cluster itself, and the cloud's metadata service, which hands out credentials.
+    for address in ("10.96.0.1", "169.254.169.254"):
+        assert not permits(rules, 443, address=address)
+        assert not permits(rules, 80, address=address)
+    assert not permits(rules, 80, address="203.0.113.7")
+
+
+def test_pods_are_spread_over_nodes_and_may_be_evicted_while_the_database_is_away(
+    manifests: dict[str, Any],
+) -> None:
+    if budget := manifests.get("PodDisruptionBudget"):
+        deployment = manifests["Deployment"]["spec"]
+        spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+        assert [each["topologyKey"] for each in spread] == [
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        ]
+        for each in spread:
+            assert each["labelSelector"] == deployment["selector"]
+            # A pod is better beside another one than nowhere.
+            assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_secrets_reach_pods_by_reference_alone(
     manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     assert "Secret" not in manifests
-    assert not [name for name in configuration if re.search("SECRET|DATABASE|STORAGE", name)]
+    assert not [name for name in configuration if re.search("SECRET|DATABASE_URL|STORAGE", name)]
     for kind in manifests.keys() & {"Deployment", "Job"}:
         [container] = manifests[kind]["spec"]["template"]["spec"]["containers"]
         for variable in container.get("env", []):
@@ -335,18 +419,21 @@ def test_secrets_reach_pods_by_reference_alone(
 
 
 def test_pods_are_as_many_as_the_database_allows(
-    project: RenderedProject, manifests: dict[str, Any]
+    project: RenderedProject, manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     deployment = manifests["Deployment"]["spec"]
 
     if scaler := manifests.get("HorizontalPodAutoscaler"):
         surge = deployment["strategy"]["rollingUpdate"]
-        most = scaler["spec"]["maxReplicas"] + surge["maxSurge"]
+        pods = scaler["spec"]["maxReplicas"] + surge["maxSurge"] + 1  # one that is ending
+        pool = int(configuration["DATABASE_POOL_SIZE"])
+        page = (project.path / "docs/deploying.md").read_text()
         assert "replicas" not in deployment
         assert scaler["spec"]["minReplicas"] == 2
         assert surge["maxUnavailable"] == 0
         # PostgreSQL takes 100 connections unless told otherwise, and keeps three of them.
-        assert most * int(readable_settings(project)["DATABASE_POOL_SIZE"]) <= 97
+        assert f"(8 + 1 + 1) × 1 × 8 = {pods * pool} |" in page  # noqa: RUF001
+        assert pods * pool + 2 + 10 <= 97  # with migrations, and with the frontend
     else:
         pod = deployment["template"]["spec"]
         claim = manifests["PersistentVolumeClaim"]

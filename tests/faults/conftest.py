@@ -38,7 +38,9 @@ Figures = Callable[..., None]
 
 def missing() -> list[str]:
     """What this machine lacks for these tests."""
-    lacks = [f"{tool} is missing" for tool in ("make", "setpriv") if not shutil.which(tool)]
+    lacks = [
+        f"{tool} is missing" for tool in ("make", "prlimit", "setpriv") if not shutil.which(tool)
+    ]
     if not sys.platform.startswith("linux"):
         lacks.append("they read /proc, as Linux has it")
     return lacks
@@ -150,11 +152,18 @@ def serving(
 
     @contextmanager
     def serving(
-        database: Database, *, ready: bool = True, as_others: bool = False, **settings: str
+        database: Database,
+        *,
+        ready: bool = True,
+        as_others: bool = False,
+        files: int = 0,
+        **settings: str,
     ) -> Iterator[Service]:
         log = workshop / f"service-{next(numbers)}.log"
         project = project_of(kind).path
-        service = Service(project, issuer, database, settings, log=log, as_others=as_others)
+        service = Service(
+            project, issuer, database, settings, log=log, as_others=as_others, files=files
+        )
         service.launch()
         try:
             if ready:

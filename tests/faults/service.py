@@ -28,10 +28,15 @@ class Service(Server):
         *,
         log: Path,
         as_others: bool = False,
+        files: int = 0,
     ) -> None:
-        """`as_others` has the modes of files mean something also where root runs the tests."""
+        """`as_others` has the modes of files mean something also where root runs the tests.
+
+        `files` is the number of files that each process may have open, as under `ulimit -n`.
+        """
         [self.port] = free_ports(1)
         self.database = database
+        self.log = log
         self._issuer = issuer
         environment = {
             "HOST": "127.0.0.1",
@@ -47,8 +52,9 @@ class Service(Server):
         }
         root = as_others and os.geteuid() == 0
         without = "setpriv --bounding-set -dac_override,-dac_read_search " if root else ""
+        limited = f"prlimit --nofile={files}:{files} " if files else ""
         super().__init__(
-            f"{without}.venv/bin/python -m app",
+            f"{limited}{without}.venv/bin/python -m app",
             project,
             lambda: self.get(READY).status == 200,
             environment=environment,

@@ -139,7 +139,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         project = Machine(Path(folder)).render(database=request.param, frontend="none")
         project.run("make .venv/ready")
         with running(project, request.param) as url:
-            service = Service(project, url, ["0001"])
+            service = Service(project, url, ["0002"])
             assert service.migrate() == (0, "")
             yield service
 

@@ -1,23 +1,33 @@
 """Real servers for tests of DATABASE_URL: with TLS, a primary with a replica, PgBouncer."""
 
+import json
+import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run
+from conftest import Machine, RenderedProject, cannot_run, clean_environment
+from e2e.workshop import Workshop
 from faults.issuer import KeySet
 from faults.service import Service
 
-from providers.servers import USER, Authority, Postgres, which
+from providers.frontends import Frontend, installed
+from providers.servers import PASSWORD, USER, Authority, Postgres, which
 
 numbers = count(1)
 
 NewFolder = Callable[[str], Path]
+Ask = Callable[[list[str]], tuple[list[str], list[float]]]
+
+PROBE = Path(__file__).with_name("probe.py")
 
 
 @pytest.fixture(scope="session")
@@ -132,3 +142,65 @@ def migrated(project: RenderedProject) -> Callable[[str], str]:
         return url
 
     return migrate
+
+
+@pytest.fixture(scope="session")
+def ask(
+    project: RenderedProject, new_folder: NewFolder, migrated: Callable[[str], str],
+    tls_server: Postgres, plain_server: Postgres,
+) -> Ask:  # fmt: skip
+    """`ask(urls)` returns the outcome of each URL, see `probe.py`, and how many seconds it took."""
+    for server in (tls_server, plain_server):
+        migrated(server.url(server.database("tasks")))
+        server.sql(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC",
+            database="tasks",
+        )
+    environment = {"HOME": str(new_folder("home")), "PGHOST": "192.0.2.1", "PGSSLMODE": "x"}
+
+    def ask(urls: list[str]) -> tuple[list[str], list[float]]:
+        done = subprocess.run(
+            [project.path / ".venv/bin/python", PROBE],
+            cwd=project.path,
+            env=clean_environment() | environment,
+            input=json.dumps(urls),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        outcomes, seconds = zip(*map(json.loads, done.stdout.splitlines()), strict=True)
+        return list(outcomes), list(seconds)
+
+    return ask
+
+
+def compare(cases: list[tuple[str, str]], found: list[str]) -> None:
+    """Compare all outcomes with the expected ones, and fail with a list of the wrong ones."""
+    wrong = [
+        f"{url}\n  expected {expected!r}, not {outcome!r}"
+        for (url, expected), outcome in zip(cases, found, strict=True)
+        if not (re.match(expected, outcome) if expected else outcome == "")
+    ]
+    assert not wrong, "\n".join(wrong)
+    for outcome in found:
+        assert "\n" not in outcome
+        assert PASSWORD not in outcome
+        assert quote(PASSWORD, safe="") not in outcome
+
+
+@pytest.fixture(scope="session")
+def npm_workshop(new_folder: NewFolder) -> Workshop:
+    if not shutil.which("npm"):
+        cannot_run("not installed: Node.js with npm")
+    return Workshop(new_folder("frontends"))
+
+
+@pytest.fixture(scope="session")
+def frontend(npm_workshop: Workshop) -> Frontend:
+    return installed(npm_workshop, database="postgresql", token_verification="jwks")
+
+
+@pytest.fixture(scope="session")
+def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
+    return installed(npm_workshop, database="sqlite", token_verification="shared-secret")

@@ -1,6 +1,7 @@
-"""Try a project's service with each of several database URLs. Print one outcome a line, as JSON.
+"""Try a project's service with each of several database URLs.
 
 Runs with the project's Python, in its folder, and reads a JSON list of URLs from standard input.
+Prints a JSON list in a line for each: the outcome, and the seconds until it was known.
 The outcome is "" if the database works, "refused: …" if the service would not start, and otherwise
 the reason in the log.
 """
@@ -8,6 +9,7 @@ the reason in the log.
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))
@@ -37,7 +39,8 @@ async def outcome(url: str) -> str:
 
 async def main() -> None:
     for url in json.load(sys.stdin):
-        print(json.dumps(await outcome(url)), flush=True)
+        began = time.monotonic()
+        print(json.dumps([await outcome(url), time.monotonic() - began]), flush=True)
 
 
 asyncio.run(main())

@@ -1,25 +1,19 @@
 """The frontend accepts the same DATABASE_URL and the same .env files as the service."""
 
-import json
-import os
-import shutil
-import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from urllib.parse import quote
 
 import pytest
-from conftest import RenderedProject, cannot_run, clean_environment
-from e2e.workshop import NPM_INSTALL, Workshop
 from faults.processes import children, frozen
 from servers import free_ports, wait_until
 
 from providers.conftest import NewFolder
+from providers.frontends import Frontend, parallel
 from providers.servers import (
     PASSWORD,
     USER,
@@ -34,30 +28,6 @@ from providers.servers import (
 TABLES = ["account", "jwks", "session", "user", "verification"]
 UNREACHABLE = "no server responds at DATABASE_URL. `make run` in the folder above starts one"
 
-# Signs users up in one process, as the app does. Reads emails, those of one line concurrently, and
-# prints the different outcomes of a line in a line.
-SIGNING_UP = """
-import { createInterface } from "node:readline";
-import { setTimeout } from "node:timers/promises";
-import { loadSettings } from "./scripts/settings.mjs";
-loadSettings("production");
-const { betterAuth } = await import("better-auth");
-const { auth: app } = await import("./lib/auth");
-// Without the plugin that needs Next.
-const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
-const auth = betterAuth({ ...app.options, plugins });
-const signUp = (email) => {
-  const person = { email, name: "Ann", password: "correct horse" };
-  const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
-  const late = setTimeout(15_000, "no outcome in 15 s");
-  return Promise.race([outcome.catch((error) => `failed: ${error.message}`), late]);
-};
-for await (const emails of createInterface({ input: process.stdin })) {
-  const outcomes = new Set(await Promise.all(emails.split(" ").map(signUp)));
-  console.log([...outcomes].join("; "));
-}
-process.exit();
-"""
 # Each prints, from one process, the outcome of every URL or file: parsePostgresUrl's error or "",
 # and checkSettings' error or the value of A as Next reads it.
 PARSING = """
@@ -84,97 +54,6 @@ console.log(JSON.stringify(JSON.parse(process.argv[2]).map(found)));
 """
 
 
-@dataclass(frozen=True)
-class Frontend:
-    path: Path
-
-    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.path,
-            env=clean_environment() | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    def script(self, name: str, text: str, argument: object, **environment: str) -> list[str]:
-        """Run a script in the frontend's folder; its argument and its output are JSON."""
-        (self.path / name).write_text(text)
-        done = self.run("node_modules/.bin/jiti", name, json.dumps(argument), **environment)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def migrate(self, url: str = "", **environment: str) -> str:
-        """Return the output of `npm run migrate`, or its one-line error, without a password."""
-        given = {"DATABASE_URL": url} if url else {}
-        done = self.run("node_modules/.bin/jiti", "scripts/migrate.ts", **given, **environment)
-        if done.returncode == 0:
-            assert not done.stderr
-            return done.stdout.strip().removeprefix("Better Auth's tables: ")
-        assert not done.stdout
-        for secret in (PASSWORD, quote(PASSWORD, safe="")):
-            assert secret not in done.stderr
-        [line] = done.stderr.splitlines()
-        return line.removeprefix("Cannot start: ")
-
-    @contextmanager
-    def serving(self, url: str, **environment: str) -> Iterator[Callable[[str], str]]:
-        """Yield `sign_up(emails)` for one running process.
-
-        It returns "signed up", the error, or the different outcomes of several.
-        """
-        (self.path / "signing-up.ts").write_text(SIGNING_UP)
-        process = subprocess.Popen(
-            ["node_modules/.bin/jiti", "signing-up.ts"],
-            cwd=self.path,
-            env=clean_environment() | environment | {"DATABASE_URL": url},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            bufsize=1,
-        )
-
-        def sign_up(email: str) -> str:
-            process.stdin.write(f"{email}\n")
-            return process.stdout.readline().strip()
-
-        with process:
-            yield sign_up
-            process.stdin.close()
-
-
-@pytest.fixture(scope="session")
-def npm_workshop(new_folder: NewFolder) -> Workshop:
-    if not shutil.which("npm"):
-        cannot_run("not installed: Node.js with npm")
-    return Workshop(new_folder("frontends"))
-
-
-@pytest.fixture(scope="session")
-def frontend(npm_workshop: Workshop) -> Frontend:
-    return installed(npm_workshop, database="postgresql", token_verification="jwks")
-
-
-@pytest.fixture(scope="session")
-def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
-    return installed(npm_workshop, database="sqlite", token_verification="shared-secret")
-
-
-def installed(workshop: Workshop, **answers: str) -> Frontend:
-    """Install a frontend without the packages for its pages, which are most of half a gigabyte."""
-    folder = workshop.render(**answers).path / "frontend"
-    package = json.loads((folder / "package.json").read_text())
-    for name in ("next", "react", "react-dom", "openapi-fetch"):
-        del package["dependencies"][name]
-    del package["devDependencies"]
-    (folder / "package.json").write_text(json.dumps(package))
-    RenderedProject(folder).run(NPM_INSTALL)
-    return Frontend(folder)
-
-
 @pytest.fixture(scope="session")
 def client_files(new_folder: NewFolder, authority: Authority) -> Path:
     folder = new_folder("clients")
@@ -199,11 +78,6 @@ def schemas(server: Postgres, database: str) -> dict[str, list[str]]:
         schema, table = row.split(".")
         found.setdefault(schema, []).append(table)
     return found
-
-
-def parallel(call: Callable[[str], str], arguments: list[str]) -> list[str]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(call, arguments))
 
 
 def test_every_supported_form_of_database_url_connects(
@@ -309,7 +183,9 @@ def test_failed_connection_is_explained_in_one_line(
             tls_server.url("auth_failures", password=""): "the server asks for a password",
             tls_server.url("missing_database"): 'database "missing_database" does not exist',
             tls_server.url("auth_failures", host="unknown.invalid"): "ENOTFOUND unknown.invalid",
-            tls_server.url("auth_failures", {"target_session_attrs": "standby"}): "is standby",
+            f"{tls_server.url('auth_failures', host=f'localhost:{closed},localhost')}x": (
+                f"localhost:{closed}: connect ECONNREFUSED"
+            ),
             tls_server.url("x", {"connect_timeout": 1}, port=silent.port): "timeout",
         }
         found = parallel(frontend.migrate, list(cases))
@@ -351,7 +227,7 @@ def test_unsupported_url_is_refused_naming_the_part(frontend: Frontend) -> None:
         f"{after}sslnegotiation=direct": "needs sslmode=require or stronger",
         f"{after}sslmode=disable&channel_binding=require": "needs TLS",
         f"{after}channel_binding=always": "needs channel_binding to be one of",
-        f"{after}target_session_attrs=master": "needs target_session_attrs to be one of any, ",
+        f"{after}target_session_attrs=standby": "needs target_session_attrs to be one of any, ",
         f"{after}connect_timeout=5s": "needs connect_timeout to be a whole number",
         f"{after}client_encoding=latin1": "needs client_encoding to be one of auto, utf8",
         f"{after}gssencmode=require": "needs gssencmode to be one of disable, prefer",
@@ -454,7 +330,7 @@ def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
         primary.stop()
 
     assert made == "5 made, 0 changed"
-    assert only_replica.endswith("no server is read-write")
+    assert only_replica.endswith("the server is a replica")
     assert before == "signed up"
     assert during.startswith("failed: ")
     assert seconds < 5

@@ -10,14 +10,10 @@ from faults.client import READY, codes
 from faults.service import Service
 from servers import free_ports
 
-from providers.conftest import NewFolder, started
+from providers.conftest import NewFolder
 from providers.servers import (
-    HOST,
-    USER,
-    Authority,
     PgBouncer,
     Postgres,
-    Replica,
 )  # fmt: skip
 
 Serving = Callable[..., AbstractContextManager[Service]]
@@ -176,37 +172,3 @@ def test_unsupported_url_stops_the_start_with_one_line(project: RenderedProject)
         assert lines[0].startswith("DATABASE_URL: ")
         assert reason in lines[0]
         assert secret not in lines[0]
-
-
-def test_service_writes_to_the_new_primary_after_a_failover(
-    serving: Serving, authority: Authority, new_folder: NewFolder, running: ExitStack
-) -> None:
-    primary = started(Postgres(new_folder("primary"), authority), running)
-    primary.role(USER)
-    database = primary.database("tasks")
-    replica = started(Replica(new_folder("replica"), primary), running)
-    hosts = f"{HOST}:{replica.port},{HOST}"  # the replica comes first and must be skipped
-    url = primary.url(database, {"target_session_attrs": "read-write"}, host=hosts)
-
-    with serving(url) as service:
-        before = service.creating(5)
-        replica.catch_up(primary)
-        primary.stop()
-        without = [service.get(READY), *service.creating(2)]
-        replica.promote()
-        first = service.seconds_until_all_is_well(5)
-        # The old primary comes back as a replica, catches up and takes over again.
-        primary.follow(replica)
-        primary.start()
-        beside_a_replica = service.creating(5)
-        primary.catch_up(replica)
-        replica.stop()
-        primary.promote()
-        second = service.seconds_until_all_is_well(5)
-        with service.client() as ann:
-            titles = ann.titles()
-
-    assert codes(before) == codes(beside_a_replica) == {201}
-    assert codes(without) == {503}
-    assert max(first, second) < 5
-    assert len(titles) >= 5 + 5 + 5 + 5

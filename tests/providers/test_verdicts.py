@@ -10,10 +10,9 @@ import pytest
 from conftest import RenderedProject, clean_environment
 
 from providers.conftest import NewFolder
+from providers.frontends import Frontend
 from providers.servers import Authority
-from providers.test_frontend import PARSING, Frontend, frontend, npm_workshop
-
-__all__ = ["frontend", "npm_workshop"]  # fixtures
+from providers.test_frontend import PARSING
 
 VERDICTS = json.loads(Path(__file__).with_name("urls.json").read_text())
 SERVICE = """

@@ -16,7 +16,7 @@ from scaling.machines import PgBouncer, which
 
 def missing() -> list[str]:
     """What this machine lacks for these tests."""
-    tools = ("make", "nginx", "pgbouncer")
+    tools = ("haproxy", "make", "nginx", "pgbouncer")
     return [f"{tool} is missing (apt-get install {tool})" for tool in tools if not which(tool)]
 
 
@@ -71,7 +71,7 @@ def pgbouncer(workshop: Path, database: PostgresDatabase) -> Iterator[PgBouncer]
     """Before the database, in transaction mode."""
     folder = workshop / f"pgbouncer-{database.name}"
     folder.mkdir()
-    server = PgBouncer(folder, database)
+    server = PgBouncer(folder, database.name, database.server.port, database.server.user)
     server.start()
     yield server
     server.stop()

@@ -8,11 +8,12 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from faults.databases import PostgresDatabase
 from servers import Server, answers, free_ports
 
 SERVERS = 3
 """The connections that PgBouncer has to the database: fewer than its clients have to it."""
+
+CUT = 2  # seconds for a request head or a body, in place of the documented 10
 
 PGBOUNCER = """
 [databases]
@@ -25,6 +26,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = {servers}
+server_login_retry = 1
 """
 
 NGINX = """
@@ -52,19 +54,16 @@ def which(tool: str) -> str | None:
 class PgBouncer(Server):
     """Before one database, in transaction mode; to a service it is the database."""
 
-    def __init__(self, folder: Path, database: PostgresDatabase) -> None:
+    def __init__(self, folder: Path, name: str, server: int, user: str | None) -> None:
+        """`server` is the port of PostgreSQL. `user` runs PgBouncer, which refuses to be root."""
         [port] = free_ports(1)
         self.log = folder / "pgbouncer.log"
-        self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{port}/{database.name}"
+        self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{port}/{name}"
         self._port = port
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
-            PGBOUNCER.format(
-                name=database.name, server=database.server.port, port=port, servers=SERVERS
-            )
+            PGBOUNCER.format(name=name, server=server, port=port, servers=SERVERS)
         )
-        # It refuses to run as root, as PostgreSQL does.
-        user = database.server.user
         super().__init__(
             f"{which('pgbouncer')} {configuration}", folder, self._listens, log=self.log, user=user
         )
@@ -115,7 +114,7 @@ class StrippingNginx(Server):
         [own] = free_ports(1)
         self.url = f"http://localhost:{own}{prefix}"
         document = (project / "docs/deploying.md").read_text()
-        [location] = re.findall(r"(?ms)^```nginx\n(.*?)^```", document)
+        [location] = re.findall(r"(?ms)^```nginx\n(location .*?)^```", document)
         location = location.replace("/tasks/", f"{prefix}/").replace(":8000", f":{port}")
         (folder / "site.conf").write_text(f"server {{ listen 127.0.0.1:{own}; {location} }}")
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
@@ -124,4 +123,38 @@ class StrippingNginx(Server):
             folder,
             lambda: answers(f"{self.url}/health/live"),
             log=folder / "nginx.log",
+        )
+
+
+class Proxy(Server):
+    """An nginx or HAProxy in front of one service, with the configuration in `document`.
+
+    Only addresses and ports differ, and a test does not have to wait for 10 seconds.
+    """
+
+    def __init__(self, folder: Path, document: Path, kind: str, service_port: int) -> None:
+        [self.port] = free_ports(1)
+        pattern = {"nginx": r"(limit_conn_zone .*?)", "haproxy": r"(global\n.*?)"}[kind]
+        [text] = re.findall(rf"(?ms)^```{kind}\n{pattern}^```", document.read_text())
+        changes = {
+            "listen 80;": f"listen 127.0.0.1:{self.port};",
+            "bind :80": f"bind 127.0.0.1:{self.port}",
+            "127.0.0.1:8000": f"127.0.0.1:{service_port}",
+            "client_header_timeout 10s": f"client_header_timeout {CUT}s",
+            "client_body_timeout 10s": f"client_body_timeout {CUT}s",
+            "timeout http-request 10s": f"timeout http-request {CUT}s",
+        }
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        (folder / "site.conf").write_text(text)
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
+        command = {
+            "nginx": f"{which('nginx')} -e stderr -p {folder} -c {folder}/nginx.conf",
+            "haproxy": f"{which('haproxy')} -db -f {folder}/site.conf",
+        }[kind]
+        super().__init__(
+            command,
+            folder,
+            lambda: answers(f"http://127.0.0.1:{self.port}/health/live"),
+            log=folder / f"{kind}.log",
         )

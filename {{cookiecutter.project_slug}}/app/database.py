@@ -187,7 +187,5 @@ def translate_driver_errors() -> Iterator[None]:
             raise Conflict from error
         if isinstance(error, INTEGRITY_ERRORS):
             raise
-        # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
-        parts = (f"{type(error).__name__}: {error}", getattr(error, "detail", None) or "")
-        reason = " ".join(part.partition("\n")[0] for part in parts).strip()
-        raise Unavailable(f"database: {reason}") from error
+        reason = str(error).partition("\n")[0]
+        raise Unavailable(f"database: {type(error).__name__}: {reason}") from error

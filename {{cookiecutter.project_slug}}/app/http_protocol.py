@@ -8,9 +8,12 @@ header. Here httptools only gets requests that h11 would parse in the same way, 
 """
 
 import re
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.slow_clients import MAX_REST_BYTES, Awaited, Connection
 
 MAX_HEAD_BYTES = 16 * 1024  # as h11 limits a head that arrives in parts
 
@@ -30,7 +33,7 @@ PLAIN_HEAD = re.compile(
 )
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(Connection, HttpToolsProtocol):
     """One connection. From the first request that is not plain, h11 parses everything."""
 
     _unread = b""  # part of a head, or what arrived while a request was under way
@@ -49,30 +52,44 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             elif _is_incomplete(data):
                 self._unread = data
-                self._unset_keepalive_if_required()
                 return
             elif plain := PLAIN_HEAD.match(data, 0, MAX_HEAD_BYTES):
                 size = plain.end() + int(plain[1] or plain[2] or 0)
             else:
                 self._continue_with_h11(data)
                 return
+            had_head = bool(self._missing)
             self._missing = max(0, size - len(data))
             super().data_received(data[:size])
+            if self._missing and not had_head:
+                self.allow_early_response()
             data = data[size:]
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._unread:
-            self.data_received(b"")
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self._unread:
+                self.data_received(b"")
+
+    def is_body_missing(self) -> bool:
+        return self._missing > 0
+
+    def has_part_of_head(self) -> bool:
+        return bool(self._unread)
+
+    def announces_closing(self) -> bool:
+        return self._missing > MAX_REST_BYTES
 
     def _continue_with_h11(self, data: bytes) -> None:
         # Imported only when needed: this takes 20 ms, and most processes never need it.
-        from uvicorn.protocols.http.h11_impl import H11Protocol
+        from app.h11_protocol import H11Protocol
 
-        self._unset_keepalive_if_required()
         self.connections.discard(self)
         protocol = H11Protocol(self.config, self.server_state, self.app_state, self.loop)
         protocol.connection_made(self.transport)
+        if self.stage[0] is Awaited.HEAD:
+            protocol.since = self.since
         protocol.flow = self.flow  # it knows whether the client reads
         if not data.startswith(b"GET "):
             # Not a WebSocket (RFC 6455, 4.1). Otherwise uvicorn would drop the body.
@@ -92,14 +109,23 @@ def _is_incomplete(data: bytes) -> bool:
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 
 
-def replace_httptools_protocol() -> None:
-    """Make uvicorn create an HttpProtocol wherever it would create its own HttpToolsProtocol.
+def replace_uvicorns_protocols() -> None:
+    """Make uvicorn create our protocols wherever it would create its own.
 
-    `uvicorn app.main:create_app` has chosen that class by the time it calls `create_app`, so only
-    the class itself can make the start safe.
+    `uvicorn app.main:create_app` has chosen a class by the time it calls `create_app`, so only the
+    class itself can make the start safe.
     """
+    _replace(HttpToolsProtocol, HttpProtocol)
+    if "uvicorn.protocols.http.h11_impl" in sys.modules:  # uvicorn --http h11
+        from uvicorn.protocols.http import h11_impl
 
-    def new(cls: type[HttpToolsProtocol], *_: Any, **__: Any) -> HttpToolsProtocol:
-        return object.__new__(HttpProtocol if cls is HttpToolsProtocol else cls)
+        from app.h11_protocol import H11Protocol
 
-    HttpToolsProtocol.__new__ = new  # type: ignore[assignment]
+        _replace(h11_impl.H11Protocol, H11Protocol)
+
+
+def _replace(theirs: type, ours: type) -> None:
+    def new(cls: type, *_: Any, **__: Any) -> Any:
+        return object.__new__(ours if cls is theirs else cls)
+
+    theirs.__new__ = new  # type: ignore[assignment]

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
-from app.http_protocol import replace_httptools_protocol
+from app.http_protocol import replace_uvicorns_protocols
 from app.lifecycle import draining
 from app.logging import configure_logging
 from app.middleware import (
@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
-    replace_httptools_protocol()
+    replace_uvicorns_protocols()
     database = Database(settings)
     metadata = MetadataLocation(settings.jwt_audience)
 

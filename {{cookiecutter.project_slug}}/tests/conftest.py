@@ -101,8 +101,8 @@ def _no_settings_from_outside() -> Iterator[None]:
 TESTING = "a test that acts for no user"
 UNSCOPED = {
     "reads no row": r"WHERE (false|0 = 1)$",  # Database.ping
-    "expired keys of all users": r"^DELETE FROM idempotency_keys WHERE \S+\.created_at < \S+$",
     TESTING: "",
+    "expired keys of all users": r"^DELETE FROM idempotency_keys WHERE \S+\.created_at < \S+$",
 }
 
 
@@ -168,11 +168,10 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[str]:
+def serve(app: FastAPI, **options: Any) -> Iterator[str]:
     """The base URL at which `app` answers, by the real server on a free port."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http=HttpProtocol, log_level="warning", server_header=False)
-    )
+    options = {"http": HttpProtocol, "log_level": "warning", "server_header": False, **options}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, **options))
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -564,8 +564,12 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
     assert response.headers["X-Request-ID"]
 
 
-@pytest.mark.parametrize("header", ["traceparent", "tracestate", "baggage", "sentry-trace"])
-def test_preflight_allows_tracing_headers(client: httpx2.Client, header: str) -> None:
+@pytest.mark.parametrize(
+    "header", ["idempotency-key", "traceparent", "tracestate", "baggage", "sentry-trace"]
+)
+def test_preflight_allows_headers_of_the_api_and_for_tracing(
+    client: httpx2.Client, header: str
+) -> None:
     response = client.options(
         PATH,
         headers={
@@ -576,7 +580,7 @@ def test_preflight_allows_tracing_headers(client: httpx2.Client, header: str) ->
     )
 
     assert response.status_code == 200
-    assert header in response.headers["Access-Control-Allow-Headers"].split(", ")
+    assert header in response.headers["Access-Control-Allow-Headers"].lower().split(", ")
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", ORIGIN + ".evil.example", "null", "*"])

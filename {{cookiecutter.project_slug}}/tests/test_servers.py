@@ -87,12 +87,19 @@ def in_parts(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-@pytest.mark.parametrize("size", [1_000_000, 40], ids=["one packet", "several packets"])
-def test_token_in_a_trailer_returns_401(address: tuple[str, int], signed: str, size: int) -> None:
+# The response to several packets comes before the end of the body, and closes the connection.
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1_000_000, [401, 404]), (40, [401])],
+    ids=["one packet", "several packets"],
+)
+def test_token_in_a_trailer_returns_401(
+    address: tuple[str, int], signed: str, size: int, expected: list[int]
+) -> None:
     body = b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(BODY), BODY, signed.encode())
     sent = request(f"POST {PATH}", JSON, CHUNKED, body=body) + request("GET /nowhere", CLOSE)
 
-    assert statuses(exchange(address, *in_parts(sent, size))) == [401, 404]
+    assert statuses(exchange(address, *in_parts(sent, size))) == expected
 
 
 @pytest.mark.parametrize("line", ["GET /health/live", "BREW /health/live"])

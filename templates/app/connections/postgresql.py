@@ -8,18 +8,21 @@ import asyncio
 import random
 import select
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import starmap
+from math import inf
 from time import monotonic
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from app.database_url import Target
+from app.database_url import Target, Tls
 
 MAX_WAITING = 1_000
 PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections silently
 PING_TIMEOUT = 0.5  # seconds
+CANCEL_TIMEOUT = 1  # seconds that a server has to confirm that it has stopped a statement
 # After these errors all connections are replaced at their next use: the server is gone, or has
 # become a replica.
 SERVER_CHANGED = (
@@ -31,14 +34,29 @@ SERVER_CHANGED = (
 )
 # After these errors a statement may still be running.
 INTERRUPTIONS = (TimeoutError, asyncio.CancelledError, GeneratorExit)
-# After these errors the next host of the URL is tried, as in libpq. Refused credentials are not
-# retried elsewhere.
+# After these errors another host of the URL may still be the primary. Refused credentials are not
+# tried elsewhere, as in libpq.
 TRY_NEXT_HOST = (
     OSError,
     UnicodeError,  # a name that DNS cannot have, such as a..b
-    asyncpg.CannotConnectNowError,
-    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.InsufficientResourcesError,  # too many connections
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # it does not speak PostgreSQL's protocol
+    asyncpg.OperatorInterventionError,  # it is starting up or shutting down
+    asyncpg.PostgresConnectionError,  # a proxy that has no server ends the connection
+    asyncpg.ReadOnlySQLTransactionError,
 )
+HEAD_START = 0.25  # seconds that a host has to itself before the next one is tried beside it
+# What a server must be: a statement that returns a row if it is, and the error if it is not.
+IF_PRIMARY = "SELECT 1 WHERE NOT pg_is_in_recovery()"
+IF_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
+FOUND = "SELECT 1"  # the driver's answer, with the number of rows
+REQUIREMENTS = {
+    "primary": (IF_PRIMARY, "the server is a replica"),
+    "read-write": (IF_WRITABLE, "the server is a replica or read-only"),
+}
+
+Host = tuple[str, int]
 
 
 class Slot:
@@ -90,14 +108,16 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._generation = 0  # connections of earlier generations are not used again
+        self._doubted_at = -inf  # connections that were idle then are tested before their next use
 
     async def acquire(self) -> Slot:
         """Return a slot with a connection. Waiting and connecting share the timeout."""
         now = monotonic()
         slot = self._free.pop() if self._free else await self._wait(now + self._timeout)
         try:
+            tested_until = max(now - PING_AFTER, self._doubted_at)
             if not slot.is_ready(self._generation) or (
-                now - slot.used_at > PING_AFTER and not await self._responds(slot)
+                slot.used_at < tested_until and not await self._responds(slot)
             ):
                 opening = self._connect(now + self._timeout - monotonic())
                 await slot.connect(self._generation, opening)
@@ -119,6 +139,8 @@ class Pool:
         ):
             self._hand_over(slot)
             return
+        if isinstance(error, TimeoutError):
+            self._doubted_at = slot.used_at  # the server may not respond at all
         # In a task of its own, because the caller may be canceled while it waits for this.
         slot.connection = None
         task = asyncio.create_task(self._close(slot, connection))
@@ -188,56 +210,137 @@ class Pool:
         Otherwise a statement that waits for a lock could run long after its caller has given up.
         """
         try:
-            await connection.close()  # waits until the server confirms, or for its timeout
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await connection.close()  # waits until the server confirms
         except Exception:
             self._distrust(slot)  # the server does not respond
         finally:
             self._hand_over(slot)
 
 
-async def connect(target: Target, seconds: float, **options: Any) -> asyncpg.Connection:
-    """Return a connection to the first host with the session attributes that the URL asks for.
+class Connector:
+    """Opens connections to the primary: the one server among the hosts of a URL that can write.
 
-    Each attempt gets an equal share of the remaining `seconds`, so that a host that hangs leaves
-    time for the next one. Raises a ConnectionError that names each host and its error, or at once
-    the driver's error if another host cannot help, as for a wrong password.
+    Hosts are tried in their order. A host that fails at once gives way to the next one; a host that
+    does not respond gets a head start (as in RFC 8305), and the first suitable server is taken.
     """
-    hosts = list(target.hosts)
-    if target.in_random_order:
-        random.shuffle(hosts)
-    attributes = [target.session_attributes]
-    if attributes == ["prefer-standby"]:
-        attributes = ["standby", "any"]
-    tries = [(host, wanted) for wanted in attributes for host in hosts]
-    deadline = asyncio.get_running_loop().time() + seconds
-    failed: list[Exception] = []
-    for number, ((host, port), wanted) in enumerate(tries):
-        share = (deadline - asyncio.get_running_loop().time()) / (len(tries) - number)
+
+    def __init__(self, target: Target, **options: Any) -> None:
+        self._target = target
+        self._arguments = {**target.arguments, **options}
+        self._failed: set[Host] = set()  # at their last attempt: others are tried before them
+        self._lookups: dict[str, asyncio.Task[Exception | None]] = {}
+
+    async def connect(self, seconds: float) -> asyncpg.Connection:
+        """Return a connection to the primary.
+
+        Raises a ConnectionError that names each host that was tried and its error.
+        """
+        waiting = self._hosts_in_order()
+        head_start = min(HEAD_START, seconds / 2 / len(waiting))
+        attempts: dict[asyncio.Task[asyncpg.Connection], Host] = {}
+        failures: dict[Host, BaseException] = {}
         try:
-            async with asyncio.timeout(min(share, target.host_timeout or share)):
-                return await _connect_to(
-                    target,
-                    host=host,
-                    port=port,
-                    target_session_attrs=wanted,
-                    timeout=None,
-                    # Not None: then asyncpg would look for a password itself.
-                    password=target.password_for(host, port) or "",
-                    **target.arguments,
-                    **options,
-                )
-        except TRY_NEXT_HOST as error:
-            failed.append(error)
-    reasons = [
-        f"{host}:{port}: {type(error).__name__}: {error}"
-        for ((host, port), _), error in zip(tries, failed, strict=True)
-    ]
-    raise ConnectionError("; ".join(reasons))
+            async with asyncio.timeout(seconds):
+                while waiting or attempts:
+                    if waiting:
+                        host = waiting.pop(0)
+                        attempts[asyncio.create_task(self._connect_to(*host))] = host
+                    done, _ = await asyncio.wait(
+                        attempts,
+                        timeout=head_start if waiting else None,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    for task in done:
+                        host = attempts.pop(task)
+                        if not (error := task.exception()):
+                            self._failed |= {*failures, *attempts.values()}
+                            self._failed.discard(host)
+                            return task.result()
+                        failures[host] = error
+                        if not isinstance(error, TRY_NEXT_HOST):
+                            waiting.clear()
+        except TimeoutError as timeout:
+            failures |= dict.fromkeys(attempts.values(), timeout)
+        finally:
+            for task in attempts:
+                task.add_done_callback(_discard)
+                task.cancel()
+        self._failed |= {*failures}
+        raise ConnectionError("; ".join(starmap(_reason, failures.items())))
+
+    def _hosts_in_order(self) -> list[Host]:
+        hosts = [*dict.fromkeys(self._target.hosts)]
+        if self._target.in_random_order:
+            random.shuffle(hosts)
+        return sorted(hosts, key=self._failed.__contains__)
+
+    async def _connect_to(self, host: str, port: int) -> asyncpg.Connection:
+        """Return a connection to this host. Raises an error if it is not the primary."""
+        async with asyncio.timeout(self._target.host_timeout):
+            if len(self._target.hosts) > 1 and not host.startswith("/"):
+                await self._look_up(host)
+            connection = await _connect(
+                self._target.tls,
+                host=host,
+                port=port,
+                timeout=None,
+                target_session_attrs="any",
+                # Not None: then asyncpg would look for a password itself.
+                password=self._target.password_for(host, port) or "",
+                **self._arguments,
+            )
+            try:
+                # Not by the parameters that the server has reported, as asyncpg does it: those of
+                # PgBouncer may be older than a failover. A pooler needs one message a statement.
+                statement, reason = REQUIREMENTS[self._target.requirement]
+                if await connection.execute(statement) != FOUND:
+                    raise asyncpg.ReadOnlySQLTransactionError(reason)
+            except BaseException:
+                connection.terminate()
+                raise
+            return connection
+
+    async def _look_up(self, name: str) -> None:
+        """Wait until the name has been resolved.
+
+        A lookup that hangs occupies one of the event loop's few threads, which the other names
+        need. So there is only one lookup of each name at a time.
+        """
+        if name not in self._lookups:
+            self._lookups[name] = asyncio.create_task(self._resolve(name))
+        lookup = self._lookups[name]
+        await asyncio.wait([lookup])  # unlike `await lookup`, this does not cancel it
+        if error := lookup.result():
+            raise error
+
+    async def _resolve(self, name: str) -> Exception | None:
+        try:
+            await asyncio.get_running_loop().getaddrinfo(name, None)
+        except (OSError, UnicodeError) as error:
+            return error  # not raised, because all who wait for it may be gone
+        finally:
+            del self._lookups[name]
+        return None
 
 
-async def _connect_to(target: Target, **arguments: Any) -> asyncpg.Connection:
+def _discard(task: asyncio.Task[asyncpg.Connection]) -> None:
+    """Close the connection of a task that was canceled too late."""
+    if not task.cancelled() and not task.exception():
+        task.result().terminate()
+
+
+def _reason(host: Host, error: BaseException) -> str:
+    name, port = host
+    # If the role may not connect, PostgreSQL names the missing privilege only in `detail`.
+    parts = (str(error) or "no response in time", getattr(error, "detail", None) or "")
+    reason = " ".join(part.partition("\n")[0] for part in parts).strip()
+    return f"{name}:{port}: {type(error).__name__}: {reason}"
+
+
+async def _connect(tls: Sequence[Tls], **arguments: Any) -> asyncpg.Connection:
     """Connect with TLS or without, or try both, in the order that `sslmode` asks for."""
-    first, *others = target.tls
+    first, *others = tls
     try:
         return await asyncpg.connect(ssl=first, **arguments)
     except (OSError, asyncpg.InvalidAuthorizationSpecificationError) as error:

@@ -31,9 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ssl_min_protocol_version": TLS_VERSIONS,
     "ssl_max_protocol_version": TLS_VERSIONS,
     "channel_binding": ("disable", "prefer", "require"),
-    "target_session_attrs": (
-        *("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
-    ),
+    "target_session_attrs": ("any", "read-write", "primary"),  # the service writes
     "load_balance_hosts": ("disable", "random"),
     "pgbouncer": ("true", "false"),
     "prepared_statements": ("true", "false"),
@@ -103,7 +101,8 @@ class Target:
     hosts: tuple[tuple[str, int], ...]
     """Names, addresses or socket folders, with their ports, in the order to try them."""
     in_random_order: bool
-    session_attributes: str
+    requirement: Literal["primary", "read-write"]
+    """What the server must be. A read-only primary is taken if there is no other host to try."""
     host_timeout: float | None
     """Seconds for each host."""
     tls: tuple[Tls, ...]
@@ -153,7 +152,7 @@ def parse(url: str, folder: Path) -> Target:
     return Target(
         hosts=tuple(_hosts(given)),
         in_random_order=given.get("load_balance_hosts") == "random",
-        session_attributes=given.get("target_session_attrs", "any"),
+        requirement=_requirement(given),
         host_timeout=max(int(given.get("connect_timeout", 0)), 0) or None,
         tls=ways.get(mode, (context,)),
         arguments={
@@ -258,6 +257,14 @@ def _hosts(given: Mapping[str, str]) -> Iterator[tuple[str, int]]:
         for host in (name,) if name else DEFAULT_HOSTS:
             if not (needs_tls and host.startswith("/")):
                 yield host, int(port or 5432)
+
+
+def _requirement(given: Mapping[str, str]) -> Literal["primary", "read-write"]:
+    attributes = given.get("target_session_attrs", "any")
+    has_several_hosts = "," in given.get("host", "")
+    if attributes == "read-write" or (attributes == "any" and has_several_hosts):
+        return "read-write"
+    return "primary"
 
 
 def _system_user() -> str:

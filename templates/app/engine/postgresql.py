@@ -1,7 +1,7 @@
 """Runs statements on PostgreSQL, with bare asyncpg."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.config import PROJECT, DatabaseSettings
-from app.connections import Pool, connect
+from app.connections import FOUND, IF_PRIMARY, Connector, Pool
 from app.database_url import names_transaction_pooler, parse
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 FLOAT8, NUMERIC = 701, 1700  # OIDs of PostgreSQL's types
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
+# Otherwise, Citus may reject changes of tables after other statements of the same transaction.
+# PostgreSQL without Citus accepts any setting with a dot in its name.
+ONE_CONNECTION_PER_WORKER = "set_config('citus.multi_shard_modify_mode', 'sequential', true)"
 # With an empty name a statement is forgotten at the next one: the next server may not know it.
 UNPREPARED: dict[str, Any] = {
     "statement_cache_size": 0,
@@ -116,7 +119,7 @@ class Engine:
         self._pool = Pool(
             settings.database_pool_size,
             settings.database_pool_timeout_seconds,
-            partial(connect, target, **options),
+            Connector(target, **options).connect,
         )
 
     async def fetch(
@@ -148,7 +151,12 @@ class Engine:
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await slot.connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+                begin = f"BEGIN ISOLATION LEVEL {isolation}"
+                if not self._is_behind_pooler:
+                    await slot.connection.execute(begin)
+                # The pooler may have another server by now. This takes no round trip of its own.
+                elif await slot.connection.execute(f"{begin}; {IF_PRIMARY}") != FOUND:
+                    raise asyncpg.ReadOnlySQLTransactionError("the server is a replica")
                 try:
                     yield partial(_fetch, slot.connection)
                     if limit.expired():
@@ -187,19 +195,24 @@ def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
     from sqlalchemy.ext.asyncio import create_async_engine
 
     target = parse(settings.database_url.get_secret_value(), PROJECT)
-    creator = partial(connect, target, settings.database_pool_timeout_seconds)
     unprepared = UNPREPARED if _is_behind_pooler(settings) else {}
-    # SQLAlchemy calls `creator` with those arguments that its dialect does not use itself.
+
+    # SQLAlchemy calls this with those arguments that its dialect does not use itself.
+    def connect(**arguments: Any) -> Coroutine[Any, Any, Any]:
+        return Connector(target, **arguments).connect(settings.database_pool_timeout_seconds)
+
     engine = create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         poolclass=NullPool,
-        connect_args={"async_creator_fn": creator} | unprepared,
+        connect_args={"async_creator_fn": connect} | unprepared,
     )
 
     @event.listens_for(engine.sync_engine, "begin")
     def take_turns(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK})")
+        connection.exec_driver_sql(
+            f"SELECT pg_advisory_xact_lock({MIGRATIONS_LOCK}), {ONE_CONNECTION_PER_WORKER}"
+        )
 
     return engine
 

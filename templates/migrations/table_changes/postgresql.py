@@ -1,4 +1,7 @@
-"""Changes of tables on PostgreSQL: ALTER TABLE, in the migration's transaction."""
+"""Changes of tables on PostgreSQL: ALTER TABLE, in the migration's transaction.
+
+With the extension Citus, new tables are distributed by their owner. See docs/scaling.md.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _alter_column, _repr_type
+from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.operations.ops import (
     AddColumnOp,
     AlterColumnOp,
@@ -14,14 +18,37 @@ from alembic.operations.ops import (
     MigrateOperation,
     ModifyTableOps,
 )
-from sqlalchemy import Connection, String
+from sqlalchemy import Connection, String, Table
 from sqlalchemy.dialects.postgresql import ENUM
 from sqlalchemy.types import TypeEngine
 
-from app.engine import DIALECT
+from app.engine import DIALECT, ONE_CONNECTION_PER_WORKER
 
 BATCH = False
 BYTES = r"'\x{}'"
+# The database checks for Citus, so that a script of `--sql` runs on any PostgreSQL.
+DISTRIBUTE = """DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') THEN
+        PERFORM create_distributed_table({}, 'owner_id');
+    END IF;
+END $$"""
+
+
+class DistributingImpl(PostgresqlImpl):
+    """Distributes new tables that have the owner in their primary key, where Citus is installed."""
+
+    __dialect__ = "postgresql"  # replaces Alembic's own class
+
+    def create_table(self, table: Table[Any], **options: Any) -> None:
+        super().create_table(table, **options)
+        if "owner_id" in table.primary_key.columns:
+            name = self.dialect.identifier_preparer.format_table(table).replace("'", "''")
+            self._exec(DISTRIBUTE.format(f"'{name}'"))
+
+    def emit_begin(self) -> None:
+        """Begin the transaction of a script as the engine begins one."""
+        super().emit_begin()
+        self.static_output(f"SELECT {ONE_CONNECTION_PER_WORKER};")
 
 
 def prepare(_: Connection) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import PROJECT
-from app.connections import connect
+from app.connections import Connector
 from app.database import translate_driver_errors
 from app.database_url import parse
 from app.models import Base
@@ -91,7 +91,8 @@ def reserved_database(url: str) -> Iterator[None]:
 
 async def _reserve(url: str) -> Any:
     # Without prepared statements, because there may be a connection pooler.
-    connection = await connect(parse(url, PROJECT), CONNECT_TIMEOUT, statement_cache_size=0)
+    connector = Connector(parse(url, PROJECT), statement_cache_size=0)
+    connection = await connector.connect(CONNECT_TIMEOUT)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             async with connection.transaction():
@@ -127,6 +128,25 @@ def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
 
 BY_INDEX = " using (pk|ix)_| on ix_"
 """A pattern of plans that use an index. All indexes begin with the owner."""
+HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+SAME_SHARD = text("""
+SELECT name FROM (SELECT 'user ' || number AS name FROM generate_series(1, 20000) AS number) AS u
+WHERE get_shard_id_for_distribution_column(to_regclass(:table), name)
+    = get_shard_id_for_distribution_column(to_regclass(:table), CAST(:owner AS text))
+LIMIT 100
+""")
+
+
+async def users_stored_with(owner: str, table: str, url: str) -> list[str]:
+    """Return users. On Citus, their rows of the table are in the same shard as the owner's."""
+    users = [f"user {number}" for number in range(100)]
+    engine = engine_for(url)
+    async with engine.connect() as connection:
+        if await connection.scalar(text(HAS_CITUS)):
+            found = await connection.scalars(SAME_SHARD, {"owner": owner, "table": table})
+            users = list(found)
+    await engine.dispose()
+    return users
 
 
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
@@ -134,6 +154,7 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     engine = engine_for(url)
     async with engine.connect() as connection:
         await connection.exec_driver_sql("ANALYZE")  # it knows then how many rows there are
+        await connection.commit()
         explained = {
             statement: await connection.exec_driver_sql(f"EXPLAIN {statement}", values)
             for statement, values in statements.items()

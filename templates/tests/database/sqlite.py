@@ -95,6 +95,11 @@ BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
 """A pattern of plans that use an index. All indexes begin with the owner."""
 
 
+async def users_stored_with(owner: str, table: str, url: str) -> list[str]:  # noqa: ARG001
+    """Return 100 users."""
+    return [f"user {number}" for number in range(100)]
+
+
 async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
     """How the database goes about each statement, given its parameters."""
     engine = engine_for(url)

@@ -5,8 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from functools import partial
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +16,7 @@ from pydantic import SecretStr
 
 from app import connections
 from app.config import PROJECT, Settings
-from app.connections import Pool, connect
+from app.connections import Connector, Pool
 from app.database_url import parse
 from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch
 from scripts.postgres import running_server
@@ -45,10 +44,15 @@ async def running(
         await engine.close()
 
 
+async def connected(settings: Settings) -> asyncpg.Connection:
+    """Return a connection that is not in a pool."""
+    return await Connector(parse(settings.database_url.get_secret_value(), PROJECT)).connect(10)
+
+
 @pytest.fixture
 async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     """Yield a connection that is not in the pool, and create an empty table."""
-    connection = await connect(parse(settings.database_url.get_secret_value(), PROJECT), 10)
+    connection = await connected(settings)
     await connection.execute(
         "CREATE TABLE numbers (number int UNIQUE DEFERRABLE INITIALLY DEFERRED, "
         "CHECK (number < 1000))"
@@ -83,7 +87,7 @@ def terminate(settings: Settings, pid: int) -> None:
     """End a backend and wait until it has gone. This blocks the event loop."""
 
     async def ended() -> None:
-        connection = await connect(parse(settings.database_url.get_secret_value(), PROJECT), 10)
+        connection = await connected(settings)
         await connection.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
         await connection.close()
 
@@ -241,6 +245,30 @@ async def test_connections_to_a_server_that_became_read_only_are_replaced(
     assert await numbers(other) == [2]
 
 
+async def test_server_that_a_pooler_has_replaced_by_a_replica_is_not_read(
+    settings: Settings, other: asyncpg.Connection
+) -> None:
+    # The server pretends to be a replica while the table has rows.
+    await other.execute(
+        "CREATE SCHEMA pretended; CREATE FUNCTION pretended.pg_is_in_recovery() RETURNS bool "
+        "STABLE LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.numbers)'"
+    )
+    path = "&options=-csearch_path%3Dpretended,pg_catalog,public"
+    try:
+        async with running(settings, path, database_transaction_pooling=True) as engine:
+            before = await fetch(engine, PID)
+            await other.execute(INSERT, 1)
+            for error in (asyncpg.ReadOnlySQLTransactionError, ConnectionError):
+                with pytest.raises(error, match="the server is a replica"):
+                    await fetch(engine, "SELECT number FROM numbers")
+            await other.execute("DELETE FROM numbers")
+            after = await fetch(engine, PID)
+    finally:
+        await other.execute("DROP SCHEMA pretended CASCADE")
+
+    assert before != after
+
+
 async def test_statement_that_waits_too_long_for_a_connection_raises(settings: Settings) -> None:
     async with running(settings, database_pool_size=1, database_pool_timeout_seconds=0.1) as engine:
         async with engine.transaction():
@@ -287,7 +315,7 @@ async def test_slot_released_to_a_canceled_statement_is_not_lost(
     settings: Settings, is_canceled_first: bool
 ) -> None:
     target = parse(settings.database_url.get_secret_value(), PROJECT)
-    pool = Pool(1, 1, partial(connect, target))
+    pool = Pool(1, 1, Connector(target).connect)
     slot = await pool.acquire()
     waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)
@@ -351,27 +379,28 @@ async def test_statement_over_its_deadline_has_no_effect(
     assert await numbers(other) == []
 
 
+@pytest.mark.parametrize("idle", [0, 2])
 async def test_connections_to_a_silent_server_are_replaced_after_a_timeout(
-    settings: Settings,
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, idle: int
 ) -> None:
+    for limit in ("PING_TIMEOUT", "CANCEL_TIMEOUT"):
+        monkeypatch.setattr(connections, limit, 0.1)
     proxy = Proxy(settings)
-    async with (
-        proxy.listening() as parameters,
-        running(settings, parameters, database_statement_timeout_seconds=1) as engine,
-    ):
+    changes = {"database_statement_timeout_seconds": 0.5, "database_pool_size": 3}
+    async with proxy.listening() as parameters, running(settings, parameters, **changes) as engine:
         before = await pids(engine, 3)
         proxy.go_silent()
-        with pytest.raises(TimeoutError):
-            await fetch(engine, PID)
-        after: set[int] = set()
-        deadline = time.monotonic() + 20
-        # Until the attempt to close the first one has failed too, others may still be used.
-        while not after and time.monotonic() < deadline:
-            with suppress(TimeoutError):
-                after = await pids(engine, 3)
+        waiting = [fetch(engine, PID) for _ in range(3 - idle)]
+        failed = await asyncio.gather(*waiting, return_exceptions=True)
+        started = time.monotonic()
+        [pid] = await fetch(engine, PID)
+        passed = time.monotonic() - started
+        after = await pids(engine, 3)
 
-    assert len(after) == 3
+    assert {type(error) for error in failed} == {TimeoutError}
+    assert {pid}.isdisjoint(before)
     assert before.isdisjoint(after)
+    assert passed < 0.4, "neither a ping nor closing should take as long as the statement"
 
 
 @pytest.mark.parametrize("number", [1000, 2**31 + 1])

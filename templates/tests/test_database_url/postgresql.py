@@ -4,7 +4,9 @@ import asyncio
 import getpass
 import os
 import re
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
+from app import connections
 from app.config import PROJECT, DatabaseSettings, Settings
-from app.connections import connect
+from app.connections import Connector
 from app.database_url import DEFAULT_HOSTS, Target, parse
 from app.engine import missing_privileges
 from app.models import Base
@@ -446,16 +449,20 @@ async def test_environment_has_no_effect_on_the_connection(monkeypatch: pytest.M
     monkeypatch.setattr(os.environ, "get", note)
 
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: "):
-        await connect(accepted, 5)
+        await Connector(accepted).connect(5)
 
     # asyncpg reads PGSERVICE, but uses it only with a DSN.
     assert {name for name in consulted if name.startswith("PG")} <= {"PGSERVICE"}
 
 
+def connector(hosts: str, query: str = "sslmode=disable") -> Connector:
+    return Connector(read(f"postgresql://ann@{hosts}/tasks?{query}"))
+
+
 @pytest.mark.parametrize("name", ["a..b", ".", "a" * 64])
 async def test_host_with_an_impossible_name_is_unreachable(name: str) -> None:
     with pytest.raises(ConnectionError, match=r"Unicode\w*Error"):
-        await connect(target(name, "sslmode=disable"), 5)
+        await connector(name).connect(5)
 
 
 class Driver:
@@ -463,81 +470,230 @@ class Driver:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **raises: list[Exception | None]) -> None:
         self.tried: list[str] = []
-        self._raises = raises
+        self.opened: list[Connection] = []
+        self.asked: list[str] = []
+        self.raises = raises
         monkeypatch.setattr(asyncpg, "connect", self._connect)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
 
-    async def _connect(self, *, host: str, ssl: object, **arguments: Any) -> str:
-        way = f"{host} tls" if ssl else host
-        self.tried.append(f"{way} {arguments['target_session_attrs']}")
-        if host == "silent":
+    async def _connect(self, *, host: str, ssl: object, **_: object) -> "Connection":
+        self.tried.append(f"{host} tls" if ssl else host)
+        if host.startswith("silent"):
             await asyncio.sleep(60)
-        error = self._raises[host].pop(0) if self._raises.get(host) else None
+        if host == "slow":
+            await asyncio.sleep(2 * connections.HEAD_START)
+        error = self.raises[host].pop(0) if self.raises.get(host) else None
         if error:
             raise error
-        return host
+        self.opened.append(Connection(host, self))
+        return self.opened[-1]
+
+    def left_open(self) -> list[str]:
+        return [connection.host for connection in self.opened if connection.is_open]
 
 
-def target(hosts: str, query: str) -> Target:
-    return read(f"postgresql://ann@{hosts}/tasks?{query}")
+class Connection:
+    """A connection of the fake driver. Hosts with `replica` in their name are not writable."""
+
+    def __init__(self, host: str, driver: Driver) -> None:
+        self.host, self._driver, self.is_open = host, driver, True
+
+    async def execute(self, sql: str) -> str:
+        self._driver.asked.append(sql)
+        await asyncio.sleep(0)
+        if self.host == "silently_checked":
+            await asyncio.sleep(60)
+        return f"SELECT {0 if 'replica' in self.host else 1}"
+
+    def terminate(self) -> None:
+        self.is_open = False
 
 
-async def test_unreachable_and_unsuitable_hosts_are_skipped(
+async def host_of(opening: Connector, seconds: float = 5) -> str:
+    """Return the host that a new connection goes to."""
+    connection: Connection = await opening.connect(seconds)
+    return connection.host
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        OSError("no such name"),
+        asyncpg.CannotConnectNowError("starting up"),
+        asyncpg.ConnectionDoesNotExistError("a proxy has no server"),
+        asyncpg.InternalClientError("not PostgreSQL's protocol"),
+        asyncpg.TooManyConnectionsError("full"),
+    ],
+)
+async def test_host_that_is_unavailable_gives_way_to_the_next_one_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    driver = Driver(monkeypatch, a=[error])
+
+    async with asyncio.timeout(connections.HEAD_START / 2):
+        host = await host_of(connector("a,replica,c"))
+
+    assert host == "c"
+    assert driver.tried == ["a", "replica", "c"]
+    assert driver.left_open() == ["c"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+async def test_hosts_that_hang_delay_the_connection_by_a_fraction_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_START", 0.05)
+    silent = ",".join(f"silent{number}" for number in range(number))
+    driver, before = Driver(monkeypatch), asyncio.all_tasks()
+
+    async with asyncio.timeout(number * 0.05 + 0.1):
+        host = await host_of(connector(f"{silent},a"), 2)
+    async with asyncio.timeout(0.2):
+        within_less = await host_of(connector(f"{silent},a"), 0.2)
+
+    assert host == within_less == "a"
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    assert driver.left_open() == ["a", "a"]
+
+
+async def test_host_that_hangs_after_the_login_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+
+    assert await host_of(connector("silently_checked,a")) == "a"
+    await asyncio.sleep(0)
+    assert driver.left_open() == ["a"]
+
+
+async def test_host_that_worked_last_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+    several = connector("silent,replica,c,d")
+
+    async with asyncio.timeout(1):
+        hosts = [await host_of(several) for _ in range(5)]
+        driver.raises["c"] = [OSError("gone")]
+        hosts += [await host_of(several) for _ in range(5)]
+
+    assert hosts == ["c"] * 5 + ["d"] * 5
+
+
+async def test_host_that_works_again_after_all_had_failed_is_tried_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    driver = Driver(
-        monkeypatch,
-        a=[ConnectionRefusedError()],
-        b=[OSError("no such name")],
-        c=[asyncpg.CannotConnectNowError("starting up")],
-        d=[asyncpg.TargetServerAttributeNotMatched("read-only")],
-    )
-    several = target("a,b,c,d,silent,e", "sslmode=disable&target_session_attrs=read-write")
+    driver = Driver(monkeypatch, a=[OSError(), OSError()], b=[OSError()])
+    several = connector("a,b")
 
-    async with asyncio.timeout(0.9):  # the silent host and the last one share the time left
-        connected = await connect(several, 1)
+    with pytest.raises(ConnectionError):
+        await several.connect(1)
+    hosts = [await host_of(several) for _ in range(2)]
 
-    assert connected == "e"
-    assert driver.tried == [f"{host} read-write" for host in ("a", "b", "c", "d", "silent", "e")]
+    assert hosts == ["b", "b"]
+    assert driver.tried == ["a", "b", "a", "b", "b"]
 
 
-async def test_connect_timeout_limits_the_wait_for_a_host_that_hangs(
+async def test_host_that_is_named_twice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+
+    assert await host_of(connector("replica,replica:5432,a")) == "a"
+    assert driver.tried == ["replica", "a"]
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_connections_that_are_opened_at_the_same_moment_are_closed_but_one(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_START", 0)
+    driver, before = Driver(monkeypatch), asyncio.all_tasks()
+    several = connector("", "sslmode=disable&host=/a,/b,/c")  # without lookups
+    opening: asyncio.Task[Connection] = asyncio.create_task(several.connect(5))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    opening.cancel()
+    [result] = await asyncio.gather(opening, return_exceptions=True)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    expected = [result.host] if isinstance(result, Connection) else []
+    assert driver.left_open() == expected
+    assert asyncio.all_tasks() == before
+
+
+async def test_name_whose_lookup_hangs_leaves_threads_for_other_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(connections, "HEAD_START", 0)
+    Driver(monkeypatch)
+    answers, asked = threading.Event(), []
+
+    def getaddrinfo(name: str, *_: object, **__: object) -> list[Any]:
+        asked.append(name)
+        if name.startswith("lost"):
+            answers.wait(10)
+            raise socket.gaierror("no answer")
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    several = connector("lost,lost2,a")
+    try:
+        hosts = await asyncio.gather(*(host_of(several, 2) for _ in range(50)))
+    finally:
+        answers.set()
+    await asyncio.sleep(0.05)
+    with pytest.raises(ConnectionError, match=r"lost:5432: gaierror: no answer; "):
+        await connector("lost,lost2").connect(2)
+
+    assert hosts == ["a"] * 50
+    assert asked.count("lost") == 2
+
+
+async def test_connect_timeout_limits_the_wait_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
     Driver(monkeypatch)
 
-    async with asyncio.timeout(20):
-        connected = await connect(target("silent,e", "sslmode=disable&connect_timeout=1"), 60)
-
-    assert connected == "e"
+    with pytest.raises(ConnectionError, match="silent:5432: TimeoutError: no response in time"):
+        await connector("silent", "sslmode=disable&connect_timeout=1").connect(60)
 
 
 async def test_error_names_each_host_and_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    Driver(monkeypatch, a=[OSError("first")], b=[OSError("last")])
+    Driver(monkeypatch, a=[OSError("first")])
 
-    with pytest.raises(ConnectionError, match="a:5432: OSError: first; b:5432: OSError: last"):
-        await connect(target("a,b", "sslmode=disable"), 1)
-    with pytest.raises(ConnectionError, match="silent:5432: TimeoutError"):
-        await connect(target("silent", "sslmode=prefer&connect_timeout=1"), 0.05)
+    with pytest.raises(ConnectionError) as caught:
+        await connector("a,replica,silent").connect(0.05)
+
+    assert str(caught.value) == (
+        "a:5432: OSError: first; "
+        "replica:5432: ReadOnlySQLTransactionError: the server is a replica or read-only; "
+        "silent:5432: TimeoutError: no response in time"
+    )
 
 
 async def test_refused_password_is_not_sent_to_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver(monkeypatch, a=[asyncpg.InvalidPasswordError("no")])
 
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await connect(target("a,b", "sslmode=require"), 1)
+    async with asyncio.timeout(1):
+        with pytest.raises(ConnectionError, match=r"^a:5432: InvalidPasswordError: no$"):
+            await connector("a,b", "sslmode=require").connect(5)
 
-    assert driver.tried == ["a tls any"]
+    assert driver.tried == ["a tls"]
 
 
-@pytest.mark.parametrize(
-    ("mode", "tried"), [("prefer", ["a tls any", "a any"]), ("allow", ["a any", "a tls any"])]
-)
+async def test_host_that_is_slow_can_still_be_the_primary_after_another_refused_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_START", 0.02)
+    driver = Driver(monkeypatch, b=[asyncpg.InvalidPasswordError("no")])
+
+    assert await host_of(connector("slow,b,c")) == "slow"
+    assert driver.tried == ["slow", "b"]
+
+
+@pytest.mark.parametrize(("mode", "tried"), [("prefer", ["a tls", "a"]), ("allow", ["a", "a tls"])])
 async def test_optional_tls_is_tried_with_and_without_in_order(
     monkeypatch: pytest.MonkeyPatch, mode: str, tried: list[str]
 ) -> None:
     driver = Driver(monkeypatch, a=[asyncpg.InvalidAuthorizationSpecificationError("no entry")])
 
-    assert await connect(target("a,b", f"sslmode={mode}"), 1) == "a"
+    assert await host_of(connector("a,b", f"sslmode={mode}")) == "a"
     assert driver.tried == tried
 
 
@@ -550,29 +706,41 @@ async def test_wrong_password_is_reported_rather_than_missing_access_without_tls
 ) -> None:
     Driver(monkeypatch, a=[first, asyncpg.InvalidAuthorizationSpecificationError("no entry")])
 
-    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match=shown):
-        await connect(target("a", ""), 1)
+    with pytest.raises(ConnectionError, match=shown):
+        await connector("a", "").connect(1)
 
 
-async def test_prefer_standby_falls_back_to_any_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    primaries = [asyncpg.TargetServerAttributeNotMatched("primary")]
-    driver = Driver(monkeypatch, a=[*primaries], b=[*primaries])
+@pytest.mark.parametrize(
+    ("address", "condition"),
+    [
+        ("a/tasks?", "NOT pg_is_in_recovery()"),
+        ("a/tasks?target_session_attrs=any", "NOT pg_is_in_recovery()"),
+        ("a,b/tasks?target_session_attrs=primary", "NOT pg_is_in_recovery()"),
+        ("a/tasks?target_session_attrs=read-write", "current_setting('transaction_read_only')"),
+        ("a,b/tasks?", "current_setting('transaction_read_only')"),
+        ("/tasks?host=a,b&port=1,2", "current_setting('transaction_read_only')"),
+        ("a,b/tasks?target_session_attrs=any", "current_setting('transaction_read_only')"),
+    ],
+)
+async def test_replica_is_never_used(
+    monkeypatch: pytest.MonkeyPatch, address: str, condition: str
+) -> None:
+    driver = Driver(monkeypatch)
 
-    query = "sslmode=disable&target_session_attrs=prefer-standby"
-    assert await connect(target("a,b", query), 1) == "a"
-    assert driver.tried == ["a standby", "b standby", "a any"]
+    await Connector(read(f"postgresql://ann@{address}&sslmode=disable")).connect(1)
+
+    assert driver.asked == [driver.asked[0]]
+    assert condition in driver.asked[0]
 
 
 async def test_load_balance_hosts_random_tries_hosts_in_random_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    driver = Driver(monkeypatch)
-    several = target("a,b,c", "sslmode=disable&load_balance_hosts=random")
+    Driver(monkeypatch)
+    several = connector("a,b,silent,c", "sslmode=disable&load_balance_hosts=random")
+    several._failed = {("silent", 5432)}  # so that none of them waits for it
 
-    for _ in range(100):
-        await connect(several, 1)
-
-    assert {*driver.tried} == {"a any", "b any", "c any"}
+    assert {await host_of(several) for _ in range(100)} == {"a", "b", "c"}
 
 
 # The real database

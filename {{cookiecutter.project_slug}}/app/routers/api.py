@@ -39,9 +39,9 @@ class AuthenticatedRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in (self.methods or ()):
             self._check_rights(verified_user(scope))
-            body, receive = await read_json_body(scope, receive)
+            receive = await read_json_body(scope, receive)
             if scope["method"] == "POST" and (key := idempotency_key(scope)):
-                await respond_once(super().handle, key, body, scope, receive, send)
+                await respond_once(super().handle, key, scope, receive, send)
                 return
         await super().handle(scope, receive, send)
 

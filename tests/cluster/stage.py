@@ -1,0 +1,132 @@
+"""A cluster, and the same service three times, each of which reaches the cluster in another way."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from conftest import Machine, RenderedProject
+from faults.issuer import SharedSecret
+from faults.service import Service
+from scaling.machines import which
+from servers import Server
+
+from cluster.ledger import Ledger, Outcome
+from cluster.patroni import PYTHON, USER, Cluster, Node, Programs
+from cluster.ways import Balancer, Relay, RestartedPgBouncer
+
+WAYS = ("hosts", "haproxy", "pgbouncer")
+WORKERS = 2
+
+S = TypeVar("S", Cluster, Server)
+numbers = count(1)
+
+
+@dataclass
+class Database:
+    url: str
+
+
+class Stage:
+    """`services` has the service of each way; each has a database of its own in the cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.relays: dict[str, Relay] = {}
+        self.services: dict[str, Service] = {}
+        self._ledgers: dict[str, Ledger] = {}
+
+    def nodes(self) -> tuple[Node, list[Node]]:
+        """Return the primary and the others."""
+        primary = self.cluster.primary()
+        assert primary, self.cluster.printed()
+        return primary, [node for node in self.cluster.nodes if node is not primary]
+
+    def wait_for_writes(self) -> None:
+        """Until each way has had some more acknowledged."""
+        for ledger in self._ledgers.values():
+            ledger.wait_for(5)
+
+    def play(self, fault: Callable[["Stage"], float]) -> dict[str, Outcome]:
+        """Return what the fault did to those who write in each way."""
+        user = f"user {next(numbers)}"
+        self._ledgers = {way: Ledger(each, user) for way, each in self.services.items()}
+        with ExitStack() as writing:
+            for ledger in self._ledgers.values():
+                writing.enter_context(ledger.running())
+            self.wait_for_writes()
+            possible = fault(self)
+            self.cluster.wait_until_whole()
+            self.wait_for_writes()
+        return {
+            way: ledger.compare(self._stored(way, user), possible)
+            for way, ledger in self._ledgers.items()
+        }
+
+    def _stored(self, way: str, user: str) -> Counter[str]:
+        """The titles of the user's tasks that the primary has."""
+        with self.cluster.session(_name(way)) as session:
+            rows = session.run(f"SELECT title FROM tasks WHERE owner_id = '{user}'")
+        return Counter(rows.splitlines())
+
+
+def _name(way: str) -> str:
+    return f"tasks_{way}"
+
+
+def missing() -> str:
+    """What this machine lacks for these tests."""
+    packages = {
+        "etcd": "etcd-server", "haproxy": "haproxy", "make": "make", "pgbouncer": "pgbouncer",
+        PYTHON: "python3",
+    }  # fmt: skip
+    lacks = [package for tool, package in packages.items() if not which(tool)]
+    return f"not installed: {' '.join(lacks)} (apt-get install {' '.join(lacks)})" if lacks else ""
+
+
+def rendered(machine: Machine) -> RenderedProject:
+    """Return a project with PostgreSQL, and what its service needs."""
+    answers = {"database": "postgresql", "token_verification": "shared-secret"}
+    project = machine.render(frontend="none", **answers)
+    project.run("make .venv/ready")
+    return project
+
+
+@contextmanager
+def staged(
+    project: RenderedProject, folder: Path, programs: Programs, **settings: Any
+) -> Iterator[Stage]:
+    """`settings` replaces some of the cluster's."""
+    with ExitStack() as stack:
+
+        def start(server: S) -> S:
+            stack.callback(server.stop)
+            server.start()
+            return server
+
+        stage = Stage(start(Cluster(folder, programs, **settings)))
+        for way in WAYS:
+            with stage.cluster.session() as session:
+                session.run(f"CREATE DATABASE {_name(way)}")
+
+        stage.relays = {node.name: start(Relay(folder, node)) for node in stage.cluster.nodes}
+        relays = list(stage.relays.values())
+        balancer = start(Balancer(folder, project.path / "docs/scaling.md", relays))
+        pgbouncer = start(RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER))
+
+        hosts = ",".join(f"127.0.0.1:{relay.port}" for relay in relays)
+        urls = {
+            "hosts": f"postgresql://postgres@{hosts}/{_name('hosts')}"
+            "?target_session_attrs=read-write",
+            "haproxy": f"postgresql://postgres@127.0.0.1:{balancer.port}/{_name('haproxy')}",
+            "pgbouncer": f"{pgbouncer.url}?pgbouncer=true",
+        }
+        issuer, workers = SharedSecret(), {"WORKERS": str(WORKERS)}
+        for way in WAYS:
+            database, log = Database(urls[way]), folder / f"service-{way}.log"
+            service = Service(project.path, issuer, database, workers, log=log)
+            stage.services[way] = start(service)
+        yield stage
