@@ -64,6 +64,8 @@ class Relay:
         self.decide = decide
         self.exchanges: list[Exchange] = []
         self.cuts: Counter[Cut] = Counter()
+        self.failures = 0
+        """Requests to which there was no response for want of the service."""
         self._service_port = service_port
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listener.getsockname()[1]
@@ -101,7 +103,11 @@ class Relay:
             while True:
                 request = await _message(client)
                 fate = self.decide(request)
-                response = await self._ask(request, fate)
+                try:
+                    response = await self._ask(request, fate)
+                except (OSError, asyncio.IncompleteReadError):
+                    self.failures += 1
+                    return
                 if fate:
                     self.cuts[fate.cut] += 1
                     reset = fate.reset
@@ -112,7 +118,7 @@ class Relay:
                 to_client.write(response)
                 await to_client.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # One of them has hung up, so the relay hangs up on the other one.
+            pass  # The client has hung up.
         finally:
             _close(to_client, reset)
 

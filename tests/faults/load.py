@@ -77,9 +77,11 @@ def load(service: Service, *, writers: int = 4, readers: int = 2, probes: bool =
     return load
 
 
-def lost_and_doubled(acknowledged: list[str], service: Service) -> tuple[int, int]:
-    """How many of the acknowledged tasks Ann does not have, and how many she has twice."""
-    with service.client() as client:
+def lost_and_doubled(
+    acknowledged: list[str], service: Service, user: str = "ann"
+) -> tuple[int, int]:
+    """How many of the acknowledged tasks a user does not have, and how many they have twice."""
+    with service.client(user) as client:
         stored = Counter(client.titles())
     lost = sum(title not in stored for title in acknowledged)
     return lost, sum(times > 1 for times in stored.values())

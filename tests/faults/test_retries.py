@@ -9,24 +9,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import pytest
 from relay import Cut, Exchange, Fate, Relay, header
 from servers import wait_until
 
 from faults.client import NONE, TASKS, Answer, calling
-from faults.conftest import Figures, Serve
+from faults.conftest import Figures
 from faults.load import lost_and_doubled
 from faults.service import Service
 
 SEED = os.environ.get("FAULTS_SEED") or secrets.token_hex(4)
 CLIENTS = 20
-PATIENCE = 30  # seconds until a task is created
-PAUSE = 0.05  # seconds before a repetition
-
-
-@pytest.fixture
-def service(serve: Serve) -> Service:
-    return serve(WORKERS="2")
+PATIENCE = 120  # seconds until all tasks are created
+PAUSE = 0.05  # seconds: before the first repetition at most so long, then twice, and so on
+SETTINGS = {"WORKERS": "2"}
 
 
 class RandomCuts:
@@ -44,14 +39,15 @@ class RandomCuts:
 
 
 class Clients:
-    """Create tasks in parallel. `answers` has what they got for each title, in order."""
+    """Create a user's tasks in parallel. `answers` has what they got for each title, in order."""
 
-    def __init__(self, service: Service, count: int, *, keys: bool) -> None:
+    def __init__(self, service: Service, user: str, count: int, *, keys: bool) -> None:
         self.answers: dict[str, list[Answer]] = {f"task {n}": [] for n in range(count)}
         self.created = 0
         self.relay = Relay(service.port, RandomCuts())
-        self._token = service.token("ann")
+        self._token = service.token(user)
         self._keys = keys
+        self._deadline = time.monotonic() + PATIENCE
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -63,7 +59,6 @@ class Clients:
 
     def _create(self, title: str) -> None:
         headers = {"Idempotency-Key": f'"{SEED} {title}"'} if self._keys else {}
-        deadline = time.monotonic() + PATIENCE
         with calling(self.relay.port, self._token) as client:
             while True:
                 answer = client.call("POST", TASKS, {"title": title}, **headers)
@@ -73,18 +68,20 @@ class Clients:
                     self.created += 1
                     return
                 assert answer.status in (NONE, 201, 409, 503), answer
-                assert time.monotonic() < deadline, answer
-                time.sleep(PAUSE)
+                assert time.monotonic() < self._deadline, answer
+                time.sleep(random.uniform(0, PAUSE * len(self.answers[title])))
 
     def figures(self) -> dict[str, object]:
         every = [answer for answers in self.answers.values() for answer in answers]
+        codes = Counter(answer.status for answer in every)
         began = min(answer.begun for answer in every)
         return {
             "FAULTS_SEED": SEED,
             "tasks": len(self.answers),
             "cuts": {cut.value: self.relay.cuts[cut] for cut in Cut},
+            "while_the_service_was_away": self.relay.failures,
             "repetitions": len(every) - len(self.answers),
-            "codes": dict(Counter(answer.status for answer in every)),
+            **{f"responses_with_{status}": codes[status] for status in (409, 503)},
             "seconds": max(answer.ended for answer in every) - began,
         }
 
@@ -103,13 +100,13 @@ def responses(exchanges: list[Exchange]) -> dict[bytes, list[tuple[object, ...]]
 def test_repeated_posts_with_a_key_create_each_task_once(
     service: Service, figures: Figures
 ) -> None:
-    clients = Clients(service, 1000, keys=True)
+    clients = Clients(service, "ann", 1000, keys=True)
 
     with clients.working():
         wait_until(lambda: clients.created >= 500, PATIENCE, service.printed, every=0.01)
         service.kill()
         service.start()
-    lost, doubled = lost_and_doubled(list(clients.answers), service)
+    lost, doubled = lost_and_doubled(list(clients.answers), service, "ann")
     repeated = [each for each in responses(clients.relay.exchanges).values() if len(each) > 1]
 
     figures(**clients.figures(), lost=lost, doubled=doubled)
@@ -122,11 +119,11 @@ def test_repeated_posts_with_a_key_create_each_task_once(
 def test_repeated_posts_without_a_key_create_some_tasks_twice(
     service: Service, figures: Figures
 ) -> None:
-    clients = Clients(service, 100, keys=False)
+    clients = Clients(service, "bob", 100, keys=False)
 
     with clients.working():
         pass
-    lost, doubled = lost_and_doubled(list(clients.answers), service)
+    lost, doubled = lost_and_doubled(list(clients.answers), service, "bob")
 
     figures(**clients.figures(), lost=lost, doubled=doubled)
     assert lost == 0

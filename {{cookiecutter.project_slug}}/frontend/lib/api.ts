@@ -52,12 +52,12 @@ async function fetchToken(mine: Memory): Promise<string> {
   return data.token;
 }
 
-/** A value for `Idempotency-Key`. Browsers have crypto.randomUUID only on https and localhost. */
+/** Returns a new `Idempotency-Key`. Browsers have crypto.randomUUID only on https and localhost. */
 export const newKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
 
 /**
- * Sends a POST up to three times until it is answered. All of them have one Idempotency-Key, so the
- * service executes one of them, and returns the same response to the others.
+ * Sends a POST up to three times until there is a response. All have one Idempotency-Key, so the
+ * service executes only one of them.
  */
 async function repeatedFetch(request: Request): Promise<Response> {
   // A repeated PATCH or DELETE would return 412 or 404 if only the first response was lost.
