@@ -30,7 +30,7 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test check faults demo bench sizes workers recording clean python
+.PHONY: help test check faults cluster demo bench sizes workers recording clean python
 
 help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: .venv/ready ## Run all other tests: projects' own checks, faults, end to 
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
+
+cluster: .venv/ready ## Measure failovers of a PostgreSQL cluster (35 minutes; CLUSTER_ROUNDS=20)
+	@PYTHONPATH=tests .venv/bin/python -m cluster
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo

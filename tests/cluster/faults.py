@@ -7,16 +7,19 @@ from faults.client import calling
 
 from cluster.stage import Stage
 
-CUT = 5.0  # seconds
+BEHIND, CUT = 0.5, 5.0  # seconds
 
 
 def kill(stage: Stage) -> float:
     """`kill -9` of PostgreSQL and its Patroni, which start again once another node has taken over.
 
-    Nobody is told; the cluster waits for the time to live.
+    The standbys are behind when it happens, as on a slow network. Without a synchronous one, that
+    loses what was acknowledged.
     """
     primary, others = stage.nodes()
-    primary.kill()
+    with primary.standbys_behind():
+        time.sleep(BEHIND)
+        primary.kill()
     try:
         possible = stage.cluster.wait_for_primary(others)
         stage.wait_for_writes()

@@ -1,7 +1,6 @@
 """PostgreSQL as a cluster: three nodes that Patroni manages by an etcd, all on this machine."""
 
 import os
-import shlex
 import shutil
 import signal
 import time
@@ -54,11 +53,9 @@ class Programs:
 def install_patroni(environment: Path, release: str = ">=4.1") -> Path:
     """Return the folder with Patroni's programs, in an environment that everybody can read."""
     package = f"patroni[etcd3,psycopg3]{release}"
-    for command in (
-        f"uv venv --quiet --python {PYTHON} {environment}",
-        f"uv pip install --quiet --compile-bytecode --python {environment} {package}",
-    ):
-        RenderedProject(environment.parent).run(shlex.join(command.split()))
+    create = f"uv venv --quiet --python {PYTHON} {environment}"
+    install = f"uv pip install --quiet --compile-bytecode --python {environment} '{package}'"
+    RenderedProject(environment.parent).run(f"{create} && {install}")
     return environment / "bin"
 
 
@@ -163,6 +160,12 @@ class Node(Server):
         """Neither Patroni nor PostgreSQL answers or hangs up until the block ends."""
         first = [*self._processes()[:1], *self._postgres()[-1:]]
         with frozen(first), frozen(self._processes()):  # no child is born any more
+            yield
+
+    @contextmanager
+    def standbys_behind(self) -> Iterator[None]:
+        """Nothing is sent to the standbys until the block ends."""
+        with frozen([pid for pid in self._postgres() if "walsender" in command(pid)]):
             yield
 
     def kill(self) -> None:

@@ -37,6 +37,8 @@ class Stage:
         self.cluster = cluster
         self.relays: dict[str, Relay] = {}
         self.services: dict[str, Service] = {}
+        self.logs: list[Path] = []
+        self.pgbouncer: RestartedPgBouncer
         self._ledgers: dict[str, Ledger] = {}
 
     def nodes(self) -> tuple[Node, list[Node]]:
@@ -65,6 +67,10 @@ class Stage:
             way: ledger.compare(self._stored(way, user), possible)
             for way, ledger in self._ledgers.items()
         }
+
+    def tracebacks(self) -> int:
+        """How many there are in the logs of the services."""
+        return sum(log.read_text().count("Traceback") for log in self.logs)
 
     def _stored(self, way: str, user: str) -> Counter[str]:
         """The titles of the user's tasks that the primary has."""
@@ -115,7 +121,8 @@ def staged(
         stage.relays = {node.name: start(Relay(folder, node)) for node in stage.cluster.nodes}
         relays = list(stage.relays.values())
         balancer = start(Balancer(folder, project.path / "docs/scaling.md", relays))
-        pgbouncer = start(RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER))
+        pgbouncer = RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER)
+        stage.pgbouncer = start(pgbouncer)
 
         hosts = ",".join(f"127.0.0.1:{relay.port}" for relay in relays)
         urls = {
@@ -129,4 +136,5 @@ def staged(
             database, log = Database(urls[way]), folder / f"service-{way}.log"
             service = Service(project.path, issuer, database, workers, log=log)
             stage.services[way] = start(service)
+            stage.logs.append(log)
         yield stage

@@ -47,8 +47,9 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def call(self, method: str, path: str, body: Any = None) -> Answer:
-        headers, content = self._headers, None
+    def call(self, method: str, path: str, body: Any = None, **more: str) -> Answer:
+        """`more` are headers, on top of the client's own."""
+        headers, content = self._headers | more, None
         if body is not None:
             headers, content = headers | {"Content-Type": "application/json"}, json.dumps(body)
         call, begun = f"{method} {path}", time.monotonic()
