@@ -40,7 +40,7 @@ test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suite
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
-	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/projects
+	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/cluster tests/projects
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults

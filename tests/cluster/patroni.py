@@ -179,11 +179,15 @@ class Node(Server):
         wait_until(lambda: not any(map(command, family)), 10, lambda: "does not die", every=0.01)
 
     def stop(self) -> None:
-        """Patroni shuts PostgreSQL down; should it not, both are killed."""
-        try:
-            super().stop()
-        finally:
-            self.kill()
+        """At once, but PostgreSQL removes its shared memory."""
+        process, self._process = self._process, None
+        if process:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        first = self._postgres()[-1:]
+        send(first, signal.SIGQUIT)
+        wait_until(lambda: not any(map(command, first)), 30, self.printed)
 
 
 class Cluster:
@@ -210,10 +214,8 @@ class Cluster:
         self.wait_until_whole()
 
     def stop(self) -> None:
-        """The primary last, or its standbys would begin to elect another one."""
-        servers = [*sorted(self.nodes, key=lambda node: node.is_primary), self.etcd]
         with ExitStack() as stack:
-            for server in reversed(servers):
+            for server in (self.etcd, *self.nodes):
                 stack.callback(server.stop)
 
     def primary(self, among: Sequence[Node] | None = None) -> Node | None:
