@@ -22,7 +22,7 @@ def kill(stage: Stage) -> float:
         primary.kill()
     try:
         possible = stage.cluster.wait_for_primary(others)
-        stage.wait_for_writes()
+        stage.wait_until_well()
     finally:
         primary.launch()
     return possible
@@ -40,7 +40,7 @@ def switchover(stage: Stage) -> float:
     asking = Thread(target=ask)
     asking.start()
     possible = stage.cluster.wait_for_primary(others)
-    stage.wait_for_writes()
+    stage.wait_until_well()
     asking.join()
     return possible
 
@@ -53,7 +53,7 @@ def freeze(stage: Stage) -> float:
     primary, others = stage.nodes()
     with primary.frozen():
         possible = stage.cluster.wait_for_primary(others)
-        stage.wait_for_writes()
+        stage.wait_until_well()
     return possible
 
 

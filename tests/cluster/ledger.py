@@ -28,7 +28,7 @@ class Outcome:
     firsts: list[float] = field(default_factory=list)
     """For each fault, the seconds from when a write was possible again to the first one."""
     recoveries: list[float] = field(default_factory=list)
-    """For each fault, once it is over, the seconds until 50 of 50 parallel writes succeed."""
+    """For each fault, once writes succeed, the seconds until 50 of 50 at once do."""
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -73,7 +73,7 @@ class Ledger(Load):
         """The acknowledged requests."""
         return [answer for answer in self.answers if answer.status == 201]
 
-    def compare(self, stored: Counter[str], possible: float) -> Outcome:
+    def compare(self, stored: Counter[str], possible: float, recovery: float) -> Outcome:
         """`stored` has the titles of this user that are in the database.
 
         Tasks could be created again from the moment `possible` on.
@@ -91,5 +91,5 @@ class Ledger(Load):
             slowest=max(answer.seconds for answer in self.answers),
             gaps=[max(later - earlier for earlier, later in pairwise(ends))],
             firsts=[min(end for end in ends if end >= possible) - possible],
-            recoveries=[self.service.seconds_until_all_is_well()],
+            recoveries=[recovery],
         )
