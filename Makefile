@@ -30,7 +30,7 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test check faults images demo bench sizes workers recording clean python
+.PHONY: help test check faults cluster images demo bench sizes workers recording clean python
 
 help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suite
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
-	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/projects
+	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/cluster tests/projects
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
+
+cluster: .venv/ready ## Measure failovers of a PostgreSQL cluster (35 minutes; CLUSTER_ROUNDS=20)
+	@PYTHONPATH=tests .venv/bin/python -m cluster
 
 images: .venv/ready ## Build and run the images of two projects (10 minutes; Linux, root, buildah, podman)
 	@.venv/bin/python -m pytest -rs tests/containers

@@ -7,19 +7,22 @@ from faults.client import calling
 
 from cluster.stage import Stage
 
-CUT = 5.0  # seconds
+BEHIND, CUT = 0.5, 5.0  # seconds
 
 
 def kill(stage: Stage) -> float:
     """`kill -9` of PostgreSQL and its Patroni, which start again once another node has taken over.
 
-    Nobody is told; the cluster waits for the time to live.
+    The standbys are behind when it happens, as on a slow network. Without a synchronous one, that
+    loses what was acknowledged.
     """
     primary, others = stage.nodes()
-    primary.kill()
+    with primary.standbys_behind():
+        time.sleep(BEHIND)
+        primary.kill()
     try:
         possible = stage.cluster.wait_for_primary(others)
-        stage.wait_for_writes()
+        stage.wait_until_well()
     finally:
         primary.launch()
     return possible
@@ -37,7 +40,7 @@ def switchover(stage: Stage) -> float:
     asking = Thread(target=ask)
     asking.start()
     possible = stage.cluster.wait_for_primary(others)
-    stage.wait_for_writes()
+    stage.wait_until_well()
     asking.join()
     return possible
 
@@ -50,7 +53,7 @@ def freeze(stage: Stage) -> float:
     primary, others = stage.nodes()
     with primary.frozen():
         possible = stage.cluster.wait_for_primary(others)
-        stage.wait_for_writes()
+        stage.wait_until_well()
     return possible
 
 

@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from faults.client import Answer, Client
+from faults.client import TASKS, Answer, Client, numbers
 from faults.load import Load
 from faults.service import Service
 
-WRITERS = 4
+WRITERS = 2
 PAUSE = 0.05  # seconds between two requests of one writer
 
 
@@ -20,7 +20,7 @@ class Outcome:
     lost: int = 0
     doubled: int = 0
     unanswered: int = 0
-    """Tasks that are there although their request was not acknowledged."""
+    """Tasks that are there although no request for them was acknowledged."""
     codes: Counter[int] = field(default_factory=Counter)
     slowest: float = 0
     gaps: list[float] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Outcome:
     firsts: list[float] = field(default_factory=list)
     """For each fault, the seconds from when a write was possible again to the first one."""
     recoveries: list[float] = field(default_factory=list)
-    """For each fault, once it is over, the seconds until 50 of 50 parallel writes succeed."""
+    """For each fault, once writes succeed, the seconds until 50 of 50 at once do."""
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -44,21 +44,36 @@ class Outcome:
         )
 
 
+class Repeating:
+    """Creates one task after the other, and repeats each request until it is acknowledged."""
+
+    def __init__(self) -> None:
+        self._title = ""
+
+    def __call__(self, client: Client) -> Answer:
+        self._title = self._title or f"repeated {next(numbers)}"
+        key = {"Idempotency-Key": f'"{self._title}"'}
+        answer = client.call("POST", TASKS, {"title": self._title}, **key)
+        if answer.is_good:
+            self._title = ""
+        return answer
+
+
 class Ledger(Load):
-    """What a user who is nobody else's was answered."""
+    """What a user who is nobody else's was answered: half of their clients repeat requests."""
 
     def __init__(self, service: Service, user: str) -> None:
         super().__init__()
         self.user = user
         self.service = service
-        for _ in range(WRITERS):
-            self.add(service.client(user), Client.create, PAUSE)
+        for act in (*[Client.create] * WRITERS, *(Repeating() for _ in range(WRITERS))):
+            self.add(service.client(user), act, PAUSE)
 
     def created(self) -> list[Answer]:
         """The acknowledged requests."""
         return [answer for answer in self.answers if answer.status == 201]
 
-    def compare(self, stored: Counter[str], possible: float) -> Outcome:
+    def compare(self, stored: Counter[str], possible: float, recovery: float) -> Outcome:
         """`stored` has the titles of this user that are in the database.
 
         Tasks could be created again from the moment `possible` on.
@@ -76,5 +91,5 @@ class Ledger(Load):
             slowest=max(answer.seconds for answer in self.answers),
             gaps=[max(later - earlier for earlier, later in pairwise(ends))],
             firsts=[min(end for end in ends if end >= possible) - possible],
-            recoveries=[self.service.seconds_until_all_is_well()],
+            recoveries=[recovery],
         )

@@ -1,7 +1,6 @@
 """PostgreSQL as a cluster: three nodes that Patroni manages by an etcd, all on this machine."""
 
 import os
-import shlex
 import shutil
 import signal
 import time
@@ -54,11 +53,9 @@ class Programs:
 def install_patroni(environment: Path, release: str = ">=4.1") -> Path:
     """Return the folder with Patroni's programs, in an environment that everybody can read."""
     package = f"patroni[etcd3,psycopg3]{release}"
-    for command in (
-        f"uv venv --quiet --python {PYTHON} {environment}",
-        f"uv pip install --quiet --compile-bytecode --python {environment} {package}",
-    ):
-        RenderedProject(environment.parent).run(shlex.join(command.split()))
+    create = f"uv venv --quiet --python {PYTHON} {environment}"
+    install = f"uv pip install --quiet --compile-bytecode --python {environment} '{package}'"
+    RenderedProject(environment.parent).run(f"{create} && {install}")
     return environment / "bin"
 
 
@@ -165,6 +162,12 @@ class Node(Server):
         with frozen(first), frozen(self._processes()):  # no child is born any more
             yield
 
+    @contextmanager
+    def standbys_behind(self) -> Iterator[None]:
+        """Nothing is sent to the standbys until the block ends."""
+        with frozen([pid for pid in self._postgres() if "walsender" in command(pid)]):
+            yield
+
     def kill(self) -> None:
         """`kill -9`, of Patroni and all processes of PostgreSQL."""
         with self.frozen():
@@ -176,11 +179,15 @@ class Node(Server):
         wait_until(lambda: not any(map(command, family)), 10, lambda: "does not die", every=0.01)
 
     def stop(self) -> None:
-        """Patroni shuts PostgreSQL down; should it not, both are killed."""
-        try:
-            super().stop()
-        finally:
-            self.kill()
+        """At once, but PostgreSQL removes its shared memory."""
+        process, self._process = self._process, None
+        if process:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        first = self._postgres()[-1:]
+        send(first, signal.SIGQUIT)
+        wait_until(lambda: not any(map(command, first)), 30, self.printed)
 
 
 class Cluster:
@@ -207,10 +214,8 @@ class Cluster:
         self.wait_until_whole()
 
     def stop(self) -> None:
-        """The primary last, or its standbys would begin to elect another one."""
-        servers = [*sorted(self.nodes, key=lambda node: node.is_primary), self.etcd]
         with ExitStack() as stack:
-            for server in reversed(servers):
+            for server in (self.etcd, *self.nodes):
                 stack.callback(server.stop)
 
     def primary(self, among: Sequence[Node] | None = None) -> Node | None:

@@ -37,7 +37,10 @@ class Stage:
         self.cluster = cluster
         self.relays: dict[str, Relay] = {}
         self.services: dict[str, Service] = {}
+        self.logs: list[Path] = []
+        self.pgbouncer: RestartedPgBouncer
         self._ledgers: dict[str, Ledger] = {}
+        self._recoveries: dict[str, float] = {}
 
     def nodes(self) -> tuple[Node, list[Node]]:
         """Return the primary and the others."""
@@ -45,10 +48,13 @@ class Stage:
         assert primary, self.cluster.printed()
         return primary, [node for node in self.cluster.nodes if node is not primary]
 
-    def wait_for_writes(self) -> None:
-        """Until each way has had some more acknowledged."""
+    def wait_until_well(self) -> None:
+        """Until each way has had some more acknowledged, and then 50 of 50 at the same time."""
         for ledger in self._ledgers.values():
             ledger.wait_for(5)
+        for way, service in self.services.items():
+            seconds = service.seconds_until_all_is_well()
+            self._recoveries[way] = max(seconds, self._recoveries.get(way, 0))
 
     def play(self, fault: Callable[["Stage"], float]) -> dict[str, Outcome]:
         """Return what the fault did to those who write in each way."""
@@ -57,14 +63,19 @@ class Stage:
         with ExitStack() as writing:
             for ledger in self._ledgers.values():
                 writing.enter_context(ledger.running())
-            self.wait_for_writes()
+            self.wait_until_well()  # so many at once leave the pools full of connections
+            self._recoveries = {}
             possible = fault(self)
             self.cluster.wait_until_whole()
-            self.wait_for_writes()
+            self.wait_until_well()
         return {
-            way: ledger.compare(self._stored(way, user), possible)
+            way: ledger.compare(self._stored(way, user), possible, self._recoveries[way])
             for way, ledger in self._ledgers.items()
         }
+
+    def tracebacks(self) -> int:
+        """How many there are in the logs of the services."""
+        return sum(log.read_text().count("Traceback") for log in self.logs)
 
     def _stored(self, way: str, user: str) -> Counter[str]:
         """The titles of the user's tasks that the primary has."""
@@ -115,7 +126,8 @@ def staged(
         stage.relays = {node.name: start(Relay(folder, node)) for node in stage.cluster.nodes}
         relays = list(stage.relays.values())
         balancer = start(Balancer(folder, project.path / "docs/scaling.md", relays))
-        pgbouncer = start(RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER))
+        pgbouncer = RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER)
+        stage.pgbouncer = start(pgbouncer)
 
         hosts = ",".join(f"127.0.0.1:{relay.port}" for relay in relays)
         urls = {
@@ -129,4 +141,5 @@ def staged(
             database, log = Database(urls[way]), folder / f"service-{way}.log"
             service = Service(project.path, issuer, database, workers, log=log)
             stage.services[way] = start(service)
+            stage.logs.append(log)
         yield stage

@@ -16,6 +16,7 @@ global
     nbthread 1
 defaults
     mode tcp
+    retries 0
     timeout connect 5s
     timeout client 1h
     timeout server 1h

@@ -1,0 +1,105 @@
+"""`make cluster`: play each fault 20 times on each PostgreSQL of this machine, and write the page.
+
+CLUSTER_ROUNDS is another number than 20. Interrupted, it writes the page from what there is.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from conftest import PROJECT, ROOT, Machine, RenderedProject
+
+from cluster import report
+from cluster.ledger import Outcome
+from cluster.patroni import embedded, install_patroni
+from cluster.stage import missing, rendered
+
+ROUNDS = os.environ.get("CLUSTER_ROUNDS", "20")
+PAGE = ROOT / "docs/benchmarks/failover.md"
+LINES = "outcomes.jsonl"
+DOCUMENT = PROJECT / "docs/scaling.md"
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def postgresqls(project: RenderedProject) -> dict[str, Path]:
+    """Return the folders with the programs of each PostgreSQL, by its version."""
+    folders = [embedded(project), *Path("/usr/lib/postgresql").glob("*/bin")]
+    printed = [report.first_line(folder / "postgres", "--version") for folder in folders]
+    versions = [re.search(r"\d+(\.\d+)?", line)[0] for line in printed]
+    return dict(zip(versions, folders, strict=True))
+
+
+def start(
+    project: RenderedProject, patroni: Path, postgresql: Path, folder: Path
+) -> subprocess.Popen[bytes]:
+    folder.mkdir()
+    arguments = [project.path, folder, patroni, postgresql, ROUNDS]
+    with (folder / LINES).open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cluster.measuring", *arguments], stdout=file
+        )
+
+
+def measured(version: str, lines: list[str]) -> tuple[dict[report.Key, Outcome], str]:
+    """Return the outcomes, and what went wrong in the programs."""
+    outcomes: dict[report.Key, Outcome] = {}
+    problem = f"- PostgreSQL {version}: not one whole round"
+    for line in map(json.loads, lines):
+        if "outcome" in line:
+            codes = Counter({int(code): count for code, count in line["outcome"]["codes"].items()})
+            outcome = Outcome(**line["outcome"] | {"codes": codes})
+            key = (line["fault"], line["way"], version)
+            outcomes[key] = outcomes.get(key, Outcome()) + outcome
+        else:
+            problem = (
+                f"- PostgreSQL {version}: {line['tracebacks']} tracebacks in the logs of the "
+                f"services; PgBouncer ended by itself {line['pgbouncer_ends']} times"
+            )
+    return outcomes, problem
+
+
+def main() -> None:
+    if lack := missing():
+        raise SystemExit(lack)
+    # Terminated, it still stops the servers that it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    outcomes: dict[report.Key, Outcome] = {}
+    problems: list[str] = []
+    # Not in a home folder, which may be closed: under root, the servers run as another user.
+    with TemporaryDirectory(prefix="cluster-") as root:
+        Path(root).chmod(0o755)
+        project, patroni = rendered(Machine(Path(root))), install_patroni(Path(root) / "patroni")
+        facts = report.facts(patroni)
+        running = {
+            version: start(project, patroni, programs, Path(root) / version)
+            for version, programs in postgresqls(project).items()
+        }
+        say(f"{ROUNDS} rounds on PostgreSQL {' and '.join(running)}, 100 seconds each")
+        with suppress(KeyboardInterrupt):
+            for process in running.values():
+                process.wait()
+        for version, process in running.items():
+            process.terminate()  # only if the wait was interrupted
+            process.wait()
+            lines = (Path(root) / version / LINES).read_text().splitlines()
+            more, problem = measured(version, lines)
+            outcomes |= more
+            problems.append(problem)
+    if not outcomes:
+        raise SystemExit("Not one round was played to its end.")
+    PAGE.write_text(report.page(outcomes, problems, facts))
+    report.replace_table(DOCUMENT, outcomes)
+    say(f"Written: {PAGE.relative_to(ROOT)}, and the table of {DOCUMENT.relative_to(ROOT)}")
+
+
+main()
