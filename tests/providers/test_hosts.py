@@ -95,7 +95,7 @@ def test_service_and_frontend_find_the_primary_among_hosts_that_fail(
 
     compare(on_both + on_service, found)
     compare(on_both, [SERVES if line == MIGRATED else line for line in pages])
-    assert max(seconds) < POOL_TIMEOUT
+    assert max(seconds) < POOL_TIMEOUT + 1
 
 
 def test_migration_without_a_primary_ends_with_status_75_and_names_each_host(
@@ -160,7 +160,8 @@ def test_service_writes_to_the_new_primary_after_each_failover(
     assert codes(before) == codes(beside_a_replica) == {201}
     assert codes(beside_a_hung_server) == codes(after_it_is_back) == {201}
     assert codes(without) == {503}
-    assert max(first, second, third) < 5
+    assert max(first, second) < 5
+    assert third < 8  # statements on the server that hangs have to time out first
     assert len(titles) >= 7 * 5
     assert "Traceback" not in service.printed()
 

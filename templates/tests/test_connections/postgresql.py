@@ -386,7 +386,7 @@ async def test_connections_to_a_silent_server_are_replaced_after_a_timeout(
     for limit in ("PING_TIMEOUT", "CANCEL_TIMEOUT"):
         monkeypatch.setattr(connections, limit, 0.1)
     proxy = Proxy(settings)
-    changes = {"database_statement_timeout_seconds": 0.5, "database_pool_size": 3}
+    changes = {"database_statement_timeout_seconds": 1, "database_pool_size": 3}
     async with proxy.listening() as parameters, running(settings, parameters, **changes) as engine:
         before = await pids(engine, 3)
         proxy.go_silent()
@@ -400,7 +400,7 @@ async def test_connections_to_a_silent_server_are_replaced_after_a_timeout(
     assert {type(error) for error in failed} == {TimeoutError}
     assert {pid}.isdisjoint(before)
     assert before.isdisjoint(after)
-    assert passed < 0.4, "neither a ping nor closing should take as long as the statement"
+    assert passed < 0.9, "neither a ping nor closing should take as long as the statement"
 
 
 @pytest.mark.parametrize("number", [1000, 2**31 + 1])
