@@ -79,7 +79,6 @@ def main() -> None:
     with TemporaryDirectory(prefix="cluster-") as root:
         Path(root).chmod(0o755)
         project, patroni = rendered(Machine(Path(root))), install_patroni(Path(root) / "patroni")
-        facts = report.facts(patroni)
         running = {
             version: start(project, patroni, programs, Path(root) / version)
             for version, programs in postgresqls(project).items()
@@ -95,6 +94,7 @@ def main() -> None:
             more, problem = measured(version, lines)
             outcomes |= more
             problems.append(problem)
+        facts = report.facts(patroni)
     if not outcomes:
         raise SystemExit("Not one round was played to its end.")
     PAGE.write_text(report.page(outcomes, problems, facts))

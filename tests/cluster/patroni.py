@@ -238,7 +238,7 @@ class Cluster:
         ]  # fmt: skip
 
     def wait_until_whole(self) -> None:
-        wait_until(self.is_whole, 90, self.printed)
+        wait_until(self.is_whole, 180, self.printed)
 
     @contextmanager
     def session(self, database: str = "postgres") -> Iterator[Psql]:

@@ -1,5 +1,6 @@
 """The page of what failovers do to callers, in Markdown, and the short table of scaling.md."""
 
+import os
 import platform
 import re
 import statistics
@@ -132,6 +133,7 @@ def facts(patroni: Path) -> str:
         f"- {model[1] if model else platform.machine()}; cores: {cpus.count('processor	')}",
         f"- {platform.system()} {platform.release()}",
         f"- {', '.join(versions)}",
+        f"- load average when it ended: {os.getloadavg()[1]:.0f}",
     ))  # fmt: skip
 
 
