@@ -1,20 +1,24 @@
 """A POST that is repeated with its `Idempotency-Key` takes effect once."""
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
+from typing import Annotated, Any
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from fastapi import Response
+from fastapi import Depends, Response
 from sqlalchemy import select
 
 from app.config import Settings
 from app.database import Database
+from app.dependencies import owned
 from app.errors import Unavailable
 from app.main import create_app
 from app.models.idempotency_key import IdempotencyKey
@@ -166,15 +170,16 @@ def test_request_returns_409_while_another_with_its_key_is_handled(
     assert len(SAMPLE.all(ann)) == 1
 
 
+class Forgetful(set[Any]):
+    """As if every request were in another process."""
+
+    def add(self, _: Any) -> None:
+        pass
+
+
 def test_processes_that_handle_a_key_at_once_create_one_row(
     ann: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Forgetful(set[Any]):
-        """As if every request were in another process."""
-
-        def add(self, _: Any) -> None:
-            pass
-
     monkeypatch.setattr(idempotency, "_in_use", Forgetful())
 
     with ThreadPoolExecutor(8) as pool:
@@ -223,6 +228,91 @@ def test_error_response_of_a_handler_is_not_stored(settings: Settings, issuer: I
     assert (responses[2].headers["X-Odd"], responses[2].content) == ("\xff", b"\xff")
 
 
+Rows = Annotated[Any, Depends(owned(Repository))]
+
+
+async def create_and_fail(rows: Rows) -> Response:
+    await rows.create(BODY)
+    return Response("no", 409)
+
+
+@pytest.mark.usefixtures("service")
+def test_error_response_of_a_handler_changes_nothing(settings: Settings, issuer: Issuer) -> None:
+    router = api_router("/odd")
+    router.post("")(create_and_fail)
+    app = create_app(settings)
+    app.include_router(router)
+    headers = {"Authorization": f"Bearer {token(issuer)}", "Idempotency-Key": ID}
+
+    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as client:
+        responses = [client.post("/api/v1/odd") for _ in range(2)]
+        rows = SAMPLE.all(client)
+
+    assert [(each.status_code, each.content) for each in responses] == [(409, b"no")] * 2
+    assert rows == []
+
+
+async def take(id: UUID, rows: Rows) -> dict[str, bool]:
+    await rows.delete(id)
+    return {"taken": True}
+
+
+@pytest.mark.usefixtures("service")
+def test_error_that_follows_from_the_first_attempt_is_not_returned(
+    settings: Settings, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process handles the request between the lookup of the key and the transaction."""
+    router = api_router("/odd")
+    router.post("/{id}")(take)
+    headers, key = {"Authorization": f"Bearer {token(issuer)}"}, {"Idempotency-Key": ID}
+    apps = [create_app(settings), create_app(settings)]
+    first: list[httpx2.Response] = []
+    respond = idempotency._respond
+
+    async def respond_later(*arguments: Any) -> Any:
+        monkeypatch.setattr(idempotency, "_respond", respond)
+        first.append(await asyncio.to_thread(clients[1].post, url, headers=key))
+        return await respond(*arguments)
+
+    with ExitStack() as stack:
+        clients = []
+        for app in apps:
+            app.include_router(router)
+            client = httpx2.Client(base_url=stack.enter_context(serve(app)), headers=headers)
+            clients.append(stack.enter_context(client))
+        url = f"/api/v1/odd/{SAMPLE.create(clients[0])['id']}"
+        monkeypatch.setattr(idempotency, "_in_use", Forgetful())
+        monkeypatch.setattr(idempotency, "_respond", respond_later)
+        second = clients[0].post(url, headers=key)
+
+    assert first[0].status_code == 200
+    assert same(first[0], second)
+
+
+@pytest.mark.usefixtures("service")
+def test_request_with_an_incomplete_body_has_no_effect(settings: Settings, issuer: Issuer) -> None:
+    router, calls = api_router("/odd"), []
+    router.post("")(lambda: calls.append("called"))
+    app = create_app(settings)
+    app.include_router(router)
+    headers = {"Authorization": f"Bearer {token(issuer)}", "Idempotency-Key": ID}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+    with serve(app) as base_url:
+        url = httpx2.URL(base_url)
+        with socket.create_connection((url.host, url.port or 80)) as connection:
+            connection.sendall(
+                f"POST /api/v1/odd HTTP/1.1\r\nHost: x\r\n{head}Content-Type: application/json\r\n"
+                "Content-Length: 2\r\n\r\n{".encode()
+            )
+            time.sleep(0.1)  # the handler waits for the rest
+        time.sleep(0.3)
+        response = httpx2.post(f"{url}/api/v1/odd", json={}, headers=headers, verify=NO_TLS)
+
+    assert response.status_code == 200
+    assert calls == ["called"]
+
+
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_key_has_no_effect_on_other_methods(ann: httpx2.Client, method: str) -> None:
     url = post(ann).headers["Location"]
@@ -264,6 +354,20 @@ async def test_expired_keys_of_all_users_are_deleted(
     post(ann, '"other"')
 
     assert await has_keys(database, 0)
+
+
+async def test_many_expired_keys_are_deleted_in_parts(
+    ann: httpx2.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        post(ann, f'"{number}"')
+    monkeypatch.setattr(idempotency, "PRUNE_EVERY", 1)
+    monkeypatch.setattr(idempotency_keys, "LIFETIME", timedelta(0))
+    monkeypatch.setattr(idempotency_keys, "MAX_PRUNED", 2)
+
+    post(ann, '"other"')
+
+    assert await has_keys(database, 3)
 
 
 async def test_a_user_has_a_limited_number_of_keys(

@@ -11,6 +11,7 @@ from app.repositories.owned import Owned
 
 LIFETIME = timedelta(days=1)
 MAX_KEYS = 10_000  # of a user; older ones are deleted
+MAX_PRUNED = 1_000  # at once: a deletion that takes too long would be repeated in vain
 
 
 class StoredResponse(TypedDict):
@@ -24,7 +25,7 @@ class StoredResponse(TypedDict):
 _columns = {name: getattr(IdempotencyKey, name) for name in StoredResponse.__annotations__}
 _is_own = IdempotencyKey.owner_id == OWNER
 _has_key = IdempotencyKey.key == bindparam("key_")
-_is_expired = IdempotencyKey.created_at < bindparam("before_")
+_is_expired = IdempotencyKey.created_at <= bindparam("before_")
 _newest = (
     select(IdempotencyKey.created_at)
     .where(_is_own)
@@ -37,6 +38,9 @@ INSERT = insert(IdempotencyKey).values(
     {"owner_id": OWNER, "key": bindparam("key_")} | {name: bindparam(name) for name in _columns}
 )
 DELETE_ONE = delete(IdempotencyKey).where(_is_own, _has_key, _is_expired)
+_oldest = select(IdempotencyKey.created_at).order_by(IdempotencyKey.created_at)
+SELECT_LAST_PRUNED = _oldest.offset(bindparam("number_")).limit(1)
+SELECT_LAST_PRUNED = SELECT_LAST_PRUNED.execution_options(unscoped="expired keys of all users")
 DELETE_EXPIRED = delete(IdempotencyKey).where(_is_expired)
 DELETE_EXPIRED = DELETE_EXPIRED.execution_options(unscoped="expired keys of all users")
 DELETE_EXCESS = delete(IdempotencyKey).where(
@@ -50,7 +54,7 @@ class IdempotencyKeys(Owned):
         rows = await self._database.run(SELECT, {"key_": key}, self._owner)
         if not rows:
             return None
-        if rows[0].pop("created_at") < _expiry():
+        if rows[0].pop("created_at") <= _expiry():
             await self._database.run(DELETE_ONE, {"key_": key, "before_": _expiry()}, self._owner)
             return None
         return cast(StoredResponse, rows[0])
@@ -60,9 +64,14 @@ class IdempotencyKeys(Owned):
         await self._database.run(INSERT, {"key_": key, **response}, self._owner)
 
     async def prune(self) -> None:
-        """Delete the oldest keys of this user above MAX_KEYS, and the expired ones of all users."""
+        """Delete the oldest keys of this user above MAX_KEYS, and the expired ones of all users.
+
+        Of the expired ones, about MAX_PRUNED are deleted.
+        """
         await self._database.run(DELETE_EXCESS, {"number_": MAX_KEYS}, self._owner)
-        await self._database.run(DELETE_EXPIRED, {"before_": _expiry()})
+        rest = await self._database.run(SELECT_LAST_PRUNED, {"number_": MAX_PRUNED})
+        before = min([_expiry(), *(row["created_at"] for row in rest)])
+        await self._database.run(DELETE_EXPIRED, {"before_": before})
 
 
 def _expiry() -> datetime:

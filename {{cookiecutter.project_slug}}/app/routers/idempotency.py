@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dependencies import verified_user
-from app.errors import Conflict, IdempotencyKeyInUse, InvalidIdempotencyKey, Unavailable
+from app.errors import IdempotencyKeyInUse, InvalidIdempotencyKey, ServiceError, Unavailable
 from app.repositories.idempotency_keys import IdempotencyKeys, StoredResponse
 from app.routers.json_body import replay
 
@@ -23,6 +23,15 @@ from app.routers.json_body import replay
 KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([-A-Za-z0-9_.~:+/=]{1,255})')
 CODEC = "latin-1"  # of headers
 PRUNE_EVERY = 100  # requests with a key, on average
+
+
+class _ReturnedError(Exception):
+    """A handler has returned an error instead of raising it. This rolls its changes back, too."""
+
+    def __init__(self, response: StoredResponse) -> None:
+        super().__init__(response["status"])
+        self.response = response
+
 
 _in_use: set[tuple[str, str]] = set()  # users and keys of requests that this process is handling
 
@@ -57,9 +66,12 @@ async def respond_once(app: ASGIApp, key: str, scope: Scope, receive: Receive, s
         if not stored:
             try:
                 stored = await _respond(app, key, fingerprint, scope, receive)
-            except (Conflict, Unavailable):
-                # Another process may have handled the same request at the same time.
+            except (ServiceError, _ReturnedError) as error:
+                # Another process may have handled the same request at the same time. Then any
+                # error may follow from what that has changed.
                 stored = await keys.get(key)
+                if not stored and isinstance(error, _ReturnedError):
+                    stored = error.response
                 if not stored:
                     raise
     finally:
@@ -102,8 +114,9 @@ async def _respond(
             "headers": headers,
             "body": b"".join(message.get("body", b"") for message in rest),
         }
-        if response["status"] < HTTPStatus.BAD_REQUEST:
-            await IdempotencyKeys(transaction, verified_user(scope)).add(key, response)
+        if response["status"] >= HTTPStatus.BAD_REQUEST:
+            raise _ReturnedError(response)
+        await IdempotencyKeys(transaction, verified_user(scope)).add(key, response)
     return response
 
 

@@ -1,8 +1,10 @@
 """Read request bodies before FastAPI does, and reject those that are not JSON in UTF-8."""
 
 import re
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
 from app.errors import ContentTooLarge, NotUtf8, UnsupportedMediaType
@@ -35,10 +37,12 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise ContentTooLarge
+    if message["type"] == "http.disconnect":
+        # An incomplete request. Handlers without a body would not notice.
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "The body is incomplete.")
     if body and not is_json:
         raise UnsupportedMediaType
-    if message["type"] == "http.request":
-        _check_encoding(body)
+    _check_encoding(body)
     return replay({**message, "body": body}, receive)
 
 

@@ -25,8 +25,15 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_idempotency_keys__created_at"), "idempotency_keys", ["created_at"], unique=False
     )
+    op.create_index(
+        op.f("ix_idempotency_keys__owner_id__created_at"),
+        "idempotency_keys",
+        ["owner_id", "created_at"],
+        unique=False,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_idempotency_keys__owner_id__created_at"), table_name="idempotency_keys")
     op.drop_index(op.f("ix_idempotency_keys__created_at"), table_name="idempotency_keys")
     op.drop_table("idempotency_keys")
