@@ -263,6 +263,7 @@ class Settings(DatabaseSettings):
     host: Address = "127.0.0.1"
     port: int = Field(8_000, ge=1, le=65_535)
     workers: int = Field(1, ge=1, le=1_000)
+    forwarded_allow_ips: str = "127.0.0.1,::1"
     # Longer than the 60 seconds of most load balancers, so that they close connections first.
     keep_alive_seconds: int = Field(75, ge=1, le=3_600)
     drain_seconds: float = Field(1, ge=0, le=300)

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import alembic.config
 import httpx2
 import pytest
+import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.__main__ import main
 from app.config import PROJECT, Settings
 from app.database import Database
 from app.errors import EXIT_UNAVAILABLE
@@ -29,6 +32,7 @@ from tests.tokens import token
 
 pytestmark = pytest.mark.slow
 
+REQUIRED = [name for name, field in Settings.model_fields.items() if field.is_required()]
 DEFAULT_PORT = Settings.model_fields["port"].default
 PATIENCE = 60  # seconds, on a busy machine
 
@@ -41,13 +45,18 @@ def in_environment(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
 class Process:
     """`python -m app` or another module on a free port, and a client of it."""
 
     def __init__(self, settings: Settings, command: str = "app") -> None:
         """Start it. The default port is replaced by a free one."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1] if settings.port == DEFAULT_PORT else settings.port
+        port = free_port() if settings.port == DEFAULT_PORT else settings.port
         self.client = httpx2.Client(
             base_url=f"http://127.0.0.1:{port}", verify=NO_TLS, timeout=PATIENCE
         )
@@ -89,6 +98,27 @@ def running(settings: Settings, command: str = "app", /, **changes: object) -> I
         finally:
             process.stop()
             process.end()
+
+
+def test_settings_from_env_file_reach_the_server(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("FORWARDED_ALLOW_IPS=192.0.2.1\nKEEP_ALIVE_SECONDS=620\n")
+    variables: dict[str, Any] = {
+        name: in_environment(value) for name, value in settings if name in REQUIRED
+    }
+    arguments: dict[str, Any] = {}
+    monkeypatch.setitem(Settings.model_config, "env_file", env_file)
+    monkeypatch.setattr(Settings, "load", lambda: Settings(**variables, port=free_port()))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **given: arguments.update(given))
+
+    main()
+
+    assert arguments["forwarded_allow_ips"] == "192.0.2.1"
+    assert arguments["timeout_keep_alive"] == 620
 
 
 @pytest.mark.usefixtures("service")

@@ -176,9 +176,9 @@ async def test_connection_that_the_server_closed_while_idle_is_replaced(
 async def test_connections_closed_by_idle_session_timeout_are_replaced(
     settings: Settings,
 ) -> None:
-    async with running(settings, "&options=-cidle_session_timeout%3D20ms") as engine:
+    async with running(settings, "&options=-cidle_session_timeout%3D200ms") as engine:
         before = await pids(engine, 3)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         after = await pids(engine, 3)
 
     assert before.isdisjoint(after)
