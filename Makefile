@@ -42,10 +42,10 @@ check: .venv/ready ## Run all other tests: projects' own checks, faults, end to 
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
 	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/cluster tests/projects
 
-faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes)
+faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes; Linux)
 	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
 
-cluster: .venv/ready ## Measure failovers of a PostgreSQL cluster (35 minutes; CLUSTER_ROUNDS=20)
+cluster: .venv/ready ## Measure failovers, and write the figures into two pages (35 minutes; needs etcd, HAProxy, PgBouncer)
 	@PYTHONPATH=tests .venv/bin/python -m cluster
 
 images: .venv/ready ## Build and run the images of two projects (10 minutes; Linux, root, buildah, podman)
