@@ -26,7 +26,9 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Makes it safe to send the request again if no response arrived. A repetition "
-    "with the same key gets the response of the first request, and changes nothing. The key is a "
+    "with the same key gets the response of the first request, and changes nothing. While the "
+    "first request is being processed, the response is 409 with `Retry-After`. If the key was used "
+    "for another request, it is 422 with the error type `idempotency_key_reused`. The key is a "
     "string in double quotes, such as a UUID, and is kept for a day.",
     "schema": {"type": "string", "pattern": rf"^({KEY.pattern})$"},
 }

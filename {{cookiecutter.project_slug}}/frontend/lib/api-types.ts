@@ -234,7 +234,7 @@ export interface components {
     };
     responses: never;
     parameters: {
-        /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. The key is a string in double quotes, such as a UUID, and is kept for a day. */
+        /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. While the first request is being processed, the response is 409 with `Retry-After`. If the key was used for another request, it is 422 with the error type `idempotency_key_reused`. The key is a string in double quotes, such as a UUID, and is kept for a day. */
         IdempotencyKey: string;
         /**
          * @description The `ETag` of the version to change. If the resource has another version by now, the response is 412 and nothing changes. Separate several ETags with commas. Without the header, or with `*`, any version matches.
@@ -387,7 +387,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. The key is a string in double quotes, such as a UUID, and is kept for a day. */
+                /** @description Makes it safe to send the request again if no response arrived. A repetition with the same key gets the response of the first request, and changes nothing. While the first request is being processed, the response is 409 with `Retry-After`. If the key was used for another request, it is 422 with the error type `idempotency_key_reused`. The key is a string in double quotes, such as a UUID, and is kept for a day. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path?: never;
