@@ -63,7 +63,7 @@ def measured(version: str, lines: list[str]) -> tuple[dict[report.Key, Outcome],
         else:
             problem = (
                 f"- PostgreSQL {version}: {line['tracebacks']} tracebacks in the logs of the "
-                f"services; PgBouncer ended by itself {line['pgbouncer_ends']} times"
+                f"services; PgBouncer exited by itself {line['pgbouncer_ends']} times"
             )
     return outcomes, problem
 
