@@ -29,16 +29,16 @@ acknowledged task is lost or doubled, or if a response takes 5 seconds.
   `loop_wait` {loop_wait} and `retry_timeout` {retry_timeout}.
 - Three services with {workers} workers each run at the same time, so each fault affects all
   three. They reach the primary in different ways: **hosts** lists the three nodes in
-  `DATABASE_URL`, **haproxy** uses the address of an HAProxy that asks Patroni which node is the primary, and
-  **pgbouncer** uses a PgBouncer in transaction mode in front of that HAProxy. The configurations
-  are those in a project's `docs/scaling.md`.
+  `DATABASE_URL`, **haproxy** uses the address of an HAProxy that asks Patroni which node is the
+  primary, and **pgbouncer** uses a PgBouncer in transaction mode in front of that HAProxy. The
+  configurations are those in a project's `docs/scaling.md`.
 - {writers} clients of each service create tasks, with {pause} ms between two requests. Half of them
   repeat a request with its `Idempotency-Key` until it is acknowledged; the others continue with the
   next task. Afterward, each acknowledged task is looked up through the API and on the primary.
 
 | fault | what happens |
 | --- | --- |
-| kill | `kill -9` of the primary and its Patroni, {behind} s after the replicas stopped receiving data |
+| kill | `kill -9` of the primary and its Patroni, {behind} s after the replicas stopped receiving |
 | switchover | an operator has Patroni promote another node |
 | freeze | `SIGSTOP` of the primary and its Patroni; `SIGCONT` once another node has taken over |
 | cut | the services cannot reach the primary for {cut} s; the cluster itself is healthy |

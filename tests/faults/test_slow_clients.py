@@ -73,7 +73,7 @@ def test_good_client_is_served_beside_slow_ones_until_they_are_disconnected(
     assert max(answer.seconds for answer in answers) < SLOWEST
     assert most[0] - before[0] < LIMIT
     assert open_files(service.pid) < before[1] + 10
-    assert reasons["the request head is not complete in time"] == 2_300
+    assert reasons["the request head was not complete in time"] == 2_300
     assert reasons["the client does not read"] == (50 if FULL else 0)
 
 

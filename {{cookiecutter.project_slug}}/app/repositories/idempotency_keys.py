@@ -15,7 +15,7 @@ MAX_KEYS = 10_000  # of a user; older ones are deleted
 
 class StoredResponse(TypedDict):
     fingerprint: bytes
-    """Of the request, whose method, path and body it depends on."""
+    """A hash of the request's method, path, query and body."""
     status: int
     headers: list[tuple[str, str]]
     body: bytes
