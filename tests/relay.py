@@ -1,4 +1,4 @@
-"""A connection that breaks: a relay before a service, which cuts it where a test says so."""
+"""A relay in front of a service, which cuts connections where a test says so."""
 
 import asyncio
 import re
@@ -65,7 +65,7 @@ class Relay:
         self.exchanges: list[Exchange] = []
         self.cuts: Counter[Cut] = Counter()
         self.failures = 0
-        """Requests to which there was no response for want of the service."""
+        """Requests without a response because the service was not reachable."""
         self._service_port = service_port
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listener.getsockname()[1]
@@ -118,12 +118,12 @@ class Relay:
                 to_client.write(response)
                 await to_client.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # The client has hung up.
+            pass  # The client has disconnected.
         finally:
             _close(to_client, reset)
 
     async def _ask(self, request: bytes, fate: Fate | None) -> bytes:
-        """Return the service's response, empty if the fate does not let the relay wait for it."""
+        """Return the service's response. It is empty if the connection is cut before."""
         service, to_service = await asyncio.open_connection("127.0.0.1", self._service_port)
         reset = fate is not None and fate.reset
         try:

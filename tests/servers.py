@@ -18,9 +18,9 @@ STOP = 30
 
 
 def free_ports(count: int, first: int = 9000) -> list[int]:
-    """Not from the range that systems give to clients: a server can come back to its port.
+    """Return free ports from the thousand that begin with `first`.
 
-    They are some of the thousand from `first` on.
+    Systems do not give these ports to clients, so a server can return to its port.
     """
     found: list[int] = []
     for port in random.sample(range(first, first + 1000), 1000):

@@ -348,7 +348,7 @@ def permits(
     )
 
 
-def test_network_policy_is_for_every_pod(manifests: dict[str, Any]) -> None:
+def test_network_policy_selects_every_pod(manifests: dict[str, Any]) -> None:
     policy = manifests["NetworkPolicy"]["spec"]
 
     assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -357,7 +357,9 @@ def test_network_policy_is_for_every_pod(manifests: dict[str, Any]) -> None:
         assert policy["podSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_only_the_ingress_controller_may_reach_pods(manifests: dict[str, Any]) -> None:
+def test_network_policy_allows_only_the_ingress_controller_to_reach_pods(
+    manifests: dict[str, Any],
+) -> None:
     rules = manifests["NetworkPolicy"]["spec"]["ingress"]
 
     assert permits(rules, "http", namespace="ingress-nginx", pod="controller")
@@ -366,7 +368,7 @@ def test_only_the_ingress_controller_may_reach_pods(manifests: dict[str, Any]) -
     assert not permits(rules, 22, namespace="ingress-nginx", pod="controller")
 
 
-def test_pods_may_reach_what_they_need_and_no_more(
+def test_network_policy_allows_pods_to_reach_only_what_they_need(
     project: RenderedProject, manifests: dict[str, Any]
 ) -> None:
     rules = manifests["NetworkPolicy"]["spec"]["egress"]
@@ -400,7 +402,7 @@ def test_pods_are_spread_over_nodes_and_may_be_evicted_while_the_database_is_awa
         ]
         for each in spread:
             assert each["labelSelector"] == deployment["selector"]
-            # A pod is better beside another one than nowhere.
+            # Two pods on one node are better than a pod that cannot be scheduled.
             assert each["whenUnsatisfiable"] == "ScheduleAnyway"
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
@@ -425,7 +427,7 @@ def test_pods_are_as_many_as_the_database_allows(
 
     if scaler := manifests.get("HorizontalPodAutoscaler"):
         surge = deployment["strategy"]["rollingUpdate"]
-        pods = scaler["spec"]["maxReplicas"] + surge["maxSurge"] + 1  # one that is ending
+        pods = scaler["spec"]["maxReplicas"] + surge["maxSurge"] + 1  # one that is shutting down
         pool = int(configuration["DATABASE_POOL_SIZE"])
         page = (project.path / "docs/deploying.md").read_text()
         assert "replicas" not in deployment

@@ -1,6 +1,6 @@
-"""`make cluster`: play each fault 20 times on each PostgreSQL of this machine, and write the page.
+"""`make cluster`: run each fault 20 times on each PostgreSQL of this machine, and write the page.
 
-CLUSTER_ROUNDS is another number than 20. Interrupted, it writes the page from what there is.
+CLUSTER_ROUNDS replaces the 20. If it is interrupted, it writes the page from the results so far.
 """
 
 import json
@@ -32,7 +32,7 @@ def say(what: str) -> None:
 
 
 def postgresqls(project: RenderedProject) -> dict[str, Path]:
-    """Return the folders with the programs of each PostgreSQL, by its version."""
+    """Return the folder with the programs of each PostgreSQL, by version."""
     folders = [embedded(project), *Path("/usr/lib/postgresql").glob("*/bin")]
     printed = [report.first_line(folder / "postgres", "--version") for folder in folders]
     versions = [re.search(r"\d+(\.\d+)?", line)[0] for line in printed]
@@ -51,9 +51,9 @@ def start(
 
 
 def measured(version: str, lines: list[str]) -> tuple[dict[report.Key, Outcome], str]:
-    """Return the outcomes, and what went wrong in the programs."""
+    """Return the outcomes, and a line about problems of the programs."""
     outcomes: dict[report.Key, Outcome] = {}
-    problem = f"- PostgreSQL {version}: not one whole round"
+    problem = f"- PostgreSQL {version}: no round was completed"
     for line in map(json.loads, lines):
         if "outcome" in line:
             codes = Counter({int(code): count for code, count in line["outcome"]["codes"].items()})
@@ -63,7 +63,7 @@ def measured(version: str, lines: list[str]) -> tuple[dict[report.Key, Outcome],
         else:
             problem = (
                 f"- PostgreSQL {version}: {line['tracebacks']} tracebacks in the logs of the "
-                f"services; PgBouncer ended by itself {line['pgbouncer_ends']} times"
+                f"services; PgBouncer exited by itself {line['pgbouncer_ends']} times"
             )
     return outcomes, problem
 
@@ -71,11 +71,11 @@ def measured(version: str, lines: list[str]) -> tuple[dict[report.Key, Outcome],
 def main() -> None:
     if lack := missing():
         raise SystemExit(lack)
-    # Terminated, it still stops the servers that it has started.
+    # So that SIGTERM, too, stops the servers that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes: dict[report.Key, Outcome] = {}
     problems: list[str] = []
-    # Not in a home folder, which may be closed: under root, the servers run as another user.
+    # Not in a home folder: under root, the servers run as another user, who may have no access.
     with TemporaryDirectory(prefix="cluster-") as root:
         Path(root).chmod(0o755)
         project, patroni = rendered(Machine(Path(root))), install_patroni(Path(root) / "patroni")
@@ -96,7 +96,7 @@ def main() -> None:
             problems.append(problem)
         facts = report.facts(patroni)
     if not outcomes:
-        raise SystemExit("Not one round was played to its end.")
+        raise SystemExit("No round was completed.")
     PAGE.write_text(report.page(outcomes, problems, facts))
     report.replace_table(DOCUMENT, outcomes)
     say(f"Written: {PAGE.relative_to(ROOT)}, and the table of {DOCUMENT.relative_to(ROOT)}")

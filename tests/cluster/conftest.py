@@ -1,4 +1,4 @@
-"""A cluster of PostgreSQL that loses its primary, and services that write meanwhile: real programs.
+"""A real PostgreSQL cluster that loses its primary, and real services that write meanwhile.
 
 The servers are those that this machine has: etcd, HAProxy and PgBouncer from Debian. Patroni comes
 from PyPI, because Debian 12 has a release that loses acknowledged writes.
@@ -21,10 +21,9 @@ from cluster.stage import Stage, missing, rendered, staged
 def workshop() -> Iterator[Path]:
     if missing():
         cannot_run(missing())
-    # Killed, it still ends what it has started.
+    # So that SIGTERM, too, stops the servers before the test run ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which is closed to all but its user: the servers of a root run as
-    # others.
+    # Not in pytest's folder, which other users cannot enter: root runs the servers as another user.
     with TemporaryDirectory(prefix="cluster-") as root:
         Path(root).chmod(0o755)
         yield Path(root)
@@ -37,7 +36,7 @@ def project(workshop: Path) -> RenderedProject:
 
 @pytest.fixture(scope="session")
 def stage(workshop: Path, project: RenderedProject) -> Iterator[Stage]:
-    """With the PostgreSQL of the project: one program less that a machine must have."""
+    """With the project's PostgreSQL, so that the machine does not need one of its own."""
     folder = workshop / "cluster"
     folder.mkdir()
     patroni = install_patroni(workshop / "patroni")

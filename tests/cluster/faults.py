@@ -1,4 +1,4 @@
-"""What happens to the primary. Each fault returns when a write became possible again."""
+"""Faults of the primary. Each function returns the time when writes became possible again."""
 
 import time
 from threading import Thread
@@ -13,11 +13,11 @@ BEHIND, CUT = 0.5, 5.0  # seconds
 def kill(stage: Stage) -> float:
     """`kill -9` of PostgreSQL and its Patroni, which start again once another node has taken over.
 
-    The standbys are behind when it happens, as on a slow network. Without a synchronous one, that
-    loses what was acknowledged.
+    The replicas lag behind at that moment, as on a slow network. Without a synchronous one,
+    acknowledged writes would be lost.
     """
     primary, others = stage.nodes()
-    with primary.standbys_behind():
+    with primary.replicas_behind():
         time.sleep(BEHIND)
         primary.kill()
     try:
@@ -29,7 +29,7 @@ def kill(stage: Stage) -> float:
 
 
 def switchover(stage: Stage) -> float:
-    """An operator has another node take over."""
+    """An operator has Patroni promote another node."""
     primary, others = stage.nodes()
 
     def ask() -> None:
@@ -46,9 +46,9 @@ def switchover(stage: Stage) -> float:
 
 
 def freeze(stage: Stage) -> float:
-    """PostgreSQL and its Patroni hang past the time to live, and go on when another has taken over.
+    """PostgreSQL and its Patroni hang longer than `ttl`, and continue after another has taken over.
 
-    They believe for a moment that nothing has happened.
+    For a moment, the old primary still considers itself the primary.
     """
     primary, others = stage.nodes()
     with primary.frozen():
@@ -58,7 +58,7 @@ def freeze(stage: Stage) -> float:
 
 
 def cut(stage: Stage) -> float:
-    """The service's side does not reach the primary for some seconds; the cluster is well."""
+    """The services cannot reach the primary for some seconds; the cluster itself is healthy."""
     primary, _ = stage.nodes()
     with stage.relays[primary.name].cut():
         time.sleep(CUT)

@@ -1,4 +1,4 @@
-"""Who creates tasks while something happens to the cluster, and what became of those tasks."""
+"""Create tasks during a fault of the cluster, and find out what became of them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ PAUSE = 0.05  # seconds between two requests of one writer
 
 @dataclass
 class Outcome:
-    """What one fault did to those who write in one way; several add up."""
+    """What a fault did to the writers of one way. Outcomes can be added."""
 
     acknowledged: int = 0
     lost: int = 0
     doubled: int = 0
     unanswered: int = 0
-    """Tasks that are there although no request for them was acknowledged."""
+    """Tasks that exist although no request for them was acknowledged."""
     codes: Counter[int] = field(default_factory=Counter)
     slowest: float = 0
     gaps: list[float] = field(default_factory=list)
     """For each fault, the longest time without an acknowledged write, in seconds."""
     firsts: list[float] = field(default_factory=list)
-    """For each fault, the seconds from when a write was possible again to the first one."""
+    """For each fault, the seconds from when writes were possible again to the first one."""
     recoveries: list[float] = field(default_factory=list)
-    """For each fault, once writes succeed, the seconds until 50 of 50 at once do."""
+    """For each fault, the seconds from the first write until 50 of 50 concurrent ones succeed."""
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Repeating:
-    """Creates one task after the other, and repeats each request until it is acknowledged."""
+    """Creates tasks one after another, and repeats each request until it is acknowledged."""
 
     def __init__(self) -> None:
         self._title = ""
@@ -60,7 +60,7 @@ class Repeating:
 
 
 class Ledger(Load):
-    """What a user who is nobody else's was answered: half of their clients repeat requests."""
+    """The responses to a user of its own, half of whose clients repeat requests."""
 
     def __init__(self, service: Service, user: str) -> None:
         super().__init__()
@@ -74,9 +74,9 @@ class Ledger(Load):
         return [answer for answer in self.answers if answer.status == 201]
 
     def compare(self, stored: Counter[str], possible: float, recovery: float) -> Outcome:
-        """`stored` has the titles of this user that are in the database.
+        """`stored` has the titles of this user's tasks in the database.
 
-        Tasks could be created again from the moment `possible` on.
+        `possible` is the time when tasks could be created again.
         """
         with self.service.client(self.user) as client:
             shown = Counter(client.titles())

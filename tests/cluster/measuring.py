@@ -1,4 +1,4 @@
-"""Play all faults on one cluster, again and again: `make cluster` runs this for each PostgreSQL."""
+"""Run all faults on one cluster repeatedly: `make cluster` runs this for each PostgreSQL."""
 
 import json
 import signal
@@ -18,8 +18,8 @@ def say(**what: Any) -> None:
 
 
 def main(project: str, folder: str, patroni: str, postgresql: str, rounds: str) -> None:
-    """Print a JSON object for each fault and way; after each round, what went wrong so far."""
-    # Terminated, it still stops the servers that it has started.
+    """Print a JSON object for each fault and way, and after each round the problems so far."""
+    # So that SIGTERM, too, stops the servers that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     programs = Programs(Path(patroni), Path(postgresql))
     with staged(RenderedProject(Path(project)), Path(folder), programs) as stage:

@@ -1,4 +1,4 @@
-"""PostgreSQL as a cluster: three nodes that Patroni manages by an etcd, all on this machine."""
+"""A PostgreSQL cluster: three nodes that Patroni manages with an etcd, all on this machine."""
 
 import os
 import shutil
@@ -21,19 +21,19 @@ from servers import Server, free_ports, wait_until
 USER = "nobody" if os.geteuid() == 0 else None
 """Patroni and PostgreSQL refuse to run as root."""
 PYTHON = "/usr/bin/python3"
-"""Not the interpreter of the tests, which may be in a folder that is closed to `nobody`."""
+"""Not the interpreter of the tests, which may be in a folder that `nobody` cannot enter."""
 NODES = 3
 
-# What a cluster has in production, too, except for three shorter times: Patroni's defaults are 30,
-# 10 and 10 seconds. 20 is the shortest `ttl` that it accepts.
+# Settings as in production, except for three shorter times: Patroni's defaults are 30, 10 and 10
+# seconds. 20 is the shortest `ttl` that it accepts.
 SETTINGS = {
     "ttl": 20,
     "loop_wait": 1,
     "retry_timeout": 5,
     "maximum_lag_on_failover": 1_048_576,
-    # A commit is acknowledged once a standby has it, and only that standby can be promoted.
+    # A commit is acknowledged once a replica has it, and only that replica can be promoted.
     "synchronous_mode": True,
-    # Not strict: without any standby left, the primary goes on alone. Strict would refuse writes.
+    # Not strict: if no replica is left, the primary continues alone. Strict would reject writes.
     "synchronous_mode_strict": False,
     "postgresql": {
         "use_pg_rewind": True,
@@ -133,7 +133,7 @@ class Node(Server):
         super().__init__(
             f"{programs.patroni / 'patroni'} {file}",
             folder,
-            # The leader, and each standby that has its copy of the database.
+            # The leader, and each replica that has its copy of the database.
             lambda: 200 in (get(self.rest, path).status for path in ("/primary", "/replica")),
             log=folder.with_suffix(".log"),
             user=USER,
@@ -144,7 +144,7 @@ class Node(Server):
         return get(self.rest, "/primary").status == 200
 
     def _postgres(self) -> list[int]:
-        """Its PostgreSQL's processes, the first one last. They are no children of Patroni."""
+        """The processes of its PostgreSQL, the first one last. They are not children of Patroni."""
         with suppress(OSError, ValueError):
             pid = int((self._data / "postmaster.pid").read_text().split()[0])
             if "postgres" in command(pid):
@@ -157,14 +157,14 @@ class Node(Server):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Neither Patroni nor PostgreSQL answers or hangs up until the block ends."""
+        """Suspend Patroni and PostgreSQL until the block ends: connections stay open, but hang."""
         first = [*self._processes()[:1], *self._postgres()[-1:]]
-        with frozen(first), frozen(self._processes()):  # no child is born any more
+        with frozen(first), frozen(self._processes()):  # no new children can start
             yield
 
     @contextmanager
-    def standbys_behind(self) -> Iterator[None]:
-        """Nothing is sent to the standbys until the block ends."""
+    def replicas_behind(self) -> Iterator[None]:
+        """Send nothing to the replicas until the block ends."""
         with frozen([pid for pid in self._postgres() if "walsender" in command(pid)]):
             yield
 
@@ -179,7 +179,7 @@ class Node(Server):
         wait_until(lambda: not any(map(command, family)), 10, lambda: "does not die", every=0.01)
 
     def stop(self) -> None:
-        """At once, but PostgreSQL removes its shared memory."""
+        """Stop immediately, but let PostgreSQL remove its shared memory."""
         process, self._process = self._process, None
         if process:
             with suppress(ProcessLookupError):
@@ -194,8 +194,8 @@ class Cluster:
     """Three nodes; `settings` replaces some of SETTINGS."""
 
     def __init__(self, folder: Path, programs: Programs, **settings: Any) -> None:
-        # At once, so that each is another one; and where no other test looks, for it takes seconds
-        # until a node listens.
+        # All in one call, so that they differ. In a range of their own, because a node takes
+        # seconds until it listens, and another test could take its port.
         client, peers, *ports = free_ports(2 + 2 * NODES, first=7000)
         self.etcd = Etcd(folder, client, peers)
         self.nodes = [
@@ -219,7 +219,7 @@ class Cluster:
                 stack.callback(server.stop)
 
     def primary(self, among: Sequence[Node] | None = None) -> Node | None:
-        """Return the node that takes writes. A node that hangs must not be `among` those asked."""
+        """Return the node that accepts writes. `among` must not contain a node that hangs."""
         return next((node for node in among or self.nodes if node.is_primary), None)
 
     def wait_for_primary(self, among: Sequence[Node]) -> float:
@@ -228,7 +228,7 @@ class Cluster:
         return time.monotonic()
 
     def is_whole(self) -> bool:
-        """There is a primary with two standbys, one of which has each acknowledged commit."""
+        """There is a primary with two replicas, one of which has all acknowledged commits."""
         answer = get(self.nodes[0].rest, "/cluster")
         if answer.status != 200:
             return False

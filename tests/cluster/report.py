@@ -1,4 +1,4 @@
-"""The page of what failovers do to callers, in Markdown, and the short table of scaling.md."""
+"""The page about the effects of failovers, in Markdown, and the short table of scaling.md."""
 
 import os
 import platform
@@ -19,36 +19,36 @@ from cluster.stage import WAYS, WORKERS
 
 PAGE = """# Failover
 
-Written by `make cluster` on {date}. `make check` plays each fault once, and fails if an
+Written by `make cluster` on {date}. `make check` runs each fault once, and fails if an
 acknowledged task is lost or doubled, or if a response takes 5 seconds.
 
 ## How it was measured
 
 - PostgreSQL on three nodes with Patroni, one etcd, HAProxy and PgBouncer, all on one machine. A
-  commit is acknowledged once a standby has it (`synchronous_mode`). `ttl` is {ttl} seconds,
+  commit is acknowledged once a replica has it (`synchronous_mode`). `ttl` is {ttl} seconds,
   `loop_wait` {loop_wait} and `retry_timeout` {retry_timeout}.
-- Three services with {workers} workers each run at the same time, so that a fault meets all three.
-  They reach the primary in different ways: **hosts** has the three nodes in `DATABASE_URL`,
-  **haproxy** has one address whose HAProxy asks Patroni which node is the primary, and
-  **pgbouncer** has PgBouncer in transaction mode before that HAProxy. The configurations are those
-  of a project's `docs/scaling.md`.
+- Three services with {workers} workers each run at the same time, so each fault affects all
+  three. They reach the primary in different ways: **hosts** lists the three nodes in
+  `DATABASE_URL`, **haproxy** uses the address of an HAProxy that asks Patroni which node is the
+  primary, and **pgbouncer** uses a PgBouncer in transaction mode in front of that HAProxy. The
+  configurations are those in a project's `docs/scaling.md`.
 - {writers} clients of each service create tasks, with {pause} ms between two requests. Half of them
-  repeat a request with its `Idempotency-Key` until it is acknowledged; the others go on with the
-  next task. Afterward each acknowledged task is looked for in the API and on the primary.
+  repeat a request with its `Idempotency-Key` until it is acknowledged; the others continue with the
+  next task. Afterward, each acknowledged task is looked up through the API and on the primary.
 
 | fault | what happens |
 | --- | --- |
-| kill | `kill -9` of the primary and its Patroni, {behind} s after the standbys stopped receiving |
-| switchover | Patroni is asked for another primary |
+| kill | `kill -9` of the primary and its Patroni, {behind} s after the replicas stopped receiving |
+| switchover | an operator has Patroni promote another node |
 | freeze | `SIGSTOP` of the primary and its Patroni; `SIGCONT` once another node has taken over |
-| cut | the services' side does not reach the primary for {cut} s; the cluster is well |
+| cut | the services cannot reach the primary for {cut} s; the cluster itself is healthy |
 
 ## Results
 
 **lost** and **doubled** count tasks. **unknown** counts tasks that exist although no request for
 them was acknowledged: their clients got a 503 and did not repeat it. **outage** is the longest time
-without an acknowledged write, and **first write** the time from when the new primary took writes
-(or the cut ended) to the first one acknowledged: medians, with the longest in parentheses.
+without an acknowledged write. **first write** is the time from when the new primary accepted writes
+(or the cut ended) to the first acknowledged one. Both are medians, with the longest in parentheses.
 
 {results}
 

@@ -1,4 +1,4 @@
-"""A cluster, and the same service three times, each of which reaches the cluster in another way."""
+"""A cluster, and three services that reach it in different ways."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Database:
 
 
 class Stage:
-    """`services` has the service of each way; each has a database of its own in the cluster."""
+    """`services` has one service for each way. Each has its own database in the cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -49,7 +49,7 @@ class Stage:
         return primary, [node for node in self.cluster.nodes if node is not primary]
 
     def wait_until_well(self) -> None:
-        """Until each way has had some more acknowledged, and then 50 of 50 at the same time."""
+        """Wait until writes succeed in each way, and then 50 of 50 concurrent ones."""
         for ledger in self._ledgers.values():
             ledger.wait_for(5)
         for way, service in self.services.items():
@@ -57,13 +57,13 @@ class Stage:
             self._recoveries[way] = max(seconds, self._recoveries.get(way, 0))
 
     def play(self, fault: Callable[["Stage"], float]) -> dict[str, Outcome]:
-        """Return what the fault did to those who write in each way."""
+        """Return what the fault did to the writers of each way."""
         user = f"user {next(numbers)}"
         self._ledgers = {way: Ledger(each, user) for way, each in self.services.items()}
         with ExitStack() as writing:
             for ledger in self._ledgers.values():
                 writing.enter_context(ledger.running())
-            self.wait_until_well()  # so many at once leave the pools full of connections
+            self.wait_until_well()  # the concurrent writes leave the pools full of connections
             self._recoveries = {}
             possible = fault(self)
             self.cluster.wait_until_whole()
@@ -74,11 +74,11 @@ class Stage:
         }
 
     def tracebacks(self) -> int:
-        """How many there are in the logs of the services."""
+        """The number of tracebacks in the logs of the services."""
         return sum(log.read_text().count("Traceback") for log in self.logs)
 
     def _stored(self, way: str, user: str) -> Counter[str]:
-        """The titles of the user's tasks that the primary has."""
+        """The titles of the user's tasks on the primary."""
         with self.cluster.session(_name(way)) as session:
             rows = session.run(f"SELECT title FROM tasks WHERE owner_id = '{user}'")
         return Counter(rows.splitlines())

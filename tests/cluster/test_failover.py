@@ -1,6 +1,6 @@
-"""A cluster loses its primary while services write: nothing acknowledged is lost or doubled.
+"""A cluster loses its primary while services write: no acknowledged task is lost or doubled.
 
-One cluster for all tests, each of which waits until it has two standbys again.
+All tests share one cluster, and each waits until it has two replicas again.
 """
 
 import pytest
@@ -14,7 +14,9 @@ LONGEST = 5  # seconds: of a response, and from a new primary to the first write
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_writes_survive(stage: Stage, fault: str, figures: Figures) -> None:
+def test_fault_loses_and_doubles_no_acknowledged_write(
+    stage: Stage, fault: str, figures: Figures
+) -> None:
     outcomes = stage.play(FAULTS[fault])
 
     for way, outcome in outcomes.items():
@@ -29,6 +31,6 @@ def test_writes_survive(stage: Stage, fault: str, figures: Figures) -> None:
         assert outcome.codes.keys() <= {201, 409, 503}, way
         assert outcome.slowest < LONGEST, way
         assert outcome.firsts[0] < LONGEST, way
-        # No connection to what is a standby now is used again.
+        # No connection to a server that is now a replica is used again.
         assert outcome.recoveries[0] < RECOVERY, way
     assert stage.tracebacks() == 0

@@ -1,4 +1,4 @@
-"""What stands between the service and the nodes: relays, HAProxy, PgBouncer."""
+"""The programs between the services and the nodes: relays, HAProxy, PgBouncer."""
 
 import re
 from collections.abc import Iterator
@@ -43,9 +43,9 @@ class HAProxy(Server):
 
 
 class Relay(HAProxy):
-    """The network between the service's side and one node, as far as clients use it.
+    """The network between the services and one node.
 
-    The nodes reach each other and etcd without it.
+    The nodes do not need it to reach each other and etcd.
     """
 
     def __init__(self, folder: Path, node: Node) -> None:
@@ -55,13 +55,13 @@ class Relay(HAProxy):
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """Nothing comes through until the block ends, and nobody hangs up."""
+        """Forward nothing until the block ends. Connections stay open."""
         with frozen([self.pid]):
             yield
 
 
 class Balancer(HAProxy):
-    """The HAProxy of scaling.md: one port that leads to the primary."""
+    """The HAProxy of scaling.md, with one port that leads to the primary."""
 
     def __init__(self, folder: Path, document: Path, relays: list[Relay]) -> None:
         """With the configuration in `document`, except for addresses."""
@@ -81,10 +81,10 @@ while true; do {pgbouncer}; sleep 0.1; done
 
 
 class RestartedPgBouncer(PgBouncer):
-    """Started again when it ends, as by `Restart=always` of systemd.
+    """A PgBouncer that is restarted when it exits, as by `Restart=always` of systemd.
 
-    PgBouncer 1.18, which Debian 12 has, ends when PostgreSQL hangs and it has cancel requests to
-    pass on: https://github.com/pgbouncer/pgbouncer/issues/801. 1.20 is the first without that.
+    PgBouncer 1.18, which Debian 12 has, exits when PostgreSQL hangs and there are cancel requests
+    to forward: https://github.com/pgbouncer/pgbouncer/issues/801. Release 1.20 fixes that.
     """
 
     def __init__(self, folder: Path, name: str, server: int, user: str | None) -> None:
@@ -94,5 +94,5 @@ class RestartedPgBouncer(PgBouncer):
         self._command = f"sh {script}"
 
     def ends(self) -> int:
-        """How often it has ended by itself."""
+        """How often it has exited by itself."""
         return self.log.read_text().count(" FATAL ")

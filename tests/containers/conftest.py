@@ -17,7 +17,7 @@ from servers import free_ports
 
 from containers.engine import Container, Engine, Image, missing
 
-# Each database with the other way of tokens than the other.
+# Each database with a different way to verify tokens.
 COMBINATIONS = {"sqlite": "shared-secret", "postgresql": "jwks"}
 
 numbers = count(1)
@@ -25,7 +25,7 @@ numbers = count(1)
 
 @dataclass
 class Deployment:
-    """A project's two images, what they are started with, and the containers that run."""
+    """A project's two images, their settings, and the running containers."""
 
     project: RenderedProject
     api_image: Image
@@ -46,7 +46,7 @@ class Deployment:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The addresses and the secret, for either image."""
+        """The addresses and the secret, for both images."""
         return {
             "BETTER_AUTH_SECRET": self.project.secret,
             "BETTER_AUTH_URL": self.frontend_url,
@@ -54,7 +54,7 @@ class Deployment:
         } | ({"DATABASE_URL": self.database_url} if self.database_url else {})
 
     def listed(self) -> dict[str, str]:
-        """The variables that docs/deploying.md lists for the frontend's image, and no other."""
+        """Only the variables that docs/deploying.md lists for the frontend's image."""
         page = (self.project.path / "docs/deploying.md").read_text()
         table = page.partition("| the frontend needs |")[2].partition("\n\n")[0]
         rows = [row.split("|")[1] for row in table.splitlines() if row]
@@ -93,7 +93,7 @@ def workshop() -> Iterator[Path]:
         cannot_run(reason)
     if not which("postgres"):
         cannot_run("missing: postgres (apt-get install postgresql)")
-    # Killed, it still ends what it has started.
+    # So that SIGTERM, too, stops the containers before the test run ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="containers-") as root:
         Path(root).chmod(0o755)  # root runs PostgreSQL as `nobody`
@@ -129,7 +129,7 @@ def database(request: pytest.FixtureRequest) -> str:
 def built(
     database: str, workshop: Path, engine: Engine, request: pytest.FixtureRequest
 ) -> Deployment:
-    """The images, of which nothing runs yet."""
+    """The images, before any container is started."""
     folder = workshop / database
     folder.mkdir()
     project = Machine(folder).render(database=database, token_verification=COMBINATIONS[database])
@@ -155,7 +155,7 @@ def built(
 
 @pytest.fixture(scope="session")
 def deployment(built: Deployment) -> Iterator[Deployment]:
-    """Both parts run."""
+    """The service and the frontend, both running."""
     built.migrate_frontend()
     built.start_api()
     built.start_frontend()

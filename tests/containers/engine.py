@@ -1,7 +1,7 @@
-"""Images built by buildah and run by podman. No registry of images is needed, and no daemon.
+"""Images built by buildah and run by podman, without an image registry or a daemon.
 
-The base images that Dockerfiles name are made here, of Debian's packages by debootstrap: the real
-ones cannot be had where no registry is reachable. Node is the version of the tag, from npm; Python
+debootstrap creates the base images that the Dockerfiles name from Debian's packages, because the
+real ones are only in registries. Node is the version of the tag, from npm; Python
 is Debian's, so its patch version differs.
 """
 
@@ -30,8 +30,8 @@ driver = "vfs"
 graphroot = "{folder}/storage"
 runroot = "{folder}/run"
 """
-# Without cgroups to limit, networks to join and the right to raise limits, as in most sandboxes.
-# runc, because crun refuses machines that have both versions of cgroups.
+# For sandboxes, most of which have no cgroups and no networks to join, and cannot raise limits.
+# runc, because crun does not run on machines that have both versions of cgroups.
 CONTAINERS = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -70,7 +70,7 @@ def run(*command: object, environment: Mapping[str, str] | None = None) -> str:
 
 
 class Engine:
-    """Keeps everything, images and containers too, in a folder of its own."""
+    """Keeps everything, including images and containers, in its own folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,7 +86,7 @@ class Engine:
         return run("podman", "--log-level=fatal", *arguments, environment=self._environment)
 
     def build(self, context: Path, tag: str, **arguments: str) -> "Image":
-        """Build a folder's Dockerfile as it is, over a base of the name that it asks for."""
+        """Build a folder's Dockerfile unchanged, on a base image with the name that it requires."""
         base = Dockerfile(context / "Dockerfile").all("FROM")[-1]
         if base not in self._bases():
             self._make_base(base)
@@ -95,7 +95,7 @@ class Engine:
         given = (f"--build-arg={name}={value}" for name, value in arguments.items())
         run(
             *("buildah", "build", "--isolation=chroot", "--pull=never", "--format=docker"),
-            # Only for the build, as a cache that an engine mounts.
+            # Mounted only during the build, like an engine's cache.
             *(f"--volume={cache}:/root/.npm", f"--tag={tag}", *given, context),
             environment=self._environment,
         )
@@ -120,7 +120,7 @@ class Engine:
         for folder in ("var/cache/apt", "var/lib/apt/lists"):
             shutil.rmtree(root / folder)
             (root / folder).mkdir()
-        # What this machine trusts, should its way to the package indexes need that.
+        # The certificates of this machine, which may need them to reach the package indexes.
         shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
         getattr(self, f"_add_{language}")(root, version)
         archive = self._folder / f"{language}.tar"
@@ -131,7 +131,7 @@ class Engine:
         archive.unlink()
 
     def _add_python(self, root: Path, version: str) -> None:
-        # `python` and `pip` in /usr/local, where they are in the real image.
+        # In /usr/local, where the real image has `python` and `pip`.
         run("chroot", root, f"python{version.rpartition('.')[0]}", "-m", "venv", "/usr/local")
         (root / "etc/pip.conf").write_text(f"[global]\ncert = {CERTIFICATES}\n")
         (root / "etc/uv").mkdir()
@@ -150,10 +150,10 @@ class Engine:
         shutil.rmtree(scratch)
 
     def close(self) -> None:
-        """End all containers and unmount all that is mounted here, so that the folder can go."""
+        """Stop all containers and unmount everything here, so that the folder can be deleted."""
         self.podman("rm", "--all", "--force", "--time=0")
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        # An interrupted debootstrap leaves /proc mounted; a subfolder's mount is always the later.
+        # An interrupted debootstrap leaves /proc mounted. Mounts of subfolders come later.
         for folder in reversed(mounted):
             if Path(folder).is_relative_to(self._folder):
                 run("umount", folder)
@@ -170,7 +170,7 @@ class Image:
 
     @contextmanager
     def mounted(self, name: str = "") -> Iterator[Path]:
-        """Give the folder with the files of the image, or of another one."""
+        """Yield the folder with the files of the image, or of another one."""
         folder = self.engine.podman("image", "mount", name or self.name)
         try:
             yield Path(folder)
@@ -206,8 +206,8 @@ class Container:
         return json.loads(self._engine.podman("inspect", "--format={{json .State}}", self._id))
 
     def health(self) -> str:
-        """Run the image's own check once, and return the state that the engine is in then."""
-        with suppress(AssertionError):  # The state says it.
+        """Run the image's health check once, and return the resulting state."""
+        with suppress(AssertionError):  # The state shows it.
             self._engine.podman("healthcheck", "run", self._id)
         return self.state["Health"]["Status"]
 
@@ -218,16 +218,16 @@ class Container:
         self._engine.podman("kill", f"--signal={name}", self._id)
 
     def stop(self, seconds: int = 20) -> int:
-        """End it as an engine does, with SIGKILL after so many seconds; return its exit code."""
+        """Stop it as an engine does, with SIGKILL after some seconds. Return its exit code."""
         self._engine.podman("stop", f"--time={seconds}", self._id)
         return self.state["ExitCode"]
 
     def exit_code(self) -> int:
-        """Wait until it has ended by itself."""
+        """Wait until it exits by itself. Return its exit code."""
         return int(self._engine.podman("wait", self._id))
 
     def status(self) -> dict[str, str]:
-        """What the kernel knows of its first process."""
+        """The kernel's status of its first process."""
         lines = self._engine.podman("exec", self._id, "cat", "/proc/1/status").splitlines()
         pairs = (line.split(":", 1) for line in lines)
         return {name: " ".join(value.split()) for name, value in pairs}

@@ -1,4 +1,4 @@
-"""What the images hold, and how large they are."""
+"""The contents and sizes of the images."""
 
 import stat
 from pathlib import Path
@@ -18,7 +18,7 @@ def image_of(built: Deployment, part: str) -> Image:
 
 
 def privileged(root: Path) -> set[str]:
-    """The files that give whoever runs them the rights of another user."""
+    """The files that run with the rights of another user or group."""
     found = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     special = stat.S_ISUID | stat.S_ISGID
     return {str(path.relative_to(root)) for path in found if path.stat().st_mode & special}

@@ -1,4 +1,4 @@
-"""How containers run: health, restrictions, data, and how they end."""
+"""Running containers: health, restrictions, data and shutdown."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def test_user_of_the_frontend_creates_a_task_and_deletes_the_account(
 
     assert task["title"] == "Buy milk"
     assert page.status_code == 200
-    # Erased by the frontend's server, which has to know where the service is.
+    # Erased by the frontend's server, which has to know the service's address.
     assert deleted.json()["success"]
     assert after == []
 
@@ -57,7 +57,7 @@ def test_frontend_serves_pages_and_their_files(deployment: Deployment) -> None:
         assert httpx2.get(deployment.frontend_url + path, trust_env=False).status_code == 200
 
 
-def test_tables_of_both_parts_are_migrated_by_the_commands_of_the_page(
+def test_documented_commands_migrate_the_tables_of_service_and_frontend(
     deployment: Deployment,
 ) -> None:
     settings = deployment.settings

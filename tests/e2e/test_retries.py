@@ -1,4 +1,4 @@
-"""What a user sees when responses of the service are lost, and that no task is created twice."""
+"""Lost responses of the service: what the user sees, and that no task is created twice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ Visit = Callable[[Person], AbstractContextManager[Visitor]]
 
 
 class Connection(Relay):
-    """Between browser and API. `lost` is the method to which no response gets through, if any.
+    """A relay between browser and API. It loses all responses to the method `lost`, if that is set.
 
-    If a response is lost on a connection that was used before, Chromium repeats the request by
-    itself, also a POST. Only when such repetitions fail, too, does the page learn of it.
+    If a response is lost on a reused connection, Chromium itself repeats the request, even a POST.
+    The page gets an error only if the repetitions fail, too.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -77,14 +77,14 @@ def person(stack: Stack) -> Person:
 
 @contextmanager
 def losing(method: str, connection: Connection, visitor: Visitor) -> Iterator[None]:
-    """Lose responses until the block has ended and the page has learned of one."""
+    """Lose responses until the block has ended and the page has got an error."""
     with visitor.page.expect_event("requestfailed", lambda request: request.method == method):
         connection.lost = method
         yield
     connection.lost = ""
 
 
-def test_lost_response_is_requested_again_unnoticed(
+def test_request_with_a_lost_response_is_repeated_without_an_error(
     person: Person, visit: Visit, connection: Connection
 ) -> None:
     with visit(person) as ann:

@@ -80,7 +80,7 @@ def load(service: Service, *, writers: int = 4, readers: int = 2, probes: bool =
 def lost_and_doubled(
     acknowledged: list[str], service: Service, user: str = "ann"
 ) -> tuple[int, int]:
-    """How many of the acknowledged tasks a user does not have, and how many they have twice."""
+    """The numbers of acknowledged tasks that are missing, and that exist twice."""
     with service.client(user) as client:
         stored = Counter(client.titles())
     lost = sum(title not in stored for title in acknowledged)

@@ -30,7 +30,7 @@ class Service(Server):
         as_others: bool = False,
         files: int = 0,
     ) -> None:
-        """`as_others` has the modes of files mean something also where root runs the tests.
+        """`as_others` makes file modes effective even if root runs the tests.
 
         `files` is the number of files that each process may have open, as under `ulimit -n`.
         """

@@ -10,12 +10,12 @@ from threading import Event, Thread
 
 from conftest import cannot_run
 
-FILES = 4_096  # that the test's own process may have open
+FILES = 4_096  # that the test process may open
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "
 
 
 class SlowClients:
-    """`silent` ones send nothing, `trickling` ones a byte of a head after the other.
+    """`silent` clients send nothing, `trickling` clients send a request head byte by byte.
 
     The rest send the request `unread` again and again, and never read a response.
 
@@ -89,7 +89,7 @@ class SlowClients:
                 with suppress(BlockingIOError):
                     client.send(self._unread)
             poll = select.poll()
-            poll.register(client, select.POLLRDHUP)  # what has not been read does not matter
+            poll.register(client, select.POLLRDHUP)  # unread data does not matter
             if not poll.poll(0):
                 return True
         except ConnectionError:

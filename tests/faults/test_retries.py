@@ -20,7 +20,7 @@ from faults.service import Service
 SEED = os.environ.get("FAULTS_SEED") or secrets.token_hex(4)
 CLIENTS = 20
 PATIENCE = 120  # seconds until all tasks are created
-PAUSE = 0.05  # seconds: before the first repetition at most so long, then twice, and so on
+PAUSE = 0.05  # seconds: the longest wait before the first repetition, doubled for each further one
 SETTINGS = {"WORKERS": "2"}
 
 
@@ -39,7 +39,7 @@ class RandomCuts:
 
 
 class Clients:
-    """Create a user's tasks in parallel. `answers` has what they got for each title, in order."""
+    """Create a user's tasks concurrently. `answers` has the responses for each title, in order."""
 
     def __init__(self, service: Service, user: str, count: int, *, keys: bool) -> None:
         self.answers: dict[str, list[Answer]] = {f"task {n}": [] for n in range(count)}
@@ -51,7 +51,7 @@ class Clients:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Run them while the block does, and until all tasks are created."""
+        """Run them during the block, and until all tasks are created."""
         with self.relay.running(), ThreadPoolExecutor(CLIENTS) as pool:
             done = pool.map(self._create, self.answers)
             yield
@@ -87,7 +87,7 @@ class Clients:
 
 
 def responses(exchanges: list[Exchange]) -> dict[bytes, list[tuple[object, ...]]]:
-    """Return what the service responded to each key, leaving out passing errors."""
+    """Return the service's responses to each key, without temporary errors."""
     found = defaultdict(list)
     for each in exchanges:
         if each.status not in (409, 503):

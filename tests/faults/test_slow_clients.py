@@ -1,4 +1,4 @@
-"""Slow clients: they are disconnected in time, and good ones are served meanwhile."""
+"""Slow clients are disconnected in time, and good ones are served meanwhile."""
 
 import re
 import select
@@ -25,7 +25,7 @@ pytestmark = on_sqlite
 
 
 def lines_about_closing(service: Service) -> Counter[str]:
-    """How many connections the log says were closed, by reason."""
+    """The number of closed connections by reason, according to the log."""
     counts: Counter[str] = Counter()
     pattern = r'"reason":"([^"]+)","count":(\d+),[^\n]*"event":"connections closed"'
     for reason, count in re.findall(pattern, service.log.read_text()):
@@ -50,7 +50,7 @@ def test_good_client_is_served_beside_slow_ones_until_they_are_disconnected(
         with slow.running():
             good.answers.clear()
             started = time.monotonic()
-            # Those that never read are gone after 20 seconds more, which only the long form awaits.
+            # Clients that never read are disconnected 20 s later. Only the full run waits for that.
             while slow.count() > (0 if FULL else 50):
                 assert time.monotonic() < started + 35, slow.gone_after
                 now = resident_bytes(service.pid), open_files(service.pid)
@@ -73,11 +73,13 @@ def test_good_client_is_served_beside_slow_ones_until_they_are_disconnected(
     assert max(answer.seconds for answer in answers) < SLOWEST
     assert most[0] - before[0] < LIMIT
     assert open_files(service.pid) < before[1] + 10
-    assert reasons["the request head is not complete in time"] == 2_300
+    assert reasons["the request head was not complete in time"] == 2_300
     assert reasons["the client does not read"] == (50 if FULL else 0)
 
 
-def test_good_client_is_served_where_files_are_few(serve: Serve, figures: Figures) -> None:
+def test_good_client_is_served_with_a_low_limit_of_open_files(
+    serve: Serve, figures: Figures
+) -> None:
     service = serve(files=1_024)
     slow = SlowClients(service.port, 2_000)
 
@@ -94,7 +96,9 @@ def test_good_client_is_served_where_files_are_few(serve: Serve, figures: Figure
     assert lines_about_closing(service)["too many connections"] >= 1_000
 
 
-def test_body_trickled_after_the_deadline_is_not_waited_for(serve: Serve, figures: Figures) -> None:
+def test_client_that_trickles_a_body_after_the_503_is_disconnected(
+    serve: Serve, figures: Figures
+) -> None:
     service = serve(REQUEST_TIMEOUT_SECONDS="1")
     head = request(service.token("ann"), b"", length=100)
     chunked = head.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked")
@@ -140,7 +144,7 @@ def test_shutdown_does_not_wait_for_idle_connections(serve: Serve, figures: Figu
 def test_request_on_an_idle_connection_is_answered_until_the_service_closes_it(
     serve: Serve, figures: Figures
 ) -> None:
-    """What a load balancer notices if its idle timeout is shorter than, or as long as, ours."""
+    """As with a load balancer whose idle timeout is shorter than the service's, or equal to it."""
     keep_alive = 1
     service = serve(KEEP_ALIVE_SECONDS=str(keep_alive))
     body = request(service.token("ann"), b'{"title": "late"}')
@@ -149,7 +153,7 @@ def test_request_on_an_idle_connection_is_answered_until_the_service_closes_it(
         for number in range(200):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 10))
             assert outcome(client, GET) == "response"
-            # Half of them are in time. The others come when the service may just be closing.
+            # Half are in time. The others arrive when the service may be closing connections.
             after = 0.6 if number % 2 else keep_alive + number / 125
             waiting.append((time.monotonic() + after, time.monotonic(), client))
         outcomes = {True: Counter[str](), False: Counter[str]()}

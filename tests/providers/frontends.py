@@ -15,8 +15,8 @@ from e2e.workshop import NPM_INSTALL, Workshop
 
 from providers.servers import PASSWORD
 
-# Signs users up in one process, as the app does. Reads emails, those of one line concurrently, and
-# prints the different outcomes of a line in a line.
+# Signs users up in one process, as the app does. Reads lines of emails, signs up those of a line
+# concurrently, and prints one line with their different outcomes.
 SIGNING_UP = """
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
@@ -104,7 +104,7 @@ class Frontend:
 
 
 def installed(workshop: Workshop, **answers: str) -> Frontend:
-    """Install a frontend without the packages for its pages, which are most of half a gigabyte."""
+    """Install a frontend without the packages for its pages, most of 500 MB."""
     folder = workshop.render(**answers).path / "frontend"
     package = json.loads((folder / "package.json").read_text())
     for name in ("next", "react", "react-dom", "openapi-fetch"):

@@ -299,7 +299,7 @@ class Postgres(Server):
 
 
 class Replica(Postgres):
-    """A hot standby of another server, copied from it while it runs."""
+    """A replica of another server, copied from it while it runs."""
 
     def __init__(self, folder: Path, primary: Postgres) -> None:
         self._primary = primary

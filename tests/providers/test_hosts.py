@@ -1,4 +1,4 @@
-"""The primary is found among several hosts, by the service and by the frontend alike."""
+"""The service and the frontend find the primary among several hosts."""
 
 import socket
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ MIGRATED = "0 made, 0 changed"
 
 @contextmanager
 def full() -> Iterator[int]:
-    """A port on which connections are not even accepted, because too many wait for that."""
+    """A port that accepts no connections, because its queue is full."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -137,7 +137,7 @@ def test_service_writes_to_the_new_primary_after_each_failover(
         without = [service.get(READY), *service.creating(2)]
         replica.promote()
         first = service.seconds_until_all_is_well(5)
-        # The old primary comes back as a replica, catches up and takes over again.
+        # The old primary returns as a replica, catches up and takes over again.
         primary.follow(replica)
         primary.start()
         beside_a_replica = service.creating(5)
@@ -145,7 +145,7 @@ def test_service_writes_to_the_new_primary_after_each_failover(
         replica.stop()
         primary.promote()
         second = service.seconds_until_all_is_well(5)
-        # Now it does not stop, but hangs.
+        # This time the primary hangs instead of stopping.
         replica.follow(primary)
         replica.start()
         replica.catch_up(primary)

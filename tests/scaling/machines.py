@@ -129,7 +129,7 @@ class StrippingNginx(Server):
 class Proxy(Server):
     """An nginx or HAProxy in front of one service, with the configuration in `document`.
 
-    Only addresses and ports differ, and a test does not have to wait for 10 seconds.
+    Only addresses and ports differ, and timeouts of 10 seconds are shorter.
     """
 
     def __init__(self, folder: Path, document: Path, kind: str, service_port: int) -> None:

@@ -1,7 +1,7 @@
-r"""A project's own tests on Citus, which is in none of the package registries that CI uses.
+r"""A project's own tests on Citus, which no package registry of the CI has.
 
 `CITUS_URL` names an empty database of a coordinator with workers; docs/scaling.md of a project says
-how to make one. Without it, this test is skipped, in CI as well:
+how to create one. Without CITUS_URL this test is skipped, also in CI:
 
 CITUS_URL=postgresql://postgres@10.0.0.20/tests \
     .venv/bin/python -m pytest tests/scaling/test_citus.py

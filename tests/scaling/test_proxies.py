@@ -50,13 +50,13 @@ def proxy(
 
 
 def connections_to(port: int) -> int:
-    """How many connections there have been to this port in the last minute, open ones too."""
+    """The number of connections to this port in the last minute, including open ones."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return sum(line.split()[2].endswith(f":{port:04X}") for line in lines)
 
 
 def seconds_until_closed(port: int, start: bytes, more: bytes = b"") -> float:
-    """Send a byte of `more` after the other."""
+    """Send `more` byte by byte."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), 0.2) as client, suppress(ConnectionError):
         client.sendall(start)
@@ -112,7 +112,7 @@ def test_request_id_and_413_pass_the_proxy(service: Service, proxy: Proxy) -> No
     assert f'"request_id":"{created.headers["x-request-id"]}"' in service.log.read_text()
 
 
-def test_proxy_bounds_the_connections_of_an_address(proxy: Proxy) -> None:
+def test_proxy_limits_the_connections_of_an_address(proxy: Proxy) -> None:
     with ExitStack() as stack:
         for _ in range(100):
             client = socket.create_connection(("127.0.0.1", proxy.port), 5)

@@ -25,7 +25,7 @@ class H11Protocol(Connection, h11_impl.H11Protocol):
 
     def announces_closing(self) -> bool:
         length = dict(self.headers).get(b"content-length", b"%d" % (MAX_REST_BYTES + 1))
-        # After a refused expectation, the next bytes are either the body or another request.
+        # After a rejected `Expect`, the next bytes are either the body or another request.
         is_read_soon = (
             int(length) <= MAX_REST_BYTES and not self.conn.they_are_waiting_for_100_continue
         )

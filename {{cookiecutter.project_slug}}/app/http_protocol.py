@@ -112,8 +112,8 @@ def _is_incomplete(data: bytes) -> bool:
 def replace_uvicorns_protocols() -> None:
     """Make uvicorn create our protocols wherever it would create its own.
 
-    `uvicorn app.main:create_app` has chosen a class by the time it calls `create_app`, so only the
-    class itself can make the start safe.
+    `uvicorn app.main:create_app` has already chosen a class when it calls `create_app`, so that
+    class itself has to create the replacement.
     """
     _replace(HttpToolsProtocol, HttpProtocol)
     if "uvicorn.protocols.http.h11_impl" in sys.modules:  # uvicorn --http h11

@@ -1,6 +1,6 @@
-"""Close connections whose clients send or read too slowly, and bound how many there are.
+"""Close connections of clients that send or read too slowly, and limit how many there are.
 
-A sweep each second looks at what each connection waits for. Requests pay nothing for that: there
+A sweep checks once per second what each connection waits for. Requests cost nothing extra: there
 is no timer per request, not even for keep-alive.
 """
 
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.server import ServerState
 
 MAX_CONNECTIONS = 4_096  # 45 MB if all are idle, 90 MB if all have sent most of a large head
-MAX_REST_BYTES = 64 * 1024  # of a body after the response, for a connection that is used again
+MAX_REST_BYTES = 64 * 1024  # of a body after the response, if the connection is to be reused
 MAX_DISCARDED_BYTES = 1 << 20  # of a body after the last response
 SWEEP_SECONDS = 1.0
 
@@ -27,25 +27,25 @@ log = structlog.get_logger()
 
 
 class Awaited(IntEnum):
-    """What a client has to do next. When there are too many, connections go in this order."""
+    """What a client has to do next. If there are too many connections, they close in this order."""
 
     HEAD = 0
-    BODY = 1  # the rest of it, although the response is complete
+    BODY = 1  # the rest of the body, after the response is complete
     READING = 2
     NEXT_REQUEST = 3
 
 
 SECONDS = {Awaited.HEAD: 10.0, Awaited.BODY: 5.0, Awaited.READING: 20.0}
 REASONS = {
-    Awaited.HEAD: "the request head is not complete in time",
-    Awaited.BODY: "the body goes on after the response",
+    Awaited.HEAD: "the request head was not complete in time",
+    Awaited.BODY: "the body continues after the response",
     Awaited.READING: "the client does not read",
 }
 TOO_MANY = "too many connections"
 
 
 class Watched(asyncio.Protocol):
-    """A connection with what `SlowClients` has to know of it."""
+    """A connection, with the attributes that `SlowClients` needs."""
 
     cycle: Any = None  # the newest request
     transport: asyncio.Transport
@@ -60,12 +60,12 @@ class Watched(asyncio.Protocol):
 
     @abstractmethod
     def awaited(self) -> Awaited | None:
-        """Return what the client has to do, or None while the service has to do something."""
+        """Return what the client has to do, or None while the service has to act."""
         ...
 
 
 class Connection(Watched):
-    """A base of both HTTP protocols."""
+    """The base class of both HTTP protocols."""
 
     flow: FlowControl
 
@@ -91,14 +91,15 @@ class Connection(Watched):
 
     @abstractmethod
     def announces_closing(self) -> bool:
-        """Return whether a response that starts now is the last one, since too much is missing."""
+        """Return whether a response now must be the last, as too much of the body is missing."""
         ...
 
     def allow_early_response(self) -> None:
         """Close properly after a response that starts before the whole body has arrived.
 
-        It announces that, and the rest of the body is discarded. If the connection were closed with
-        data unread, the client would get a reset, perhaps before the response (RFC 9112, 9.6).
+        The response announces it, and the rest of the body is discarded. If the connection were
+        closed with unread data, the client would get a reset, perhaps before it has read the
+        response (RFC 9112, 9.6).
         """
         cycle, send = self.cycle, self.cycle.send
 
@@ -112,7 +113,7 @@ class Connection(Watched):
 
 
 class _Transport:
-    """The transport as a request sees it: closing it waits for a bounded rest of the body."""
+    """The transport for a request: before it closes, a limited part of the body is discarded."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -127,7 +128,7 @@ class _Transport:
 
 
 class Discarding(Watched):
-    """A connection after its last response. It ends when the client has closed it too."""
+    """A connection after its last response, until the client has closed it too."""
 
     def __init__(self, before: Connection) -> None:
         self.transport, self.loop, self.client = before.transport, before.loop, before.client
@@ -187,7 +188,7 @@ class SlowClients:
     def close(self, connections: Iterable[Watched], reason: str) -> None:
         for connection in connections:
             self._closed[reason][connection.client[0] if connection.client else ""] += 1
-            # At once: a client that does not read could keep `close()` from ever closing.
+            # Not `close()`, which could wait forever for a client that does not read.
             connection.transport.abort()
             self._connections.discard(connection)
 
@@ -243,14 +244,14 @@ class SlowClients:
 
 
 def _without_data(connections: list[Watched]) -> list[Watched]:
-    """Return those that have no data to read.
+    """Return the connections without unread data.
 
-    A request may have arrived that the event loop has not read yet. Its client would never know
-    whether it was handled.
+    A request may have arrived that the event loop has not read yet. If its connection were closed,
+    the client would not know whether it was handled.
     """
     if not connections:
         return []
-    # The default selector takes a file, and there may be none left.
+    # The default selector opens a file, and the process may have none left.
     with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         for each in connections:
             if not each.transport.is_closing():
@@ -263,7 +264,7 @@ def _without_data(connections: list[Watched]) -> list[Watched]:
 def connection_limit() -> int:
     """Raise the limit of open files as far as useful. Return how many connections that allows.
 
-    A quarter of the files stays for the database and for connections that nobody has accepted yet.
+    A quarter of the files is reserved for the database and for connections not accepted yet.
     """
     files = 1_024
     with suppress(ImportError, OSError, ValueError):

@@ -15,7 +15,7 @@ const headers = [
 const config: NextConfig = {
   agentRules: false,
   headers: async () => [{ source: "/:path*", headers }],
-  // The Dockerfile sets it: `next start` would not serve a standalone build.
+  // Only the Dockerfile sets NEXT_OUTPUT, because `next start` cannot serve a standalone build.
   output: process.env.NEXT_OUTPUT === "standalone" ? "standalone" : undefined,
   poweredByHeader: false,
   turbopack: { root: __dirname },

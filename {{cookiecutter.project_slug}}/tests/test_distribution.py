@@ -1,7 +1,7 @@
-"""On Citus, migrations distribute the tables of all owners. Elsewhere the tables are plain.
+"""On Citus, migrations distribute the tables that have an owner. Elsewhere tables stay plain.
 
-These tests run on any PostgreSQL. What they say of Citus is proved only if `TEST_DATABASE_URL`
-names the coordinator of a cluster.
+These tests run on any PostgreSQL. They check the distribution only if `TEST_DATABASE_URL` names the
+coordinator of a Citus cluster.
 """
 
 import asyncio

@@ -567,9 +567,7 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
 @pytest.mark.parametrize(
     "header", ["idempotency-key", "traceparent", "tracestate", "baggage", "sentry-trace"]
 )
-def test_preflight_allows_headers_of_the_api_and_for_tracing(
-    client: httpx2.Client, header: str
-) -> None:
+def test_preflight_allows_api_and_tracing_headers(client: httpx2.Client, header: str) -> None:
     response = client.options(
         PATH,
         headers={

@@ -122,7 +122,7 @@ def test_malformed_or_repeated_key_returns_400(ann: httpx2.Client, keys: list[st
     assert SAMPLE.all(ann) == []
 
 
-def test_key_of_another_request_returns_422(ann: httpx2.Client) -> None:
+def test_key_reused_for_another_request_returns_422(ann: httpx2.Client) -> None:
     post(ann)
 
     others = [
@@ -370,7 +370,7 @@ async def test_many_expired_keys_are_deleted_in_parts(
     assert await has_keys(database, 3)
 
 
-async def test_a_user_has_a_limited_number_of_keys(
+async def test_oldest_keys_of_a_user_are_deleted_above_the_limit(
     ann: httpx2.Client, bob: httpx2.Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bobs, anns = post(bob), [post(ann, f'"{number}"') for number in range(5)]

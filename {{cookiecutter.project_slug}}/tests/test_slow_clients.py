@@ -75,14 +75,14 @@ def _often() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
-    """Lift all limits. Tests set those that they are about."""
+    """Lift all limits. Each test sets the one that it checks."""
     monkeypatch.setattr(slow_clients, "SECONDS", dict.fromkeys(Awaited, 1_000.0))
     return slow_clients.SECONDS
 
 
 @pytest.fixture(autouse=True)
 def closings(monkeypatch: pytest.MonkeyPatch) -> Closings:
-    """Return the lines about closed connections, as they come."""
+    """Return the log lines about closed connections, as they are written."""
     lines: Closings = []
     log = Mock(warning=lambda _, **fields: lines.append(fields))
     monkeypatch.setattr(slow_clients, "log", log)
@@ -103,7 +103,7 @@ def connect(service: Connect) -> Iterator[Connect]:
 
 
 def answer(client: socket.socket) -> bytes:
-    """Return a response, which is JSON."""
+    """Return one response, whose body is JSON."""
     data = b""
     while not data.endswith(b"}"):
         data += client.recv(65536)
@@ -111,7 +111,7 @@ def answer(client: socket.socket) -> bytes:
 
 
 def received(client: socket.socket) -> bytes:
-    """Return all until the connection is closed. Raises TimeoutError if it is not."""
+    """Return all data until the connection is closed. Raises TimeoutError if it is not."""
     data = b""
     with suppress(ConnectionError):
         while chunk := client.recv(65536):
@@ -162,7 +162,7 @@ def test_connection_without_a_complete_head_is_closed_and_logged_once(
 
     assert 0.15 < seconds < 2
     [line] = closings
-    assert line["reason"] == "the request head is not complete in time"
+    assert line["reason"] == "the request head was not complete in time"
     assert (line["count"], line["most_from"]) == (1, "127.0.0.1")
 
 
@@ -194,7 +194,7 @@ def test_idle_connection_is_closed_after_keep_alive_without_a_log_line(
     assert closings == []
 
 
-def test_connection_with_a_request_that_is_not_read_yet_is_not_closed_as_idle() -> None:
+def test_idle_connection_with_an_unread_request_is_not_closed() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = Mock()
@@ -220,7 +220,7 @@ def test_connection_with_a_request_that_is_not_read_yet_is_not_closed_as_idle() 
         (b"Transfer-Encoding: chunked\r\n\r\n", True),
     ],
 )
-def test_body_trickled_after_the_response_is_not_waited_for(
+def test_body_trickled_after_the_response_does_not_keep_the_connection_open(
     connect: Connect, limits: Limits, closings: Closings, head: bytes, is_last: bool
 ) -> None:
     client = connect(POST + head)
@@ -237,7 +237,7 @@ def test_body_trickled_after_the_response_is_not_waited_for(
     assert received(client) == b""
     assert statuses(response) == [401]
     assert (b"\r\nconnection: close\r\n" in response.lower()) is is_last
-    assert [line["reason"] for line in closings] == ["the body goes on after the response"]
+    assert [line["reason"] for line in closings] == ["the body continues after the response"]
 
 
 def test_client_that_sends_a_large_body_gets_the_response(
@@ -252,7 +252,7 @@ def test_client_that_sends_a_large_body_gets_the_response(
     assert closings == []
 
 
-def test_endless_body_after_the_response_is_cut(connect: Connect, closings: Closings) -> None:
+def test_endless_body_after_the_response_is_cut_off(connect: Connect, closings: Closings) -> None:
     client = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
     assert statuses(received(client)) == [401]
 
@@ -263,7 +263,7 @@ def test_endless_body_after_the_response_is_cut(connect: Connect, closings: Clos
     wait_until(lambda: bool(closings))
 
     assert sent < 10_000_000
-    assert [line["reason"] for line in closings] == ["the body goes on after the response"]
+    assert [line["reason"] for line in closings] == ["the body continues after the response"]
 
 
 def test_request_after_a_refused_expectation_is_not_taken_as_its_body(connect: Connect) -> None:
@@ -292,7 +292,7 @@ def test_expected_body_is_read_after_100_continue(connect: Connect, issuer: Issu
 def test_client_that_does_not_read_is_disconnected(
     connect: Connect, limits: Limits, closings: Closings, before: bytes, count: int
 ) -> None:
-    """With `count=1`, the service closes the connection, but not all of it has been sent."""
+    """With `count=1`, the service closes the connection before it has sent the whole response."""
     limits[Awaited.READING] = 0.3
     last = LARGE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     client = connect(before, LARGE * (count - 1) + last)
@@ -304,7 +304,7 @@ def test_client_that_does_not_read_is_disconnected(
 
 
 @pytest.mark.slow
-def test_client_that_reads_slowly_gets_all(
+def test_client_that_reads_slowly_gets_complete_responses(
     connect: Connect, limits: Limits, closings: Closings
 ) -> None:
     limits[Awaited.READING] = 0.2
@@ -320,7 +320,7 @@ def test_client_that_reads_slowly_gets_all(
     assert closings == []
 
 
-def test_oldest_silent_connections_go_first_when_there_are_too_many(
+def test_oldest_silent_connections_are_closed_first_when_there_are_too_many(
     settings: Settings,
     closings: Closings,
     monkeypatch: pytest.MonkeyPatch,
@@ -368,7 +368,7 @@ def test_connections_that_discard_a_body_are_closed_at_shutdown(
     settings: Settings,
 ) -> None:
     with ExitStack() as clients, serving(settings) as connect:
-        # It stays open until the service has ended.
+        # The copy stays open until the service has stopped.
         client = clients.enter_context(socket.socket(fileno=os.dup(connect().fileno())))
         client.settimeout(PATIENCE)
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -43,14 +43,14 @@ TRY_NEXT_HOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # it does not speak PostgreSQL's protocol
     asyncpg.OperatorInterventionError,  # it is starting up or shutting down
-    asyncpg.PostgresConnectionError,  # a proxy that has no server ends the connection
+    asyncpg.PostgresConnectionError,  # a proxy without a server closes the connection
     asyncpg.ReadOnlySQLTransactionError,
 )
-HEAD_START = 0.25  # seconds that a host has to itself before the next one is tried beside it
-# What a server must be: a statement that returns a row if it is, and the error if it is not.
+HEAD_START = 0.25  # seconds that a host has before the next one is tried at the same time
+# Each requirement has a statement that returns a row if the server meets it, and an error if not.
 IF_PRIMARY = "SELECT 1 WHERE NOT pg_is_in_recovery()"
 IF_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
-FOUND = "SELECT 1"  # the driver's answer, with the number of rows
+FOUND = "SELECT 1"  # the status that the driver returns, with the number of rows
 REQUIREMENTS = {
     "primary": (IF_PRIMARY, "the server is a replica"),
     "read-write": (IF_WRITABLE, "the server is a replica or read-only"),
@@ -221,14 +221,15 @@ class Pool:
 class Connector:
     """Opens connections to the primary: the one server among the hosts of a URL that can write.
 
-    Hosts are tried in their order. A host that fails at once gives way to the next one; a host that
-    does not respond gets a head start (as in RFC 8305), and the first suitable server is taken.
+    Hosts are tried in order. If a host fails, the next one is tried at once. If it does not
+    respond, the next one is tried after a head start, as in RFC 8305. The first suitable server is
+    used.
     """
 
     def __init__(self, target: Target, **options: Any) -> None:
         self._target = target
         self._arguments = {**target.arguments, **options}
-        self._failed: set[Host] = set()  # at their last attempt: others are tried before them
+        self._failed: set[Host] = set()  # hosts whose last attempt failed: tried last
         self._lookups: dict[str, asyncio.Task[Exception | None]] = {}
 
     async def connect(self, seconds: float) -> asyncpg.Connection:
@@ -291,8 +292,9 @@ class Connector:
                 **self._arguments,
             )
             try:
-                # Not by the parameters that the server has reported, as asyncpg does it: those of
-                # PgBouncer may be older than a failover. A pooler needs one message a statement.
+                # asyncpg would check the parameters that the server has reported, but those of
+                # PgBouncer may be from before a failover. `execute` sends a single message, which
+                # poolers need.
                 statement, reason = REQUIREMENTS[self._target.requirement]
                 if await connection.execute(statement) != FOUND:
                     raise asyncpg.ReadOnlySQLTransactionError(reason)
@@ -318,14 +320,14 @@ class Connector:
         try:
             await asyncio.get_running_loop().getaddrinfo(name, None)
         except (OSError, UnicodeError) as error:
-            return error  # not raised, because all who wait for it may be gone
+            return error  # not raised: if all callers are gone, nobody would retrieve it
         finally:
             del self._lookups[name]
         return None
 
 
 def _discard(task: asyncio.Task[asyncpg.Connection]) -> None:
-    """Close the connection of a task that was canceled too late."""
+    """Close the connection if the task opened one before it was canceled."""
     if not task.cancelled() and not task.exception():
         task.result().terminate()
 

@@ -102,7 +102,7 @@ class Target:
     """Names, addresses or socket folders, with their ports, in the order to try them."""
     in_random_order: bool
     requirement: Literal["primary", "read-write"]
-    """What the server must be. A read-only primary is taken if there is no other host to try."""
+    """What the server must be. `primary` includes a read-only primary."""
     host_timeout: float | None
     """Seconds for each host."""
     tls: tuple[Tls, ...]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FLOAT8, NUMERIC = 701, 1700  # OIDs of PostgreSQL's types
 MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
-# Otherwise, Citus may reject changes of tables after other statements of the same transaction.
+# Otherwise Citus may reject DDL after other statements in the same transaction.
 # PostgreSQL without Citus accepts any setting with a dot in its name.
 ONE_CONNECTION_PER_WORKER = "set_config('citus.multi_shard_modify_mode', 'sequential', true)"
 # With an empty name a statement is forgotten at the next one: the next server may not know it.
@@ -154,7 +154,7 @@ class Engine:
                 begin = f"BEGIN ISOLATION LEVEL {isolation}"
                 if not self._is_behind_pooler:
                     await slot.connection.execute(begin)
-                # The pooler may have another server by now. This takes no round trip of its own.
+                # The pooler may use another server by now. The check needs no extra round trip.
                 elif await slot.connection.execute(f"{begin}; {IF_PRIMARY}") != FOUND:
                     raise asyncpg.ReadOnlySQLTransactionError("the server is a replica")
                 try:

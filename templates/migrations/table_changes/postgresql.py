@@ -35,7 +35,7 @@ END $$"""
 
 
 class DistributingImpl(PostgresqlImpl):
-    """Distributes new tables that have the owner in their primary key, where Citus is installed."""
+    """Distributes new tables whose primary key contains the owner, if Citus is installed."""
 
     __dialect__ = "postgresql"  # replaces Alembic's own class
 
@@ -46,7 +46,7 @@ class DistributingImpl(PostgresqlImpl):
             self._exec(DISTRIBUTE.format(f"'{name}'"))
 
     def emit_begin(self) -> None:
-        """Begin the transaction of a script as the engine begins one."""
+        """Begin the transaction of a script with the same setting as the engine."""
         super().emit_begin()
         self.static_output(f"SELECT {ONE_CONNECTION_PER_WORKER};")
 

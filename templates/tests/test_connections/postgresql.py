@@ -245,7 +245,7 @@ async def test_connections_to_a_server_that_became_read_only_are_replaced(
     assert await numbers(other) == [2]
 
 
-async def test_server_that_a_pooler_has_replaced_by_a_replica_is_not_read(
+async def test_replica_to_which_a_pooler_has_switched_is_not_read(
     settings: Settings, other: asyncpg.Connection
 ) -> None:
     # The server pretends to be a replica while the table has rows.

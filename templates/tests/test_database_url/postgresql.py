@@ -526,7 +526,7 @@ async def host_of(opening: Connector, seconds: float = 5) -> str:
         asyncpg.TooManyConnectionsError("full"),
     ],
 )
-async def test_host_that_is_unavailable_gives_way_to_the_next_one_at_once(
+async def test_next_host_is_tried_at_once_after_an_unavailable_one(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_START", 10)
@@ -541,7 +541,7 @@ async def test_host_that_is_unavailable_gives_way_to_the_next_one_at_once(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-async def test_hosts_that_hang_delay_the_connection_by_a_fraction_of_the_time(
+async def test_hosts_that_hang_delay_the_connection_only_briefly(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_START", 0.05)
@@ -601,7 +601,7 @@ async def test_host_that_is_named_twice_is_tried_once(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("steps", range(12))
-async def test_connections_that_are_opened_at_the_same_moment_are_closed_but_one(
+async def test_all_connections_opened_at_the_same_moment_but_one_are_closed(
     monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_START", 0)
@@ -678,7 +678,7 @@ async def test_refused_password_is_not_sent_to_other_hosts(monkeypatch: pytest.M
     assert driver.tried == ["a tls"]
 
 
-async def test_host_that_is_slow_can_still_be_the_primary_after_another_refused_the_password(
+async def test_slow_host_can_still_be_the_primary_after_another_rejected_the_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_START", 0.2)

@@ -16,7 +16,7 @@ MAX_PRUNED = 1_000  # at once: a deletion that takes too long would be repeated 
 
 class StoredResponse(TypedDict):
     fingerprint: bytes
-    """Of the request, whose method, path and body it depends on."""
+    """A hash of the request's method, path, query and body."""
     status: int
     headers: list[tuple[str, str]]
     body: bytes

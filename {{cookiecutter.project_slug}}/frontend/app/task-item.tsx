@@ -40,7 +40,7 @@ export function TaskItem({
     });
   }
 
-  /** After a 412, show the task as it is now, and throw unless it is as `wanted`. */
+  /** After a 412, shows the task as it is now, and throws unless it matches `wanted`. */
   async function compare(error: unknown, wanted?: Change) {
     if (!(error instanceof Problem) || error.status !== 412) throw error;
     const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));

@@ -55,7 +55,7 @@ export function TaskList() {
     };
   }, [attempt]);
 
-  /** However often it is called with one key, there is one new task. */
+  /** Creates one task, even if it is called several times with the same key. */
   async function create(body: NewTask, key: string) {
     const params = { header: { "Idempotency-Key": key } };
     const created = await answer(api.POST("/api/v1/tasks", { params, body }));
@@ -79,7 +79,7 @@ export function TaskList() {
     field.focus();
     if (wrong) return;
     const title = typed.trim();
-    // The same title after an error is the same task, which may exist already.
+    // After an error, the same title means the same task, which may exist already.
     if (unanswered.current?.title !== title) unanswered.current = { title, key: newKey() };
     const { key } = unanswered.current;
     startAdding(async () => {

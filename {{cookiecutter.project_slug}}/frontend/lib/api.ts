@@ -56,8 +56,8 @@ async function fetchToken(mine: Memory): Promise<string> {
 export const newKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
 
 /**
- * Sends a POST up to three times until there is a response. All have one Idempotency-Key, so the
- * service executes only one of them.
+ * Sends a POST up to three times until there is a response. All attempts have the same
+ * Idempotency-Key, so the service executes only one of them.
  */
 async function repeatedFetch(request: Request): Promise<Response> {
   // A repeated PATCH or DELETE would return 412 or 404 if only the first response was lost.

@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const folder = dirname(dirname(fileURLToPath(import.meta.url)));
 
-// Next would listen where this says, and engines set it to the container's name.
+// Next listens on this name, which engines set to the container's name.
 process.env.HOSTNAME = "0.0.0.0";
 
 // After SIGTERM, Next finishes the requests in flight, then exits with 143. Platforms would report

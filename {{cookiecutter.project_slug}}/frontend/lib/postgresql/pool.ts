@@ -128,7 +128,7 @@ const POOL_EXHAUSTED = "timeout exceeded when trying to connect";
 const PATIENCE = 1_000; // Milliseconds that a known primary has to respond, if there are others.
 const checked = new WeakSet<PoolClient>();
 const failed = new Set<string>(); // Hosts that failed last time: others are tried before them.
-let primary: Promise<Route> | undefined; // How it was reached last, or the search for it.
+let primary: Promise<Route> | undefined; // The route to it, or the search for it.
 
 /** Returns a connection to the primary: the server among the hosts of the URL that can write. */
 export async function connect(): Promise<PoolClient> {
@@ -158,13 +158,13 @@ async function open(route: Route, patience?: number): Promise<PoolClient> {
   return client;
 }
 
-/** Has the next connection search for the primary, with this host last. */
+/** Makes the next connection search for the primary, and try this host last. */
 function forget(route: Route, known = primary): void {
   failed.add(server(route));
   if (primary === known) primary = undefined;
 }
 
-/** Finds the primary, for all callers that need it meanwhile. */
+/** Finds the primary. Callers that need it meanwhile share the search. */
 function search(): Promise<Route> {
   const order = shuffled ? hosts.toSorted(() => Math.random() - 0.5) : hosts;
   const rank = ([route]: Route[]) => Number(failed.has(server(route as Route)));
@@ -195,7 +195,7 @@ async function probe(routes: Route[], signal: AbortSignal): Promise<Route> {
       return route;
     } catch (error) {
       errors.push(error as Error);
-      // It would be the same without TLS.
+      // The result would be the same without TLS.
       if (signal.aborted || isFinalHere(error as Error)) break;
     } finally {
       disconnect();
@@ -209,7 +209,7 @@ function server({ host, port }: Route): string {
   return `${host}:${port}`;
 }
 
-/** Throws an Error if the server cannot write. Asks it, since what a pooler says may be outdated. */
+/** Throws an Error if the server cannot write. Queries it: a pooler's report may be outdated. */
 async function checkRole(client: ClientBase): Promise<void> {
   const { rows } = await client.query(`
     SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') AS readonly`);
@@ -220,7 +220,7 @@ async function checkRole(client: ClientBase): Promise<void> {
     throw unsuitable("the server is read-only");
 }
 
-/** Returns whether another way to connect to the same host is of no use. */
+/** Returns whether another attempt at the same host, with or without TLS, cannot succeed. */
 function isFinalHere({ code = "", message }: NodeJS.ErrnoException): boolean {
   return (
     /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)$/.test(code) ||
@@ -229,7 +229,7 @@ function isFinalHere({ code = "", message }: NodeJS.ErrnoException): boolean {
   );
 }
 
-/** Returns whether a server refuses this user. As in libpq, no more hosts are tried then. */
+/** Returns whether a server rejects this user. If so, no more hosts are tried, as in libpq. */
 function isFinal(error: unknown): boolean {
   return (error as Unsuitable).errors.some(
     // These classes of errors concern one server: it shuts down, is full, or is a replica.

@@ -1,9 +1,9 @@
-const HEAD_START = 250; // Milliseconds that a host has before the next one is tried beside it.
+const HEAD_START = 250; // Milliseconds that a host has before the next one is tried as well.
 
 /**
- * Tries hosts in their order until one succeeds, as in RFC 8305: a host that fails gives way to the
- * next one at once, and a host that does not respond after a while. Returns the result of the first
- * success, and aborts the other attempts. Throws an AggregateError if all fail.
+ * Tries hosts in order until one succeeds, as in RFC 8305. If a host fails, the next one is tried at
+ * once; if it does not respond, after a head start. Returns the result of the first success, and
+ * aborts the other attempts. Throws an AggregateError if all fail.
  *
  * No more hosts are tried after an error that `isFinal`.
  */

@@ -100,7 +100,7 @@ function readRoutes(parameters: Parameters, role: string, encrypted: boolean) {
     return ways.filter((ssl) => ssl || !encrypted).map((ssl) => ({ host, port, ssl }));
   });
   if (!hosts.flat().length) refuse("needs TLS for channel_binding=require");
-  // A server that is read-only but not a replica is taken only if there is no other one to try.
+  // A read-only server that is not a replica is used only if there is no other host to try.
   const isWritable = role === "read-write" || (role === "any" && names.length > 1);
   const requirement: Requirement = isWritable ? "read-write" : "primary";
   return { hosts: hosts.filter((routes) => routes.length), requirement, sslnegotiation };
