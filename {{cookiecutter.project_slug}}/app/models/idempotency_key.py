@@ -12,8 +12,8 @@ class IdempotencyKey(Base):
     """A key that a user has sent with a request, and the response to that request."""
 
     __tablename__ = "idempotency_keys"
-    # The indexes find the expired keys of all users, and the oldest ones of one user. Without the
-    # second one, SQLite would read all bodies of that user, because it stores them before the time.
+    # The indexes find the expired keys of all users, and the oldest keys of one user. Without the
+    # second one, SQLite would read all bodies of that user, because they precede `created_at`.
     __table_args__ = (
         Index(None, "created_at"),
         Index(None, "owner_id", "created_at"),

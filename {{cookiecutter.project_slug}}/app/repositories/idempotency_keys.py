@@ -11,7 +11,7 @@ from app.repositories.owned import Owned
 
 LIFETIME = timedelta(days=1)
 MAX_KEYS = 10_000  # of a user; older ones are deleted
-MAX_PRUNED = 1_000  # at once: a deletion that takes too long would be repeated in vain
+MAX_PRUNED = 1_000  # at once: a longer deletion could time out each time
 
 
 class StoredResponse(TypedDict):
@@ -66,7 +66,7 @@ class IdempotencyKeys(Owned):
     async def prune(self) -> None:
         """Delete the oldest keys of this user above MAX_KEYS, and the expired ones of all users.
 
-        Of the expired ones, about MAX_PRUNED are deleted.
+        At most about MAX_PRUNED expired keys are deleted at once.
         """
         await self._database.run(DELETE_EXCESS, {"number_": MAX_KEYS}, self._owner)
         rest = await self._database.run(SELECT_LAST_PRUNED, {"number_": MAX_PRUNED})

@@ -26,7 +26,7 @@ PRUNE_EVERY = 100  # requests with a key, on average
 
 
 class _ReturnedError(Exception):
-    """A handler has returned an error instead of raising it. This rolls its changes back, too."""
+    """The handler has returned an error response. Raising this rolls back its changes, too."""
 
     def __init__(self, response: StoredResponse) -> None:
         super().__init__(response["status"])
@@ -67,8 +67,8 @@ async def respond_once(app: ASGIApp, key: str, scope: Scope, receive: Receive, s
             try:
                 stored = await _respond(app, key, fingerprint, scope, receive)
             except (ServiceError, _ReturnedError) as error:
-                # Another process may have handled the same request at the same time. Then any
-                # error may follow from what that has changed.
+                # Another process may have handled the same request at the same time, and its
+                # changes may have caused this error.
                 stored = await keys.get(key)
                 if not stored and isinstance(error, _ReturnedError):
                     stored = error.response

@@ -49,7 +49,7 @@ export function TaskItem({
     // The response to an earlier request for the same change may have been lost.
     if (wanted && entries.every(([name, value]) => now[name] === value)) return;
     const state = now.completed ? "done" : "not done";
-    const words = `It now reads “${now.title}” and is ${state}. Do yours again if you still want it.`;
+    const words = `It now reads “${now.title}” and is ${state}. Make your change again if you still want it.`;
     throw new Problem(`${error.message} ${words}`, error.status);
   }
 
