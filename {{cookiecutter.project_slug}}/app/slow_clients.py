@@ -6,7 +6,7 @@ is no timer per request, not even for keep-alive.
 
 import asyncio
 import selectors
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
@@ -44,7 +44,7 @@ REASONS = {
 TOO_MANY = "too many connections"
 
 
-class Watched(asyncio.Protocol):
+class Watched(ABC, asyncio.Protocol):
     """A connection, with the attributes that `SlowClients` needs."""
 
     cycle: Any = None  # the newest request
@@ -64,7 +64,7 @@ class Watched(asyncio.Protocol):
         ...
 
 
-class Connection(Watched):
+class Connection(Watched, ABC):
     """The base class of both HTTP protocols."""
 
     flow: FlowControl
@@ -151,7 +151,7 @@ class Discarding(Watched):
         if self._bytes_left < 0 and not self.transport.is_closing():
             SlowClients.of(self).close([self], REASONS[Awaited.BODY])
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self.connections.discard(self)
 
     def shutdown(self) -> None:

@@ -23,7 +23,7 @@ class IdempotencyKey(Base):
     owner_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
-    status: Mapped[int]
+    status: Mapped[int] = mapped_column()
     headers: Mapped[Any] = mapped_column(JSON)
     body: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

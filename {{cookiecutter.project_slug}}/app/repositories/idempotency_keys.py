@@ -11,6 +11,7 @@ from app.repositories.owned import Owned
 
 LIFETIME = timedelta(days=1)
 MAX_KEYS = 10_000  # of a user; older ones are deleted
+EXPIRED = "expired keys of all users"  # why a statement names no owner
 MAX_PRUNED = 1_000  # at once: a longer deletion could time out each time
 
 
@@ -39,10 +40,9 @@ INSERT = insert(IdempotencyKey).values(
 )
 DELETE_ONE = delete(IdempotencyKey).where(_is_own, _has_key, _is_expired)
 _oldest = select(IdempotencyKey.created_at).order_by(IdempotencyKey.created_at)
-SELECT_LAST_PRUNED = _oldest.offset(bindparam("number_")).limit(1)
-SELECT_LAST_PRUNED = SELECT_LAST_PRUNED.execution_options(unscoped="expired keys of all users")
-DELETE_EXPIRED = delete(IdempotencyKey).where(_is_expired)
-DELETE_EXPIRED = DELETE_EXPIRED.execution_options(unscoped="expired keys of all users")
+_last_pruned = _oldest.offset(bindparam("number_")).limit(1)
+SELECT_LAST_PRUNED = _last_pruned.execution_options(unscoped=EXPIRED)
+DELETE_EXPIRED = delete(IdempotencyKey).where(_is_expired).execution_options(unscoped=EXPIRED)
 DELETE_EXCESS = delete(IdempotencyKey).where(
     _is_own, IdempotencyKey.created_at <= _newest.scalar_subquery()
 )
@@ -57,7 +57,7 @@ class IdempotencyKeys(Owned):
         if rows[0].pop("created_at") <= _expiry():
             await self._database.run(DELETE_ONE, {"key_": key, "before_": _expiry()}, self._owner)
             return None
-        return cast(StoredResponse, rows[0])
+        return cast(StoredResponse, cast(object, rows[0]))
 
     async def add(self, key: str, response: StoredResponse) -> None:
         """Store a response. Raises Conflict if the key has one."""
