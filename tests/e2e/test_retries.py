@@ -138,7 +138,8 @@ def test_form_submitted_twice_at_once_creates_one_task(
         expect(ann.page.get_by_role("button", name="Add", exact=True)).to_be_visible()
         ann.adds("Water the roses")
         expect(ann.page.get_by_role("checkbox")).to_have_count(2)
-        ann.expected("409")
+        # The second request gets a 409 only if the first one is still being processed.
+        ann.complaints = [text for text in ann.complaints if "409" not in text]
 
     assert person.titles() == ["Water the roses", "Water the tomatoes"]
 

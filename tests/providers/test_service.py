@@ -78,7 +78,7 @@ def test_role_with_row_privileges_only_serves_and_missing_ones_are_logged(
     tls_server.role(LIMITED)
     tls_server.sql(
         f"GRANT SELECT ON alembic_version TO {LIMITED}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {LIMITED}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, idempotency_keys TO {LIMITED}",
         database=database,
     )
     with serving(tls_server.url(database, user=LIMITED)) as service, service.client() as ann:
