@@ -36,7 +36,8 @@ help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
-	@$(PYTEST) tests/test_*.py
+	@# The longest tests first, so that no core is idle at the end.
+	@$(PYTEST) tests/test_suites.py tests/test_*.py
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
