@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import pytest
@@ -88,6 +91,21 @@ def copy_template(folder: Path, *more: str) -> None:
 def cannot_run(reason: str) -> None:
     """What a test needs is missing here; CI must not pass for want of it."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@contextmanager
+def workshop_for(tests: str, missing: str) -> Iterator[Path]:
+    """Yield a temporary folder for `tests`, and stop their servers on SIGTERM, too.
+
+    The test cannot run if something is `missing`.
+    """
+    if missing:
+        cannot_run(missing)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Not in pytest's folder, which other users cannot enter: root runs PostgreSQL as another user.
+    with TemporaryDirectory(prefix=f"{tests}-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def clean_environment() -> dict[str, str]:

@@ -4,13 +4,11 @@ The servers are those that this machine has: etcd, HAProxy and PgBouncer from De
 from PyPI, because Debian 12 has a release that loses acknowledged writes.
 """
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run
+from conftest import Machine, RenderedProject, workshop_for
 from faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
 
 from cluster.patroni import Programs, embedded, install_patroni
@@ -19,14 +17,8 @@ from cluster.stage import Stage, missing, rendered, staged
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    if missing():
-        cannot_run(missing())
-    # So that SIGTERM, too, stops the servers before the test run ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which other users cannot enter: root runs the servers as another user.
-    with TemporaryDirectory(prefix="cluster-") as root:
-        Path(root).chmod(0o755)
-        yield Path(root)
+    with workshop_for("cluster", missing()) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,13 @@
 """The images of two projects, built by their Dockerfiles and run: `make images`."""
 
 import re
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run
+from conftest import Machine, RenderedProject, workshop_for
 from e2e.people import Person
 from faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
 from providers.servers import USER, Postgres, which
@@ -89,15 +87,9 @@ class Deployment:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    if reason := missing():
-        cannot_run(reason)
-    if not which("postgres"):
-        cannot_run("missing: postgres (apt-get install postgresql)")
-    # So that SIGTERM, too, stops the containers before the test run ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with TemporaryDirectory(prefix="containers-") as root:
-        Path(root).chmod(0o755)  # root runs PostgreSQL as `nobody`
-        yield Path(root)
+    postgres = "" if which("postgres") else "missing: postgres (apt-get install postgresql)"
+    with workshop_for("containers", missing() or postgres) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,15 @@
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run
+from conftest import Machine, RenderedProject, workshop_for
 
 from faults.client import numbers
 from faults.databases import Database, PostgresServer, SqliteFile
@@ -73,15 +71,8 @@ def figures(record_property: Callable[[str, object], None]) -> Figures:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    if missing():
-        cannot_run(", ".join(missing()))
-    # Killed, it still ends what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which is closed to all but its user: the PostgreSQL of a root runs
-    # as another.
-    with TemporaryDirectory(prefix="faults-") as root:
-        Path(root).chmod(0o755)
-        yield Path(root)
+    with workshop_for("faults", ", ".join(missing())) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,16 @@
 import json
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run, clean_environment
+from conftest import Machine, RenderedProject, cannot_run, clean_environment, workshop_for
 from e2e.workshop import Workshop
 from faults.issuer import KeySet
 from faults.service import Service
@@ -30,18 +28,17 @@ Ask = Callable[[list[str]], tuple[list[str], list[float]]]
 PROBE = Path(__file__).with_name("probe.py")
 
 
+def missing() -> str:
+    """Return what this machine lacks for these tests, or nothing."""
+    packages = {"postgres": "postgresql", "psql": "postgresql-client", "pgbouncer": "pgbouncer"}
+    lacking = " ".join(package for tool, package in packages.items() if not which(tool))
+    return f"not installed: {lacking} (apt-get install {lacking})" if lacking else ""
+
+
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    packages = {"postgres": "postgresql", "psql": "postgresql-client", "pgbouncer": "pgbouncer"}
-    missing = [package for tool, package in packages.items() if not which(tool)]
-    if missing:
-        cannot_run(f"not installed: {' '.join(missing)} (apt-get install {' '.join(missing)})")
-    # So that SIGTERM, too, stops the servers before the test run ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which other users cannot enter: root runs the servers as `nobody`.
-    with TemporaryDirectory(prefix="providers-") as root:
-        Path(root).chmod(0o755)
-        yield Path(root)
+    with workshop_for("providers", missing()) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """Several machines of the service behind one address and before one database: real programs."""
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Machine, RenderedProject, cannot_run
+from conftest import Machine, RenderedProject, workshop_for
 from faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
 from faults.databases import PostgresDatabase, PostgresServer
 from faults.issuer import KeySet
@@ -22,15 +20,8 @@ def missing() -> list[str]:
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    if missing():
-        cannot_run(", ".join(missing()))
-    # Killed, it still ends what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not in pytest's folder, which is closed to all but its user: the servers of a root run as
-    # others.
-    with TemporaryDirectory(prefix="scaling-") as root:
-        Path(root).chmod(0o755)
-        yield Path(root)
+    with workshop_for("scaling", ", ".join(missing())) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
