@@ -128,6 +128,13 @@ class ContentTooLarge(ServiceError):
     detail = "The body is over 64 KiB."
 
 
+class IncompleteBody(ServiceError):
+    """The client has closed the connection before the end of the body."""
+
+    status = 400
+    detail = "The body is incomplete."
+
+
 class NotUtf8(ServiceError):
     status = 400
     detail = "The body is not UTF-8."

@@ -24,6 +24,8 @@ KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([-A-Za-z0-9_.~:+/=]{1,255})')
 CODEC = "latin-1"  # of headers
 PRUNE_EVERY = 100  # requests with a key, on average
 
+_in_use: set[tuple[str, str]] = set()  # users and keys of requests that this process is handling
+
 
 class _ReturnedError(Exception):
     """The handler has returned an error response. Raising this rolls back its changes, too."""
@@ -31,9 +33,6 @@ class _ReturnedError(Exception):
     def __init__(self, response: StoredResponse) -> None:
         super().__init__(response["status"])
         self.response = response
-
-
-_in_use: set[tuple[str, str]] = set()  # users and keys of requests that this process is handling
 
 
 def idempotency_key(scope: Scope) -> str | None:

@@ -1,13 +1,11 @@
 """Read request bodies before FastAPI does, and reject those that are not JSON in UTF-8."""
 
 import re
-from http import HTTPStatus
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
-from app.errors import ContentTooLarge, NotUtf8, UnsupportedMediaType
+from app.errors import ContentTooLarge, IncompleteBody, NotUtf8, UnsupportedMediaType
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
@@ -16,7 +14,8 @@ JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 async def read_json_body(scope: Scope, receive: Receive) -> Receive:
     """Read the body, and return a `receive` that replays it.
 
-    Raises ContentTooLarge, UnsupportedMediaType, or NotUtf8 (RFC 8259, section 8.1).
+    Raises ContentTooLarge, IncompleteBody, UnsupportedMediaType, or NotUtf8 (RFC 8259,
+    section 8.1).
     """
     headers = Headers(scope=scope)
     length = headers.get("content-length", "0")
@@ -38,8 +37,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         if len(body) > MAX_BODY_BYTES:
             raise ContentTooLarge
     if message["type"] == "http.disconnect":
-        # An incomplete request. Handlers without a body would not notice.
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "The body is incomplete.")
+        raise IncompleteBody  # a handler that uses no body would not notice
     if body and not is_json:
         raise UnsupportedMediaType
     _check_encoding(body)
