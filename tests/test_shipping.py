@@ -434,7 +434,7 @@ def test_pods_are_as_many_as_the_database_allows(
         assert scaler["spec"]["minReplicas"] == 2
         assert surge["maxUnavailable"] == 0
         # PostgreSQL takes 100 connections unless told otherwise, and keeps three of them.
-        assert f"(8 + 1 + 1) × 1 × 8 = {pods * pool} |" in page  # noqa: RUF001
+        assert f"(8 + 1 + 1) × 1 × 8 = {pods * pool} |" in page  # noqa: RUF001 - the sign is in the page
         assert pods * pool + 2 + 10 <= 97  # with migrations, and with the frontend
     else:
         pod = deployment["template"]["spec"]

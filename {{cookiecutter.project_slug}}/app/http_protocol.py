@@ -128,4 +128,4 @@ def _replace(theirs: type, ours: type) -> None:
     def new(cls: type, *_: Any, **__: Any) -> Any:
         return object.__new__(ours if cls is theirs else cls)
 
-    theirs.__new__ = new  # type: ignore[assignment]
+    theirs.__new__ = new  # type: ignore[assignment]  # mypy expects another signature

@@ -320,7 +320,7 @@ class Connector:
         try:
             await asyncio.get_running_loop().getaddrinfo(name, None)
         except (OSError, UnicodeError) as error:
-            return error  # not raised: if all callers are gone, nobody would retrieve it
+            return error  # asyncio would log a raised error that no caller waits for
         finally:
             del self._lookups[name]
         return None

@@ -95,7 +95,7 @@ BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
 """A pattern of plans that use an index. All indexes begin with the owner."""
 
 
-async def users_stored_with(owner: str, table: str, url: str) -> list[str]:  # noqa: ARG001
+async def users_stored_with(owner: str, table: str, url: str) -> list[str]:  # noqa: ARG001 - Citus needs them
     """Return 100 users."""
     return [f"user {number}" for number in range(100)]
 
