@@ -32,8 +32,8 @@ export const auth = betterAuth({
     revokeSessionsOnPasswordReset: true,
     sendResetPassword,
   },
-  // Not required for signing in, only for linking: Better Auth adds a provider's account to one
-  // that exists only if both have confirmed the address. Otherwise somebody could register another
+  // Not required for signing in with a password. Better Auth adds a provider's account to one that
+  // exists only if both have confirmed the address. Otherwise somebody could register another
   // person's address in advance, and share the account later.
   emailVerification: { sendOnSignUp: true, sendVerificationEmail },
   socialProviders: { google: env.google, github: env.github },
@@ -42,6 +42,11 @@ export const auth = betterAuth({
   user: {
     changeEmail: { enabled: true, sendChangeEmailConfirmation },
     deleteUser: { enabled: true },
+    // A provider's account may have any address that the provider has not confirmed.
+    validateUserInfo: ({ user, source }) =>
+      source.method === "oauth" && source.action !== "sign-in" && !user.emailVerified
+        ? { error: "email_not_verified" }
+        : undefined,
   },
   // No session.cookieCache: with it, a session that was ended could still fetch tokens for a while.
   plugins: [

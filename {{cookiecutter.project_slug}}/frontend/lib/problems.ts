@@ -128,13 +128,17 @@ export async function refusal(
 const wrongAddress = () =>
   `This site does not accept requests from ${location.origin}. Open it at its own address.`;
 
+// The same words for both: they must not tell whether an account has the address.
+const unconfirmed =
+  "Your email address must be confirmed first, at that site and here. If you have an account here, reset its password: that confirms the address.";
+
 // By the `error` in the URL to which Better Auth sends the browser.
 const providerWords: Record<string, string> = {
   access_denied: "You canceled signing in.",
-  account_not_linked:
-    "There is an account with this email address already, and nobody has confirmed the address. Sign in with its password, or reset the password; then you can use both.",
+  account_not_linked: unconfirmed,
   email_not_found:
-    "That site did not tell us a confirmed email address. Add one there, or sign up with a password.",
+    "That site did not tell us your email address. Add one there, or sign up with a password.",
+  email_not_verified: unconfirmed,
   state_mismatch: "Signing in took too long, or was started in another browser. Try again.",
 };
 

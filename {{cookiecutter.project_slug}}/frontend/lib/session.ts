@@ -45,10 +45,13 @@ export async function activeSessions(userId: string): Promise<Session[]> {
     .map(({ id, userAgent, ipAddress, createdAt }) => ({
       id,
       device: device(userAgent),
-      ip: ipAddress || "an unknown address",
+      ip: shortIp(ipAddress ?? ""),
       createdAt: createdAt.toISOString(),
     }));
 }
+
+/** Shortens IPv6 addresses, which Better Auth stores in full, and without the part of the device. */
+const shortIp = (ip: string) => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname : ip);
 
 /** Returns words like "Firefox on Linux" for a `User-Agent`. */
 function device(userAgent?: string | null): string {

@@ -7,7 +7,7 @@ import { refusal } from "@/lib/problems";
 import type { Session } from "@/lib/session";
 import { useHydrated } from "../use-hydrated";
 
-// The server has no idea of the browser's language and time zone.
+// The server renders these too, without knowing the browser's language and time zone.
 const format = new Intl.DateTimeFormat("en", {
   dateStyle: "medium",
   timeStyle: "short",
@@ -37,7 +37,7 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
               {device}
               <small>
                 Signed in <time dateTime={createdAt}>{format.format(new Date(createdAt))} UTC</time>{" "}
-                from {ip}
+                {ip && `from ${ip}`}
               </small>
             </span>
             {id === current ? (
