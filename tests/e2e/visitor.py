@@ -70,7 +70,7 @@ class Visitor:
         self._sends_credentials(person, "Sign in")
 
     def _sends_credentials(self, person: Person, button: str) -> None:
-        self.fills_in("E-mail", person.email)
+        self.fills_in("Email", person.email)
         self.fills_in("Password", PASSWORD)
         self.clicks(button)
         self.page.wait_for_url("**/")
