@@ -19,7 +19,7 @@ export async function requiredSession() {
 /** Returns the signed-in user, as browsers may know them. Redirects everybody else. */
 export async function requiredUser() {
   const { user } = await requiredSession();
-  return { id: user.id, name: user.name, email: user.email };
+  return { id: user.id, name: user.name || user.email, email: user.email };
 }
 
 /** Returns whether a user has a password, and not only accounts at other sites. */

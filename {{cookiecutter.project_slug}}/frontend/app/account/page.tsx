@@ -14,7 +14,7 @@ export default async function AccountPage() {
   const { id, name, email, emailVerified } = user;
   const usesPassword = await hasPassword();
   return (
-    <Shell user={{ id, name }}>
+    <Shell user={{ id, name: name || email }}>
       <h1>Account</h1>
       <dl>
         <dt>Name</dt>
