@@ -1,12 +1,9 @@
-/** The service's API: typed by its own OpenAPI document, called as the person who is signed in. */
+/** The service's API in the browser, typed by its OpenAPI document, called as the signed-in user. */
 import { decodeJwt } from "jose";
 import createClient from "openapi-fetch";
-import type { components, paths } from "./api-types";
+import type { paths } from "./api-types";
 import { authClient } from "./auth-client";
-import { Problem, serviceProblem, unreachable } from "./problems";
-
-export type Task = components["schemas"]["TaskRead"];
-export type NewTask = components["schemas"]["TaskCreate"];
+import { Problem, unreachable } from "./problems";
 
 interface Memory {
   owner?: string;
@@ -55,30 +52,6 @@ async function fetchToken(mine: Memory): Promise<string> {
 /** Returns a new `Idempotency-Key`. Browsers have crypto.randomUUID only on https and localhost. */
 export const newKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
 
-/**
- * Sends a POST up to three times until there is a response. All attempts have the same
- * Idempotency-Key, so the service executes only one of them.
- */
-async function repeatedFetch(request: Request): Promise<Response> {
-  // A repeated PATCH or DELETE would return 412 or 404 if only the first response was lost.
-  if (request.method !== "POST") return authorizedFetch(request);
-
-  if (!request.headers.has("Idempotency-Key")) request.headers.set("Idempotency-Key", newKey());
-  for (let seconds of [0.5, 2]) {
-    try {
-      const response = await authorizedFetch(request.clone());
-      await response.clone().arrayBuffer(); // The connection can also break within a response.
-      const wait = Number(response.headers.get("Retry-After"));
-      if (!(wait || [502, 503, 504].includes(response.status)) || wait > 5) return response;
-      seconds = Math.max(seconds, wait);
-    } catch (error) {
-      if (error instanceof Problem) throw error; // There is no token.
-    }
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  }
-  return authorizedFetch(request);
-}
-
 async function authorizedFetch(request: Request): Promise<Response> {
   const again = request.clone(); // A body can be sent only once.
   const token = await getToken();
@@ -97,16 +70,5 @@ function send(request: Request, token: string): Promise<Response> {
 
 export const api = createClient<paths>({
   baseUrl: process.env.NEXT_PUBLIC_API_URL,
-  fetch: repeatedFetch,
+  fetch: authorizedFetch,
 });
-
-/** What the service answered. Raises a Problem, in plain words, if it refused or did not answer. */
-export async function answer<T>(
-  call: Promise<{ data?: T; error?: unknown; response: Response }>,
-): Promise<T> {
-  const { data, error, response } = await call.catch((reason) => {
-    throw reason instanceof Problem ? reason : unreachable("The task service");
-  });
-  if (!response.ok) throw serviceProblem(response, error);
-  return data as T;
-}

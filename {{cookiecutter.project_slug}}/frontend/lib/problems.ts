@@ -11,8 +11,17 @@ export class Problem extends Error {
 
   /** Nothing is wrong with the request: the same one may succeed in a moment. */
   get isPassing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    const { status, retryAfterSeconds } = this;
+    return status === 0 || status === 429 || status >= 500 || retryAfterSeconds !== undefined;
   }
+}
+
+export const isPassing = (error: unknown) => error instanceof Problem && error.isPassing;
+
+/** Milliseconds before the next attempt: as long as the service asks for, or a little longer each time. */
+export function retryDelay(failures: number, error: unknown) {
+  const seconds = error instanceof Problem ? error.retryAfterSeconds : undefined;
+  return 1000 * Math.max(Math.min(2 ** failures, 30), seconds ?? 0);
 }
 
 export const unreachable = (what: string) =>
@@ -49,6 +58,17 @@ export function serviceProblem(response: Response, body: unknown): Problem {
   return new Problem(words, response.status, retryAfterSeconds);
 }
 
+/** Returns the response's data. Throws a Problem, in plain words, for errors and lost responses. */
+export async function answer<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  const { data, error, response } = await call.catch((reason) => {
+    throw reason instanceof Problem ? reason : unreachable("The task service");
+  });
+  if (!response.ok) throw serviceProblem(response, error);
+  return data as T;
+}
+
 const titleRule = "A title needs at least one and at most 200 characters that can be stored.";
 
 /** What is wrong with a title, before the service is asked. */
@@ -57,6 +77,11 @@ export function titleProblem(title: string): string | undefined {
   const length = [...title.trim()].length;
   if (length === 0) return "Type a title first.";
   if (length > 200) return `A title has at most 200 characters; this one has ${length}.`;
+}
+
+export function checkTitle(title: string) {
+  const wrong = titleProblem(title);
+  if (wrong) throw new Problem(wrong, 422);
 }
 
 /** What is wrong, by the field it belongs to; `form` is about all of it. */
