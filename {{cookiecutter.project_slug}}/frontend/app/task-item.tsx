@@ -1,7 +1,7 @@
 "use client";
 
 import type { FormEvent } from "react";
-import { inWords, Problem } from "@/lib/problems";
+import { inWords } from "@/lib/problems";
 import type { Task, TaskChange } from "@/lib/tasks";
 import { type List, useChangeTask } from "./use-tasks";
 
@@ -77,7 +77,7 @@ export function TaskForm({ task, list }: { task: Task; list: List }) {
           ref={select}
           name="title"
           defaultValue={task.title}
-          aria-invalid={change.error instanceof Problem && change.error.status === 422}
+          aria-invalid={change.isError}
           aria-describedby={problem}
           autoComplete="off"
         />

@@ -5,7 +5,7 @@ import { useSearchParams } from "next/navigation";
 import { type FormEvent, useRef } from "react";
 import { newKey } from "@/lib/api";
 import { isPassing } from "@/lib/problems";
-import { type Task, toShow } from "@/lib/tasks";
+import { type Show, type Task, toShow } from "@/lib/tasks";
 import { Alert, TaskForm, TaskItem } from "./task-item";
 import { useHydrated } from "./use-hydrated";
 import { type List, useCreateTask, useTasks } from "./use-tasks";
@@ -21,9 +21,9 @@ export function TaskList() {
       <h1>Tasks</h1>
       <AddTask list={list} />
       <nav aria-label="Show" className="filter">
-        <FilterLink href="/" label="All" current={show === "all"} />
-        <FilterLink href="/?show=open" label="Open" current={show === "open"} />
-        <FilterLink href="/?show=done" label="Done" current={show === "done"} />
+        {(["all", "open", "done"] as const).map((filter) => (
+          <FilterLink key={filter} filter={filter} isCurrent={filter === show} />
+        ))}
       </nav>
       <p className="unseen" role="status">
         {list.status}
@@ -53,9 +53,7 @@ export function TaskList() {
       ) : (
         <div className="empty">
           <p>All clear: nothing to do.</p>
-          <p className="hint">
-            Write your {show === "all" ? "first" : "next"} task above and press Enter.
-          </p>
+          <p className="hint">Write a task above and press Enter.</p>
         </div>
       )}
       {hasNextPage && (
@@ -73,18 +71,19 @@ export function TaskList() {
   );
 }
 
-function FilterLink({ href, label, current }: { href: string; label: string; current: boolean }) {
+function FilterLink({ filter, isCurrent }: { filter: Show; isCurrent: boolean }) {
+  const href = filter === "all" ? "/" : `/?show=${filter}`;
   return (
     <Link
       href={href}
       prefetch={false}
-      aria-current={current ? "page" : undefined}
+      aria-current={isCurrent ? "page" : undefined}
       onNavigate={(event) => {
         event.preventDefault(); // The browser fetches the tasks itself, and keeps what was typed.
         window.history.pushState(null, "", href);
       }}
     >
-      {label}
+      {filter}
     </Link>
   );
 }
@@ -124,7 +123,12 @@ function AddTask({ list }: { list: List }) {
         aria-invalid={create.isError}
         aria-describedby="new-task-problem"
       />
-      <button type="submit" className="primary" disabled={!hydrated} aria-disabled={create.isPending}>
+      <button
+        type="submit"
+        className="primary"
+        disabled={!hydrated}
+        aria-disabled={create.isPending}
+      >
         {create.isPending ? "Adding…" : "Add"}
       </button>
       <Alert id="new-task-problem" error={create.error} />

@@ -2,8 +2,8 @@
 
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState, useTransition } from "react";
-import { api } from "@/lib/api";
-import { answer, checkTitle, isPassing, Problem, retryDelay } from "@/lib/problems";
+import { answer, api } from "@/lib/api";
+import { isPassing, Problem, retryDelay, titleProblem } from "@/lib/problems";
 import { type NewTask, type Show, type Task, type TaskChange, tasksQuery } from "@/lib/tasks";
 
 export type List = ReturnType<typeof useTasks>;
@@ -49,11 +49,10 @@ export function useTasks(show: Show) {
   }
 
   /** If the focus is on a task that is about to disappear, moves it to the next one. */
-  function leave(task: Task) {
-    if (!document.querySelector(`li:focus-within #task-${task.id}`)) return;
-    const index = tasks.findIndex(({ id }) => id === task.id);
-    const next = tasks[index + 1] ?? tasks[index - 1];
-    focus(next ? `task-${next.id}` : "new-task");
+  function leave({ id }: Task) {
+    const row = document.getElementById(`task-${id}`)?.closest("li:focus-within");
+    const next = row?.nextElementSibling ?? row?.previousElementSibling;
+    if (row) focus(next?.querySelector("input")?.id ?? "new-task");
   }
 
   function stopEditing(task: Task) {
@@ -64,7 +63,8 @@ export function useTasks(show: Show) {
   async function loadMore() {
     const known = query.data?.pages.length ?? 0;
     const { data } = await query.fetchNextPage();
-    const added = data?.pages[known]?.items ?? [];
+    const added = data?.pages[known]?.items;
+    if (!added) return; // The list was fetched again in between.
     setStatus(`${added.length} more tasks.`);
     focus(`task-${added[0]?.id}`);
   }
@@ -72,7 +72,7 @@ export function useTasks(show: Show) {
   const retry = () =>
     startRetrying(async () => {
       const again = query.isFetchingNextPage ? query.fetchNextPage : query.refetch;
-      await queries.cancelQueries(); // Else it would wait until the next attempt is due.
+      await queries.cancelQueries(); // Else it would wait for the next attempt.
       await again();
     });
 
@@ -82,7 +82,7 @@ export function useTasks(show: Show) {
   };
 }
 
-/** Creates one task for each key, however often it is called. */
+/** Creates one task for each key, no matter how often it is called. */
 export function useCreateTask(onCreated: (task: Task) => void) {
   return useMutation({
     async mutationFn({ key, ...body }: NewTask & { key: string }) {
@@ -129,6 +129,11 @@ export function useChangeTask(task: Task, { changed, removed }: List) {
       if (!change) removed(task);
     },
   });
+}
+
+function checkTitle(title: string) {
+  const wrong = titleProblem(title);
+  if (wrong) throw new Problem(wrong, 422);
 }
 
 /** Returns a function that moves the focus to the element with this id once it is rendered. */

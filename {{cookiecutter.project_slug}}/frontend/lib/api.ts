@@ -5,6 +5,8 @@ import type { paths } from "./api-types";
 import { authClient } from "./auth-client";
 import { Problem, unreachable } from "./problems";
 
+export { answer } from "./problems";
+
 interface Memory {
   owner?: string;
   token?: string;
@@ -14,12 +16,12 @@ interface Memory {
 
 let memory: Memory = {};
 
-/** Call this at sign-out. A token still on its way then reaches a memory that nobody reads. */
+/** Call this at sign-out. A token that arrives later is stored in a memory that nothing reads. */
 export function forgetToken() {
   memory = {};
 }
 
-/** A token with some life left, fetched once however many calls wait for it. */
+/** Returns a token that is still valid. Concurrent requests share one fetch. */
 async function getToken(): Promise<string> {
   const mine = memory;
   if (mine.token && Date.now() < (mine.until ?? 0)) return mine.token;
@@ -35,7 +37,7 @@ async function fetchToken(mine: Memory): Promise<string> {
     throw unreachable("This site");
   });
   if (error?.status === 401) {
-    authClient.$store.notify("$sessionSignal"); // Whoever uses useSession() learns of it as well.
+    authClient.$store.notify("$sessionSignal"); // Makes useSession() look again.
     throw new Problem("You are signed out. Sign in again, then repeat this.", 401);
   }
   if (error) throw new Problem("Signing in does not work just now. Try again.", error.status);
@@ -44,7 +46,7 @@ async function fetchToken(mine: Memory): Promise<string> {
   if (mine.owner && mine.owner !== sub) {
     throw new Problem("Somebody else has signed in in this browser. Reload the page.", 401);
   }
-  // Nine tenths of its life by this clock alone: the two servers' clocks may differ from it.
+  // Nine tenths of its lifetime, by this clock only: the servers' clocks may differ from it.
   Object.assign(mine, { owner: sub, token: data.token, until: asked + (exp - iat) * 900 });
   return data.token;
 }
@@ -58,7 +60,7 @@ async function authorizedFetch(request: Request): Promise<Response> {
   const response = await send(request, token);
   if (response.status !== 401) return response;
 
-  // Refused in spite of its age: perhaps keys were changed. One new token, one more try.
+  // Rejected before it expired: the keys may have changed. Try once more with a new token.
   if (memory.token === token) memory.token = undefined;
   return send(again, await getToken());
 }

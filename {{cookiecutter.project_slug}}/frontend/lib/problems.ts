@@ -1,15 +1,15 @@
-/** Something that a person has to be told, in their words. */
+/** An error whose message is written for users. */
 export class Problem extends Error {
   constructor(
     message: string,
-    /** The HTTP status; 0 when there was no answer at all. */
+    /** The HTTP status; 0 if there was no response. */
     readonly status: number,
     readonly retryAfterSeconds?: number,
   ) {
     super(message);
   }
 
-  /** Nothing is wrong with the request: the same one may succeed in a moment. */
+  /** The request itself is fine: the same one may succeed in a moment. */
   get isPassing() {
     const { status, retryAfterSeconds } = this;
     return status === 0 || status === 429 || status >= 500 || retryAfterSeconds !== undefined;
@@ -18,7 +18,7 @@ export class Problem extends Error {
 
 export const isPassing = (error: unknown) => error instanceof Problem && error.isPassing;
 
-/** Milliseconds before the next attempt: as long as the service asks for, or a little longer each time. */
+/** How long to wait before the next attempt: up to 30 s, unless the service asks for more. */
 export function retryDelay(failures: number, error: unknown) {
   const seconds = error instanceof Problem ? error.retryAfterSeconds : undefined;
   return 1000 * Math.max(Math.min(2 ** failures, 30), seconds ?? 0);
@@ -39,7 +39,7 @@ const serviceWords: Record<number, string> = {
   503: "The task service is not ready just now. Try again in a moment.",
 };
 
-/** What the service's refusal (RFC 9457) means to the person who asked. */
+/** Returns the service's error response (RFC 9457) in words for users. */
 export function serviceProblem(response: Response, body: unknown): Problem {
   const { errors, request_id } = (body ?? {}) as {
     errors?: { loc: unknown[]; msg: string }[];
@@ -71,17 +71,12 @@ export async function answer<T>(
 
 const titleRule = "A title needs at least one and at most 200 characters that can be stored.";
 
-/** What is wrong with a title, before the service is asked. */
+/** Returns what is wrong with a title, without asking the service. */
 export function titleProblem(title: string): string | undefined {
   // Code points, as the service counts them: an emoji is one.
   const length = [...title.trim()].length;
   if (length === 0) return "Type a title first.";
   if (length > 200) return `A title has at most 200 characters; this one has ${length}.`;
-}
-
-export function checkTitle(title: string) {
-  const wrong = titleProblem(title);
-  if (wrong) throw new Problem(wrong, 422);
 }
 
 /** What is wrong, by the field it belongs to; `form` is about all of it. */
