@@ -136,6 +136,7 @@ def set_up_authorization(project: RenderedProject, mode: str) -> None:
         ("betterAuth({\n", CONFIGURATION),
         ("  advanced: {\n", f'  advanced: {{\n    database: {{ generateId: "{IDS[mode]}" }},\n'),
         (" sendVerificationEmail }", EMAILS + "  }"),
+        ("  sendVerificationEmail,\n", ""),
         ("import { database }", IMPORTS),
         ("tokens,\n", PLUGINS),
     )
