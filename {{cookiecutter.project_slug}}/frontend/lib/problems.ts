@@ -167,6 +167,7 @@ export const providerProblem = (error: string) =>
   providerWords[error] ?? "Signing in at the other site did not work. Try again in a moment.";
 
 const linkWords: Record<string, string> = {
+  EMAIL_TAKEN: "Another account has this address by now, so yours was not changed.",
   INVALID_USER:
     "This link belongs to another account than the one that is signed in. Sign out, then open it again.",
   TOKEN_EXPIRED: "This link is older than one hour. Have another one sent.",
