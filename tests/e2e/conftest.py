@@ -19,7 +19,7 @@ from e2e.stack import COMBINATIONS, Stack, replace, running
 from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
 
-NODE = (20, 12)
+NODE = (20, 19)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from conftest import ROOT, RenderedProject
 from playwright.sync_api import Browser, expect
+from servers import free_ports
 
 from e2e.people import PASSWORD, Person
 from e2e.stack import COMBINATIONS, Stack
@@ -189,6 +190,9 @@ def test_deletes_an_account_with_its_tasks_and_only_with_them(stack: Stack, visi
     assert person.titles(token=token) == []
 
 
-@pytest.mark.parametrize("command", ["lint", "typecheck", "api-types:check"])
+@pytest.mark.parametrize("command", ["lint", "typecheck", "api-types:check", "test"])
 def test_the_frontend_passes_its_own_checks(stack: Stack, command: str) -> None:
-    RenderedProject(stack.frontend).run(f"npm run {command}")
+    names = ("TEST_SITE_PORT", "TEST_API_PORT", "TEST_DATABASE_PORT")
+    ports = dict(zip(names, map(str, free_ports(3)), strict=True))
+
+    RenderedProject(stack.frontend).run(f"npm run {command}", **ports)
