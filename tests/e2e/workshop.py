@@ -51,7 +51,12 @@ class Workshop:
 
     def axe(self) -> str:
         """The script that finds what keeps people with disabilities from using a page."""
-        folder = self._root / "axe"
-        folder.mkdir()
-        RenderedProject(folder).run(f"{NPM_INSTALL} axe-core@~4.11")
+        folder = self.with_package("axe-core@~4.11")
         return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+    def with_package(self, package: str) -> Path:
+        """Return a new folder in which this package of npm is installed."""
+        folder = self._root / str(next(self._numbers))
+        folder.mkdir()
+        RenderedProject(folder).run(f"{NPM_INSTALL} {package}")
+        return folder
