@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from conftest import RenderedProject
 from providers.servers import Authority
@@ -11,9 +10,12 @@ from providers.servers import Authority
 from e2e.identity import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 from e2e.mail import MailServer, mail_server
 from e2e.stack import Stack, running
+from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
 
 SENDER = "Task Service <tasks@example.com>"
+# The tests of all flows use the first one.
+ACCOUNTS = (("sqlite", "shared-secret", "starttls"), ("postgresql", "jwks", "tls"))
 
 
 @dataclass(frozen=True)
@@ -22,17 +24,26 @@ class Accounts:
     mail: MailServer
     identity: IdentityProvider
 
+    @property
+    def chromium_flags(self) -> tuple[str, ...]:
+        """The browser finds Google and GitHub where the frontend finds them."""
+        return (*CHROMIUM_FLAGS, *self.identity.chromium_flags)
+
+    def log(self) -> str:
+        """Return what the frontend has printed."""
+        return (self.stack.project.path / "npm.log").read_text()
+
 
 @contextmanager
 def running_accounts(
-    workshop: Workshop, database: str, token_verification: str, *, starttls: bool
+    workshop: Workshop, database: str, token_verification: str, encryption: str
 ) -> Iterator[Accounts]:
     """Run it as in production, until the block ends."""
     authority = Authority("End-to-end CA")
     folder = workshop.with_package("oidc-provider@~9.13")
     identity = IdentityProvider(folder, authority)
 
-    with mail_server(folder, authority, starttls=starttls) as mail:
+    with mail_server(folder, authority, starttls=encryption == "starttls") as mail:
 
         def configure(project: RenderedProject) -> None:
             with (project.path / "frontend/.env.local").open("a") as settings:
@@ -54,8 +65,3 @@ def running_accounts(
                 yield Accounts(stack, mail, identity)
             finally:
                 identity.stop()
-
-
-def log(stack: Stack) -> str:
-    """Return what the frontend has printed."""
-    return Path(stack.frontend.parent / "npm.log").read_text()

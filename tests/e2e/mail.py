@@ -1,5 +1,6 @@
 """An SMTP server that keeps what it receives, and that can fail in the ways of real ones."""
 
+import asyncio
 import re
 import socket
 import ssl
@@ -17,7 +18,7 @@ from servers import free_ports, wait_until
 USER, PASSWORD = "postmaster", "pa:ss/w@rd #1%"  # with all that a URL has to percent-encode
 QUOTED = "pa%3Ass%2Fw%40rd%20%231%25"
 SECONDS = 30
-LINK = re.compile(r"https?://\S+")
+LINK = re.compile(r"^https?://\S+$", re.MULTILINE)
 
 
 def text(message: EmailMessage) -> str:
@@ -28,8 +29,8 @@ def text(message: EmailMessage) -> str:
 
 
 def link(message: EmailMessage) -> str:
-    """Return the only link in the text, which HTML must have as well."""
-    [found] = LINK.findall(text(message))
+    """Return the only line of the text that is a link; HTML must have it as well."""
+    [found] = LINK.findall(text(message).replace("\r\n", "\n"))
     html = message.get_body(("html",))
     assert html is None or found.replace("&", "&amp;") in html.get_content()
     return found
@@ -50,6 +51,7 @@ class MailServer:
         self._received: list[EmailMessage] = []
         self._password = PASSWORD
         self._refused: str | None = None
+        self._delay = 0.0
         self._controller: Controller | None = None
         scheme = "smtp" if starttls else "smtps"
         self.url = f"{scheme}://{USER}:{QUOTED}@127.0.0.1:{self._port}"
@@ -93,6 +95,7 @@ class MailServer:
         message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
         assert isinstance(message, EmailMessage)
         assert envelope.rcpt_tos == [message["To"]]
+        await asyncio.sleep(self._delay)
         self._received.append(message)
         return "250 OK"
 
@@ -144,6 +147,15 @@ class MailServer:
             yield
         finally:
             self._refused = None
+
+    @contextmanager
+    def slow(self, seconds: float) -> Iterator[None]:
+        """Take this long for each message."""
+        self._delay = seconds
+        try:
+            yield
+        finally:
+            self._delay = 0
 
 
 @contextmanager
