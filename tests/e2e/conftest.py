@@ -110,14 +110,12 @@ def accounts(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Acc
 # Settings from Better Auth's documentation, and a file that shows the emails that it sends.
 CONFIGURATION = """betterAuth({
   session: { cookieCache: { enabled: true, strategy: "jwt" } },
-  advanced: { database: { generateId: "%s" } },
-  emailVerification: {
-    sendOnSignUp: true,
+"""
+EMAILS = """
     sendVerificationEmail: async ({ token }) => {
       const { appendFile } = await import("node:fs/promises");
       await appendFile("sent", `${token}\\n`);
     },
-  },
 """
 IDS = {"shared-secret": "uuid", "jwks": "serial"}
 WHOLE_USER = """definePayload: ({ user }) => {
@@ -143,8 +141,9 @@ def set_up_authorization(project: RenderedProject, mode: str) -> None:
     lib = project.path / "frontend" / "lib"
     replace(
         lib / "auth.ts",
-        ("betterAuth({\n", CONFIGURATION % IDS[mode]),
-        ("  user: {\n", "  user: {\n    changeEmail: { enabled: true },\n"),
+        ("betterAuth({\n", CONFIGURATION),
+        ("  advanced: {\n", f'  advanced: {{\n    database: {{ generateId: "{IDS[mode]}" }},\n'),
+        (" sendVerificationEmail }", EMAILS + "  }"),
         ("import { database }", IMPORTS),
         ("tokens,\n", PLUGINS),
     )

@@ -111,7 +111,7 @@ def test_signed_out_user_signs_in_and_allows_access(
         for page, link in (("sign-up", "Create an account"), ("sign-in", "Sign in")):
             visitor.page.get_by_role("link", name=link).click()
             visitor.page.wait_for_url(f"**/{page}?**")
-        visitor.fills_in("E-mail", ann.email)
+        visitor.fills_in("Email", ann.email)
         visitor.fills_in("Password", PASSWORD)
         visitor.clicks("Sign in")
         visitor.sees("Allow access?")

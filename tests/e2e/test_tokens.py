@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from conftest import PROJECT
+from servers import wait_until
 
 from e2e.applications import Application
 from e2e.people import ME, TASKS, Person, parts
@@ -77,7 +78,9 @@ def tokens(
 ) -> dict[str, str]:
     """One token of each kind that Better Auth issues for Ann, by kind."""
     ann.auth("/change-email", newEmail="anna@example.com")
-    verification, change_of_email = (authorization.frontend / "sent").read_text().split()[-2:]
+    # Better Auth's responses do not wait for emails.
+    wait_until(lambda: len(emailed(authorization, ann)) == 2, 10, lambda: "no email was sent")
+    verification, change_of_email = emailed(authorization, ann)
     refresh_token = application.tokens(ann, "tasks:read offline_access")["refresh_token"]
     refreshed = application.grant("refresh_token", refresh_token=refresh_token)
     of_machine = machine.grant(
@@ -95,13 +98,19 @@ def tokens(
         "application after a refresh": refreshed.json()["access_token"],
         "client credentials": of_machine.raise_for_status().json()["access_token"],
         "DPoP-bound": application.bound_token(ann, "tasks:read"),
-        "session cookie": ann.site.cookies["better-auth.session_data"],
+        "session cookie": ann.site.cookies["task-service.session_data"],
         "e-mail verification": verification,
         "change of e-mail": change_of_email,
     }
     if mode == "jwks":
         made["ID token"] = application.tokens(ann, "openid tasks:read")["id_token"]
     return made
+
+
+def emailed(stack: Stack, person: Person) -> list[str]:
+    """Return the tokens in this person's emails."""
+    tokens = (stack.frontend / "sent").read_text().split()
+    return [token for token in tokens if parts(token)[1]["email"] == person.email]
 
 
 def test_each_token_allows_only_what_its_kind_may_do(ann: Person, tokens: dict[str, str]) -> None:

@@ -1,16 +1,21 @@
 import type { Metadata } from "next";
-import { connection } from "next/server";
+import { headers } from "next/headers";
 import type { ReactNode } from "react";
 import { appName } from "@/lib/app-name";
+import { AddressCheck } from "./address-check";
 import "./globals.css";
 
 export const metadata: Metadata = { title: { default: appName, template: `%s · ${appName}` } };
 
 export default async function Layout({ children }: { children: ReactNode }) {
-  await connection(); // A page built in advance could not carry the nonce of proxy.ts.
+  // A page that was built in advance could not carry the nonce of proxy.ts.
+  const nonce = (await headers()).get("x-nonce") ?? undefined;
   return (
     <html lang="en">
-      <body>{children}</body>
+      <body>
+        <AddressCheck nonce={nonce} />
+        {children}
+      </body>
     </html>
   );
 }

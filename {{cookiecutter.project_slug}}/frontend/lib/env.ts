@@ -28,6 +28,29 @@ const isApiUrl = (value: string) =>
   new URL(value).href.replace(/\/$/, "") === value &&
   !/[?#]|\/$/.test(value);
 
+/** Returns two settings that need each other, or undefined if neither is set. */
+function pair(...rules: [Parameters<typeof variable>, Parameters<typeof variable>]) {
+  if (building || !rules.some(([name]) => process.env[name])) return;
+  return rules.map((rule) => variable(...rule)) as [string, string];
+}
+
+/** Returns this app's registration with a provider like Google, from `GOOGLE_CLIENT_ID` and `_SECRET`. */
+function oauthClient(provider: string) {
+  const [id, secret] = [`${provider}_CLIENT_ID`, `${provider}_CLIENT_SECRET`];
+  const isSet = (value: string) => value !== "";
+  const registration = pair(
+    [id, isSet, `must be set together with ${secret}`],
+    [secret, isSet, `must be set together with ${id}`],
+  );
+  return registration && { clientId: registration[0], clientSecret: registration[1] };
+}
+
+const isSmtpUrl = (value: string) =>
+  /^smtps?:\/\/./.test(value) && URL.canParse(value) && new URL(value).hostname !== "";
+// One address, with or without a name before it.
+const isSender = (value: string) =>
+  /^([^<>@]+ <[^\s<>@,]+@[^\s<>@,]+>|[^\s<>@,]+@[^\s<>@,]+)$/.test(value);
+
 /** The settings, checked once, at the start. */
 export const env = {
   secret: variable(
@@ -43,4 +66,11 @@ export const env = {
     isApiUrl,
     "must be a URL like http://localhost:8000 or https://example.com/tasks, without a slash at the end",
   ),
+  /** The SMTP server's URL and the sender, or undefined if this app cannot send email. */
+  mail: pair(
+    ["SMTP_URL", isSmtpUrl, "must be a URL like smtp://user:password@smtp.example.com:587"],
+    ["MAIL_FROM", isSender, "must be a sender like Tasks <tasks@example.com>"],
+  ),
+  google: oauthClient("GOOGLE"),
+  github: oauthClient("GITHUB"),
 };

@@ -59,42 +59,99 @@ export function titleProblem(title: string): string | undefined {
   if (length > 200) return `A title has at most 200 characters; this one has ${length}.`;
 }
 
-/** What is wrong, by the field it belongs to; `form` is about all of it. */
-export type Refusal = Partial<Record<"name" | "email" | "password" | "form", string>>;
+/** What is wrong, by field; `form` is about all of it. */
+export type Refusal = Partial<Record<"name" | "email" | "current" | "password" | "form", string>>;
 
+const requests = {
+  name: "Type your name.",
+  email: "Type your email address.",
+  current: "Type your current password.",
+  password: "Type your password.",
+};
+
+/** Returns what is missing in these values, before Better Auth gets them. */
+export function missing(typed: { [Name in keyof typeof requests]?: string }): Refusal | undefined {
+  const names = Object.keys(typed) as (keyof typeof requests)[];
+  const wrong = names.filter((name) =>
+    name === "email" ? !typed.email?.includes("@") : !typed[name]?.trim(),
+  );
+  if (wrong.length) return Object.fromEntries(wrong.map((name) => [name, requests[name]]));
+}
+
+const signInAgain = "You are signed out. Sign in again, then repeat this.";
+const freshSession =
+  "Sign out and in again, then repeat this within a day: it shows that it is you.";
+
+// By Better Auth's codes. None tells whether an account has an address.
 const authWords: Record<string, Refusal> = {
-  INVALID_EMAIL: { email: "This is not an e-mail address." },
-  INVALID_EMAIL_OR_PASSWORD: {
-    password: "This e-mail address and this password do not belong together. Check both.",
+  EMAIL_ALREADY_VERIFIED: { form: "This address is confirmed already. Reload the page." },
+  EMAIL_MISMATCH: { form: "Your address was changed elsewhere. Reload the page." },
+  EMAIL_NOT_SENT: { form: "The email could not be sent. Try again in a few minutes." },
+  EMAIL_NOT_VERIFIED: {
+    form: "Confirm your email address first: open the link in the email that we sent to it.",
   },
-  INVALID_PASSWORD: { password: "This is not your password." },
+  INVALID_EMAIL: { email: "This is not an email address." },
+  INVALID_EMAIL_OR_PASSWORD: { password: "Incorrect email or password." },
+  INVALID_PASSWORD: { current: "Incorrect password.", password: "Incorrect password." },
+  INVALID_TOKEN: { form: "This link was used already, or it is older than one hour." },
   PASSWORD_TOO_LONG: { password: "A password has at most 128 characters." },
   PASSWORD_TOO_SHORT: { password: "A password needs at least 8 characters." },
+  SESSION_EXPIRED: { form: freshSession },
+  SESSION_NOT_FRESH: { form: freshSession },
   TASKS_NOT_DELETED: {
     form: "Your tasks could not be deleted just now, so your account was kept.",
   },
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: {
-    email: "There is an account with this e-mail address already. Sign in, or use another one.",
+    email: "You cannot sign up with this address. If it is yours, sign in, or reset your password.",
   },
-  VALIDATION_ERROR: { email: "This is not an e-mail address." },
+  VALIDATION_ERROR: { email: "This is not an email address." },
 };
 
-/** What Better Auth objects to, in plain words; nothing if it did as asked. */
+/** Returns Better Auth's objection in plain words, or nothing if the request succeeded. */
 export async function refusal(
   call: Promise<{ error: { status: number; code?: string; message?: string } | null }>,
 ): Promise<Refusal | undefined> {
   try {
     const { error } = await call;
     if (!error) return;
-    if (error.status === 401 && !error.code?.startsWith("INVALID"))
-      return { form: "You are signed out. Sign in again, then repeat this." };
-    if (error.status === 429) return { form: "Too many attempts. Wait ten seconds and try again." };
-    return (
-      authWords[error.code ?? ""] ?? {
-        form: `This did not work (${error.code ?? error.status}). Try again in a moment.`,
-      }
-    );
+    const { status, code = "" } = error;
+    if (code in authWords) return authWords[code];
+    if (code.endsWith("ORIGIN")) return { form: wrongAddress() };
+    if (status === 401) return { form: signInAgain };
+    if (status === 429) return { form: "Too many attempts. Wait a minute and try again." };
+    return { form: `This did not work (${code || status}). Try again in a moment.` };
   } catch {
     return { form: unreachable("This site").message };
   }
 }
+
+const wrongAddress = () =>
+  `This site does not accept requests from ${location.origin}. Open it at its own address.`;
+
+// The same words for both: they must not tell whether an account has the address.
+const unconfirmed =
+  "Your email address must be confirmed first, at that site and here. If you have an account here, reset its password: that confirms the address.";
+
+// By the `error` in the URL to which Better Auth sends the browser.
+const providerWords: Record<string, string> = {
+  access_denied: "You canceled signing in.",
+  account_not_linked: unconfirmed,
+  email_not_found:
+    "That site did not tell us your email address. Add one there, or sign up with a password.",
+  email_not_verified: unconfirmed,
+  state_mismatch: "Signing in took too long, or was started in another browser. Try again.",
+};
+
+/** Returns why signing in at another site failed. */
+export const providerProblem = (error: string) =>
+  providerWords[error] ?? "Signing in at the other site did not work. Try again in a moment.";
+
+const linkWords: Record<string, string> = {
+  INVALID_USER:
+    "This link belongs to another account than the one that is signed in. Sign out, then open it again.",
+  TOKEN_EXPIRED: "This link is older than one hour. Have another one sent.",
+};
+
+/** Returns why a link about an email address cannot be used. */
+export const linkProblem = (error: string) =>
+  linkWords[error] ?? "This link is not valid, or it was used already.";

@@ -1,16 +1,61 @@
+import Bowser from "bowser";
 import { headers } from "next/headers";
 import { redirect } from "next/navigation";
 import { auth } from "./auth";
 
-/** Whoever is signed in, for a page on the server. */
+/** Returns the signed-in user, for a page on the server. */
 export async function currentUser() {
   const session = await auth.api.getSession({ headers: await headers() });
   return session?.user;
 }
 
-/** The same for a page that is only for people who are signed in. */
+/** Returns the session and its user. Redirects everybody who is not signed in. */
+export async function requiredSession() {
+  const session = await auth.api.getSession({ headers: await headers() });
+  if (!session) redirect("/sign-in");
+  return session;
+}
+
+/** Returns the signed-in user, as browsers may know them. Redirects everybody else. */
 export async function requiredUser() {
-  const user = await currentUser();
-  if (!user) redirect("/sign-in");
-  return { id: user.id, name: user.name, email: user.email };
+  const { user } = await requiredSession();
+  return { id: user.id, name: user.name || user.email, email: user.email };
+}
+
+/** Returns whether a user has a password, and not only accounts at other sites. */
+export async function hasPassword(): Promise<boolean> {
+  const accounts = await auth.api.listUserAccounts({ headers: await headers() });
+  return accounts.some(({ providerId }) => providerId === "credential");
+}
+
+export interface Session {
+  id: string;
+  device: string;
+  ip: string;
+  createdAt: string;
+}
+
+/** Returns a user's sessions, newest first, without their tokens. */
+export async function activeSessions(userId: string): Promise<Session[]> {
+  // Not auth.api.listSessions: for that, a user has to have signed in within a day.
+  const { internalAdapter } = await auth.$context;
+  const sessions = await internalAdapter.listSessions(userId, { onlyActiveSessions: true });
+  return sessions
+    .sort((one, other) => other.createdAt.getTime() - one.createdAt.getTime())
+    .map(({ id, userAgent, ipAddress, createdAt }) => ({
+      id,
+      device: device(userAgent),
+      ip: shortIp(ipAddress ?? ""),
+      createdAt: createdAt.toISOString(),
+    }));
+}
+
+/** Shortens IPv6 addresses, which Better Auth stores in full, and without the part of the device. */
+const shortIp = (ip: string) => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname : ip);
+
+/** Returns words like "Firefox on Linux" for a `User-Agent`. */
+function device(userAgent?: string | null): string {
+  if (!userAgent) return "Unknown device";
+  const { browser, os } = Bowser.parse(userAgent);
+  return browser.name && os.name ? `${browser.name} on ${os.name}` : userAgent.slice(0, 60);
 }

@@ -1,22 +1,31 @@
 import type { Metadata } from "next";
-import { requiredUser } from "@/lib/session";
+import { canSendMail } from "@/lib/mail";
+import { activeSessions, hasPassword, requiredSession } from "@/lib/session";
 import { Shell } from "../shell";
 import { DeleteAccount } from "./delete-account";
+import { EmailAddress } from "./email-address";
+import { Password } from "./password";
+import { Sessions } from "./sessions";
 
 export const metadata: Metadata = { title: "Account" };
 
 export default async function AccountPage() {
-  const user = await requiredUser();
+  const { user, session } = await requiredSession();
+  const { id, name, email, emailVerified } = user;
+  const usesPassword = await hasPassword();
   return (
-    <Shell user={user}>
+    <Shell user={{ id, name: name || email }}>
       <h1>Account</h1>
       <dl>
         <dt>Name</dt>
-        <dd>{user.name}</dd>
-        <dt>E-mail</dt>
-        <dd>{user.email}</dd>
+        <dd>{name}</dd>
+        <dt>Email</dt>
+        <dd>{email}</dd>
       </dl>
-      <DeleteAccount email={user.email} />
+      <EmailAddress email={email} verified={emailVerified} canSendMail={canSendMail} />
+      <Password email={email} usesPassword={usesPassword} canSendMail={canSendMail} />
+      <Sessions sessions={await activeSessions(id)} current={session.id} />
+      <DeleteAccount email={email} usesPassword={usesPassword} />
     </Shell>
   );
 }

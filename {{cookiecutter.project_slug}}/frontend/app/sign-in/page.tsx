@@ -1,28 +1,47 @@
 import type { Metadata } from "next";
 import Link from "next/link";
 import { redirect } from "next/navigation";
+import { providerProblem } from "@/lib/problems";
+import { providers } from "@/lib/providers";
 import { currentUser } from "@/lib/session";
 import { CredentialsForm } from "../credentials-form";
 import { Logo } from "../logo";
+import { SocialSignIn } from "../social-sign-in";
 
 export const metadata: Metadata = { title: "Sign in" };
+
+const notices: Record<string, string> = {
+  deleted: "Your account and all its tasks are deleted.",
+  reset: "Your password is changed, and all sessions are ended. Sign in with the new password.",
+};
 
 export default async function SignInPage({
   searchParams,
 }: {
-  searchParams: Promise<{ deleted?: string }>;
+  searchParams: Promise<Record<string, string | string[] | undefined>>;
 }) {
   if (await currentUser()) redirect("/");
+  const params = await searchParams;
+  const notice = Object.keys(notices).find((name) => name in params);
   return (
     <main className="card">
       <Logo />
       <h1>Sign in</h1>
-      {(await searchParams).deleted !== undefined && (
+      {notice && (
         <p className="notice" role="status">
-          Your account and all its tasks are deleted.
+          {notices[notice]}
+        </p>
+      )}
+      {params.error && (
+        <p className="error" role="alert">
+          {providerProblem(String(params.error))}
         </p>
       )}
       <CredentialsForm purpose="sign-in" />
+      <SocialSignIn providers={providers} />
+      <p className="aside">
+        <Link href="/forgot-password">Forgot your password?</Link>
+      </p>
       <p className="aside">
         New here? <Link href="/sign-up">Create an account</Link>
       </p>

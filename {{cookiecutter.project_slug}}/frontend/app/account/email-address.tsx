@@ -1,0 +1,59 @@
+"use client";
+
+import { authClient } from "@/lib/auth-client";
+import { missing, refusal } from "@/lib/problems";
+import { Field, Form } from "../form";
+
+export function EmailAddress({
+  email,
+  verified,
+  canSendMail,
+}: {
+  email: string;
+  verified: boolean;
+  canSendMail: boolean;
+}) {
+  const resend = async () =>
+    (await refusal(authClient.sendVerificationEmail({ email }))) ?? {
+      notice: `We sent a link to ${email}.`,
+    };
+
+  async function change({ email: typed = "" }: Record<string, string>) {
+    const newEmail = typed.trim();
+    return (
+      missing({ email: newEmail }) ??
+      (newEmail.toLowerCase() === email ? { email: "This is your address already." } : undefined) ??
+      (await refusal(authClient.changeEmail({ newEmail }))) ?? {
+        // The same for an address that another account has: nobody should learn of it.
+        notice: verified
+          ? `We sent a link to ${email}. Open it to approve the new address.`
+          : `We sent a link to ${newEmail}. Open it to confirm the new address.`,
+      }
+    );
+  }
+
+  return (
+    <section className="panel">
+      <h2>Email address</h2>
+      <p>
+        {email} is {verified ? "confirmed" : "not confirmed yet"}.
+      </p>
+      {canSendMail ? (
+        <>
+          {!verified && <Form action={resend} button="Send the link again" className="secondary" />}
+          <Form action={change} button="Change the address">
+            <Field
+              label="New email address"
+              name="email"
+              type="email"
+              autoComplete="email"
+              spellCheck={false}
+            />
+          </Form>
+        </>
+      ) : (
+        <p className="hint">This site cannot send email, so the address cannot be changed here.</p>
+      )}
+    </section>
+  );
+}

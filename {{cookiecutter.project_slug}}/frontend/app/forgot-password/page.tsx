@@ -1,0 +1,24 @@
+import type { Metadata } from "next";
+import Link from "next/link";
+import { canSendMail } from "@/lib/mail";
+import { Logo } from "../logo";
+import { ForgotPasswordForm } from "./forgot-password-form";
+
+export const metadata: Metadata = { title: "Reset your password" };
+
+export default function ForgotPasswordPage() {
+  return (
+    <main className="card">
+      <Logo />
+      <h1>Reset your password</h1>
+      {canSendMail ? (
+        <ForgotPasswordForm />
+      ) : (
+        <p>This site cannot send email. Ask the people who run it for help.</p>
+      )}
+      <p className="aside">
+        <Link href="/sign-in">Back to signing in</Link>
+      </p>
+    </main>
+  );
+}

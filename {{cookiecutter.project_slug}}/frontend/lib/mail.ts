@@ -1,0 +1,54 @@
+/** Sends email by SMTP. */
+import { APIError } from "better-auth/api";
+import { createTransport } from "nodemailer";
+import { env } from "./env";
+
+const TIMEOUT = 5_000; // Milliseconds. A person waits for it.
+
+const transport = env.mail && connect(...env.mail);
+
+/** Whether this app can send email. In development, it prints messages instead if it cannot. */
+export const canSendMail = transport !== undefined || process.env.NODE_ENV === "development";
+
+/** SMTP_URL's query parameters are Nodemailer's options, and win over these. */
+function connect(url: string, from: string) {
+  const { hostname, username } = new URL(url);
+  const isLoopback = /^(localhost|127\..*|\[::1\])$/.test(hostname);
+  const options = {
+    url,
+    connectionTimeout: TIMEOUT,
+    greetingTimeout: TIMEOUT,
+    socketTimeout: TIMEOUT,
+    // Without it, whoever controls the network could have the password sent unencrypted.
+    requireTLS: username !== "" && !isLoopback,
+  };
+  return createTransport(options, { from });
+}
+
+/** Throws an APIError if the mail server cannot be used. It is asked whoever the recipient is. */
+export async function checkMail(): Promise<void> {
+  if (!canSendMail) throw notSent("SMTP_URL is not set");
+  await transport?.verify().catch((error) => {
+    throw notSent(error);
+  });
+}
+
+/** Sends an email. Throws an APIError if the server does not take it. */
+export async function sendMail(to: string, subject: string, text: string): Promise<void> {
+  if (transport) {
+    await transport.sendMail({ to, subject, text }).catch((error) => {
+      throw notSent(error);
+    });
+  } else if (canSendMail) {
+    console.info(`\nEmail to ${to} (SMTP_URL is not set)\n\n${subject}\n\n${text}\n`);
+  }
+}
+
+function notSent(reason: Error | string) {
+  // Not the error itself, which may contain the message with its link.
+  console.error(`Email was not sent: ${reason instanceof Error ? reason.message : reason}`);
+  return new APIError("SERVICE_UNAVAILABLE", {
+    code: "EMAIL_NOT_SENT",
+    message: "The email could not be sent. Try again later.",
+  });
+}
