@@ -70,7 +70,10 @@ class IdentityProvider(Server):
             "IDENTITY_HOSTS": ",".join(HOSTS),
             "IDENTITY_PORT": str(port),
         }
-        rules = ", ".join(f"MAP {host} 127.0.0.1:{port}" for host in HOSTS)
+        # As names of this machine in a local network, browsers find `*.test` here.
+        rules = ", ".join(
+            (*(f"MAP {host} 127.0.0.1:{port}" for host in HOSTS), "MAP *.test 127.0.0.1")
+        )
         self.chromium_flags = (
             f"--host-resolver-rules={rules}",
             f"--ignore-certificate-errors-spki-list={public_key_hash(certificate)}",

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from providers.servers import Authority
 from servers import free_ports, wait_until
 
@@ -36,6 +36,33 @@ def link(message: EmailMessage) -> str:
     return found
 
 
+class Listener(Controller):
+    """Unlike aiosmtpd's own, it also ends the connections that are open when it stops."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        self._connections: list[SMTP] = []
+        super().__init__(*arguments, **options)
+
+    def factory(self) -> SMTP:
+        connection = super().factory()
+        self._connections.append(connection)
+        return connection
+
+    def stop(self, no_assert: bool = False) -> None:
+        asyncio.run_coroutine_threadsafe(self._abort(), self.loop).result()
+        super().stop(no_assert)
+
+    async def _abort(self) -> None:
+        for connection in self._connections:
+            if connection.transport:
+                connection.transport.abort()
+        await asyncio.sleep(0)
+
+
+def summary(message: EmailMessage) -> str:
+    return f"{message['To']}: {message['Subject']}"
+
+
 class MailServer:
     """Accepts messages from one user, by STARTTLS as on port 587, or by TLS as on port 465.
 
@@ -48,17 +75,17 @@ class MailServer:
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(certificate, certificate.with_suffix(".key"))
         self._starttls = starttls
-        self._received: list[EmailMessage] = []
+        self.received: list[EmailMessage] = []
         self._password = PASSWORD
         self._refused: str | None = None
         self._delay = 0.0
-        self._controller: Controller | None = None
+        self._listener: Listener | None = None
         scheme = "smtp" if starttls else "smtps"
         self.url = f"{scheme}://{USER}:{QUOTED}@127.0.0.1:{self._port}"
 
     def start(self) -> None:
         tls = {"tls_context": self._tls, "require_starttls": True}
-        self._controller = Controller(
+        self._listener = Listener(
             self,
             hostname="127.0.0.1",
             port=self._port,
@@ -68,12 +95,12 @@ class MailServer:
             auth_require_tls=self._starttls,
             **(tls if self._starttls else {}),
         )
-        self._controller.start()
+        self._listener.start()
 
     def stop(self) -> None:
-        if self._controller:
-            self._controller.stop()
-            self._controller = None
+        if self._listener:
+            self._listener.stop()
+            self._listener = None
 
     def _authenticate(
         self, _server: object, _session: Session, _envelope: Envelope, _how: str, given: object
@@ -96,21 +123,25 @@ class MailServer:
         assert isinstance(message, EmailMessage)
         assert envelope.rcpt_tos == [message["To"]]
         await asyncio.sleep(self._delay)
-        self._received.append(message)
+        self.received.append(message)
         return "250 OK"
 
-    def to(self, address: str) -> list[EmailMessage]:
-        """Return what has arrived for this address, the oldest first."""
-        return [message for message in self._received if message["To"] == address]
+    def to(self, address: str, about: str = "") -> list[EmailMessage]:
+        """Return what has arrived for this address about this subject, the oldest first."""
+        return [
+            message
+            for message in self.received
+            if message["To"] == address and about in message["Subject"]
+        ]
 
-    def next(self, address: str, after: int = 0) -> EmailMessage:
+    def next(self, address: str, about: str, after: int = 0) -> EmailMessage:
         """Wait for the message that follows the first `after` ones, and return it."""
         wait_until(
-            lambda: len(self.to(address)) > after,
+            lambda: len(self.to(address, about)) > after,
             SECONDS,
-            lambda: f"no message to {address}; there are {[m['To'] for m in self._received]}",
+            lambda: f"no email to {address} about {about}: {[*map(summary, self.received)]}",
         )
-        return self.to(address)[after]
+        return self.to(address, about)[after]
 
     @contextmanager
     def refusing_connections(self) -> Iterator[None]:
