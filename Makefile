@@ -30,10 +30,10 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test check faults cluster images demo bench sizes workers recording clean python
+.PHONY: help test check faults cluster images demo bench lighthouse sizes workers recording clean python
 
 help: ## List the available commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
 	@# The longest tests first, so that no core is idle at the end.
@@ -63,6 +63,9 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 
 bench: .venv/ready ## Compare it with handwritten APIs (7 minutes; needs wrk; BENCH_BEFORE=revision)
 	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
+
+lighthouse: .venv/ready ## Measure the frontend's pages with Lighthouse, and write the figures into a page (5 minutes)
+	@PYTHONPATH=tests .venv/bin/python -m e2e.lighthouse
 
 sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)
 	@PYTHONPATH=tests .venv/bin/python -m scaling.sizes

@@ -32,6 +32,7 @@ UNUSED = {
             "deploy/kubernetes/poddisruptionbudget.yaml",
             "frontend/lib/database-postgresql.ts",
             "frontend/lib/postgresql",
+            "frontend/tests/unit/database-url.test.ts",
             "scripts/postgres.py",
             "tests/test_distribution.py",
             "tests/test_pooling.py",

@@ -29,10 +29,6 @@ class Accounts:
         """The browser finds Google and GitHub where the frontend finds them."""
         return (*CHROMIUM_FLAGS, *self.identity.chromium_flags)
 
-    def log(self) -> str:
-        """Return what the frontend has printed."""
-        return (self.stack.project.path / "npm.log").read_text()
-
 
 @contextmanager
 def running_accounts(
@@ -40,7 +36,7 @@ def running_accounts(
 ) -> Iterator[Accounts]:
     """Run it as in production, until the block ends."""
     authority = Authority("End-to-end CA")
-    folder = workshop.with_package("oidc-provider@~9.13")
+    folder = workshop.install_packages(f"providers-{database}", "oidc-provider@~9.13").path
     identity = IdentityProvider(folder, authority)
 
     with mail_server(folder, authority, starttls=encryption == "starttls") as mail:

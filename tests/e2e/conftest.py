@@ -20,7 +20,7 @@ from e2e.stack import COMBINATIONS, Stack, replace, running
 from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
 
-NODE = (20, 12)
+NODE = (20, 19)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -144,6 +144,7 @@ def set_up_authorization(project: RenderedProject, mode: str) -> None:
         ("betterAuth({\n", CONFIGURATION),
         ("  advanced: {\n", f'  advanced: {{\n    database: {{ generateId: "{IDS[mode]}" }},\n'),
         (" sendVerificationEmail }", EMAILS + "  }"),
+        ("  sendVerificationEmail,\n", ""),
         ("import { database }", IMPORTS),
         ("tokens,\n", PLUGINS),
     )

@@ -87,9 +87,12 @@ class Person:
         headers = {"Authorization": f"Bearer {token or self.token()}"}
         return self._api.request(method, path, headers=headers, **options)
 
-    def add(self, title: str) -> dict[str, Any]:
-        return self.call("POST", TASKS, json={"title": title}).raise_for_status().json()
+    def add(self, title: str, **fields: Any) -> dict[str, Any]:
+        body = {"title": title, **fields}
+        return self.call("POST", TASKS, json=body).raise_for_status().json()
+
+    def tasks(self, *, token: str | None = None) -> list[dict[str, Any]]:
+        return self.call("GET", TASKS, token=token).raise_for_status().json()["items"]
 
     def titles(self, *, token: str | None = None) -> list[str]:
-        page = self.call("GET", TASKS, token=token).raise_for_status().json()
-        return [task["title"] for task in page["items"]]
+        return [task["title"] for task in self.tasks(token=token)]

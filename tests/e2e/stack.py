@@ -129,6 +129,10 @@ class Stack:
             rest.callback(self.site.stop)
             rest.callback(self._people.close)
 
+    def log(self) -> str:
+        """Return what the frontend has printed."""
+        return (self.project.path / "npm.log").read_text()
+
     @contextmanager
     def program(
         self, *arguments: str | Path, **environment: str

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from conftest import ROOT, RenderedProject
 from playwright.sync_api import Browser, expect
+from servers import free_ports
 
 from e2e.people import PASSWORD, Person
 from e2e.stack import COMBINATIONS, Stack
@@ -66,7 +67,7 @@ def test_a_person_signs_up_and_keeps_tasks(stack: Stack, visit: Visit) -> None:
         ann.adds("Book the train")
         ann.page.reload()
         ann.toggles("Send the invoice to Frida")
-        ann.clicks("Rename Book the train")
+        ann.clicks("Edit Book the train")
         ann.page.keyboard.type("Book the train to Vienna")
         ann.finds_no_barrier()
         ann.page.keyboard.press("Enter")
@@ -151,6 +152,7 @@ def test_says_that_the_service_is_down_and_recovers(stack: Stack, visit: Visit) 
             expect(ann.new_task).to_have_value("Typed while it was down")
             ann.page.reload()
             ann.sees("This page keeps trying.")
+            ann.clicks("Try again now")
             ann.new_task.fill("Typed while it was down")
             ann.finds_no_barrier()
             photograph(ann, stack, "service-down")
@@ -188,6 +190,9 @@ def test_deletes_an_account_with_its_tasks_and_only_with_them(stack: Stack, visi
     assert person.titles(token=token) == []
 
 
-@pytest.mark.parametrize("command", ["lint", "typecheck", "api-types:check"])
+@pytest.mark.parametrize("command", ["lint", "typecheck", "api-types:check", "test"])
 def test_the_frontend_passes_its_own_checks(stack: Stack, command: str) -> None:
-    RenderedProject(stack.frontend).run(f"npm run {command}")
+    names = ("TEST_SITE_PORT", "TEST_API_PORT", "TEST_DATABASE_PORT")
+    ports = dict(zip(names, map(str, free_ports(3)), strict=True))
+
+    RenderedProject(stack.frontend).run(f"npm run {command}", **ports)

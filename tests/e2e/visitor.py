@@ -114,6 +114,22 @@ class Visitor:
         with self.page.expect_response(lambda response: response.request.method == "PATCH"):
             self.task(title).click()
 
+    def filters(self, name: str) -> None:
+        self.page.get_by_role("navigation", name="Show").get_by_role("link", name=name).click()
+
+    def returns(self) -> None:
+        """Come back from another window that did not cover this one."""
+        self.page.evaluate("window.dispatchEvent(new Event('focus'))")
+
+    def sees_tasks(self, *titles: str) -> None:
+        """These and no others, in this order."""
+        rows = self.page.get_by_role("listitem")
+        expect(rows.locator("label")).to_have_text(titles)
+
+    @property
+    def focused(self) -> Locator:
+        return self.page.locator(":focus")
+
     def finds_no_barrier(self) -> None:
         """Nothing serious that keeps people with disabilities from using the page."""
         for scheme in ("dark", "light"):
@@ -141,11 +157,12 @@ class Visitor:
 
 
 @contextmanager
-def visiting(browser: Browser, stack: Stack, axe: str, person: Person) -> Iterator[Visitor]:
+def visiting(
+    browser: Browser, stack: Stack, axe: str, person: Person, *, scripts: bool = True
+) -> Iterator[Visitor]:
     """`person` at a browser of their own, signed in if they have an account."""
     context = browser.new_context(
-        viewport={"width": 720, "height": 620},
-        reduced_motion="reduce",
+        viewport={"width": 720, "height": 620}, reduced_motion="reduce", java_script_enabled=scripts
     )
     context.add_init_script(SEND_ADDRESS % person.address)
     context.add_cookies(

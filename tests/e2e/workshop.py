@@ -49,14 +49,14 @@ class Workshop:
             # Many machines set NODE_ENV. The development dependencies must be installed anyway.
             RenderedProject(frontend).run(NPM_INSTALL, NODE_ENV="production")
 
+    def install_packages(self, name: str, *packages: str) -> RenderedProject:
+        """Return a new folder of this name with packages from npm."""
+        folder = RenderedProject(self._root / name)
+        folder.path.mkdir()
+        folder.run(f"{NPM_INSTALL} {' '.join(packages)}")
+        return folder
+
     def axe(self) -> str:
         """The script that finds what keeps people with disabilities from using a page."""
-        folder = self.with_package("axe-core@~4.11")
-        return (folder / "node_modules/axe-core/axe.min.js").read_text()
-
-    def with_package(self, package: str) -> Path:
-        """Return a new folder in which this package of npm is installed."""
-        folder = self._root / str(next(self._numbers))
-        folder.mkdir()
-        RenderedProject(folder).run(f"{NPM_INSTALL} {package}")
-        return folder
+        folder = self.install_packages("axe", "axe-core@~4.11")
+        return (folder.path / "node_modules/axe-core/axe.min.js").read_text()

@@ -31,7 +31,8 @@ from urllib.parse import quote
 
 from app.config import PROJECT, ConfigurationError, DatabaseSettings
 
-FOLDER = PROJECT / ".postgres"
+# The frontend's tests set another one, so that they start with an empty database.
+FOLDER = PROJECT / os.environ.get("DEVELOPMENT_DATABASE_FOLDER", ".postgres")
 HOST = "127.0.0.1"
 DEVELOPMENT_URL = re.compile(
     r"postgres(?:ql)?(?:\+asyncpg)?://postgres@127\.0\.0\.1:(\d+)/postgres"

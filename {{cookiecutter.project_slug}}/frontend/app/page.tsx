@@ -1,11 +1,25 @@
+import { dehydrate, QueryClient } from "@tanstack/react-query";
+import { api } from "@/lib/server-api";
 import { requiredUser } from "@/lib/session";
+import { tasksQuery, toShow } from "@/lib/tasks";
+import { Queries } from "./queries";
 import { Shell } from "./shell";
 import { TaskList } from "./task-list";
 
-export default async function TasksPage() {
+export default async function TasksPage({
+  searchParams,
+}: {
+  searchParams: Promise<{ show?: string }>;
+}) {
+  const user = await requiredUser();
+  const queries = new QueryClient();
+  // If it fails, the list is not in the page, and the browser fetches it.
+  await queries.infiniteQuery(tasksQuery(api, toShow((await searchParams).show))).catch(() => {});
   return (
-    <Shell user={await requiredUser()}>
-      <TaskList />
+    <Shell user={user}>
+      <Queries fetched={dehydrate(queries)}>
+        <TaskList />
+      </Queries>
     </Shell>
   );
 }

@@ -1,155 +1,110 @@
 "use client";
 
-import { type FormEvent, useOptimistic, useRef, useState, useTransition } from "react";
-import { flushSync } from "react-dom";
-import { answer, api, type Task } from "@/lib/api";
-import { inWords, Problem, titleProblem } from "@/lib/problems";
+import type { FormEvent } from "react";
+import { inWords } from "@/lib/problems";
+import type { Task, TaskChange } from "@/lib/tasks";
+import { type List, useChangeTask } from "./use-tasks";
 
-type Change = Partial<Pick<Task, "title" | "completed">>;
+export function TaskItem({ task, list }: { task: Task; list: List }) {
+  const change = useChangeTask(task, list);
+  // Show a change before the service has confirmed it.
+  const { id, title, description, completed } = {
+    ...task,
+    ...(change.isPending && change.variables),
+  };
+  const act = (body: TaskChange | null) => change.isPending || change.mutate(body);
+
+  return (
+    <li aria-busy={change.isPending}>
+      <label>
+        <input
+          id={`task-${id}`}
+          type="checkbox"
+          checked={completed}
+          onChange={() => act({ completed: !completed })}
+          aria-describedby={`description-${id} problem-${id}`}
+        />
+        <span>{title}</span>
+      </label>
+      <p id={`description-${id}`} className="description">
+        {description}
+      </p>
+      <button
+        id={`edit-${id}`}
+        type="button"
+        aria-label={`Edit ${title}`}
+        onClick={() => list.setEdited([...list.edited, task])}
+      >
+        Edit
+      </button>
+      <button type="button" aria-label={`Delete ${title}`} onClick={() => act(null)}>
+        Delete
+      </button>
+      <Alert id={`problem-${id}`} error={change.error} />
+    </li>
+  );
+}
 
 const select = (input: HTMLInputElement | null) => input?.select();
 
-export function TaskItem({
-  task,
-  onChange,
-  onDelete,
-}: {
-  task: Task;
-  onChange: (task: Task) => void;
-  onDelete: (task: Task) => void;
-}) {
-  const [renaming, setRenaming] = useState(false);
-  const [problem, setProblem] = useState<string>();
-  const [completed, setCompleted] = useOptimistic(task.completed);
-  const [busy, startTransition] = useTransition();
-  const renameButton = useRef<HTMLButtonElement>(null);
+/** `task` is the version that the user saw. If it has been changed since then, nothing is lost. */
+export function TaskForm({ task, list }: { task: Task; list: List }) {
+  const change = useChangeTask(task, list);
+  const close = () => list.stopEditing(task);
+  const problem = `problem-${task.id}`;
 
-  const path = { id: task.id };
-  // Change only the version that this person saw. If there is a newer one, the response is 412.
-  const seen = { path, header: { "If-Match": `"${task.version}"` } };
-
-  function act(work: () => Promise<void>) {
-    if (busy) return;
-    startTransition(async () => {
-      try {
-        await work();
-        setProblem(undefined);
-      } catch (error) {
-        setProblem(inWords(error));
-      }
-    });
-  }
-
-  /** After a 412, shows the task as it is now, and throws unless it matches `wanted`. */
-  async function compare(error: unknown, wanted?: Change) {
-    if (!(error instanceof Problem) || error.status !== 412) throw error;
-    const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));
-    onChange(now);
-    const entries = Object.entries(wanted ?? {}) as [keyof Change, unknown][];
-    // The response to an earlier request for the same change may have been lost.
-    if (wanted && entries.every(([name, value]) => now[name] === value)) return;
-    const state = now.completed ? "done" : "not done";
-    const words = `It now reads “${now.title}” and is ${state}. Make your change again if you still want it.`;
-    throw new Problem(`${error.message} ${words}`, error.status);
-  }
-
-  const change = (body: Change) =>
-    answer(api.PATCH("/api/v1/tasks/{id}", { params: seen, body })).then(onChange, (error) =>
-      compare(error, body),
-    );
-
-  const toggle = () =>
-    act(async () => {
-      setCompleted(!task.completed);
-      await change({ completed: !task.completed });
-    });
-
-  const remove = () =>
-    act(async () => {
-      try {
-        await answer(api.DELETE("/api/v1/tasks/{id}", { params: seen }));
-      } catch (error) {
-        // Already deleted is fine: that is what the user wanted.
-        if (!(error instanceof Problem) || error.status !== 404) await compare(error);
-      }
-      onDelete(task);
-    });
-
-  function rename(event: FormEvent<HTMLFormElement>) {
+  function save(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    const title = String(new FormData(event.currentTarget).get("title"));
-    const wrong = titleProblem(title);
-    if (wrong) return setProblem(wrong);
-    act(async () => {
-      await change({ title: title.trim() });
-      stopRenaming();
-    });
-  }
-
-  function stopRenaming() {
-    flushSync(() => {
-      setRenaming(false);
-      setProblem(undefined);
-    });
-    renameButton.current?.focus();
+    if (change.isPending) return;
+    const { title = "", description } = Object.fromEntries(
+      new FormData(event.currentTarget),
+    ) as Record<string, string>;
+    change.mutate({ title: title.trim(), description: description || null }, { onSuccess: close });
   }
 
   return (
-    <li aria-busy={busy}>
-      {renaming ? (
-        <form
-          method="post"
-          noValidate
-          onSubmit={rename}
-          onKeyDown={(event) => event.key === "Escape" && stopRenaming()}
-        >
-          <input
-            ref={select}
-            name="title"
-            defaultValue={task.title}
-            aria-label={`New title of ${task.title}`}
-            aria-invalid={problem !== undefined}
-            aria-describedby={`problem-${task.id}`}
-            autoComplete="off"
-          />
-          <button type="submit" className="primary" aria-disabled={busy}>
-            {busy ? "Saving…" : "Save"}
-          </button>
-          <button type="button" onClick={stopRenaming}>
-            Cancel
-          </button>
-        </form>
-      ) : (
-        <>
-          <label>
-            <input
-              id={`task-${task.id}`}
-              type="checkbox"
-              checked={completed}
-              onChange={toggle}
-              aria-describedby={`problem-${task.id}`}
-            />
-            <span>
-              {task.title}
-              {task.description && <small>{task.description}</small>}
-            </span>
-          </label>
-          <button
-            ref={renameButton}
-            type="button"
-            aria-label={`Rename ${task.title}`}
-            onClick={() => setRenaming(true)}
-          >
-            Rename
-          </button>
-          <button type="button" aria-label={`Delete ${task.title}`} onClick={remove}>
-            Delete
-          </button>
-        </>
-      )}
-      <p id={`problem-${task.id}`} className="error" role="alert">
-        {problem}
-      </p>
+    <li>
+      <form
+        method="post"
+        noValidate
+        aria-label={`Edit ${task.title}`}
+        onSubmit={save}
+        onKeyDown={(event) => event.key === "Escape" && close()}
+      >
+        <label htmlFor={`title-${task.id}`}>Title</label>
+        <input
+          id={`title-${task.id}`}
+          ref={select}
+          name="title"
+          defaultValue={task.title}
+          aria-invalid={change.isError}
+          aria-describedby={problem}
+          autoComplete="off"
+        />
+        <label htmlFor={`description-${task.id}`}>Description</label>
+        <textarea
+          id={`description-${task.id}`}
+          name="description"
+          rows={3}
+          defaultValue={task.description ?? ""}
+          aria-describedby={problem}
+        />
+        <Alert id={problem} error={change.error} />
+        <button type="submit" className="primary" aria-disabled={change.isPending}>
+          {change.isPending ? "Saving…" : "Save"}
+        </button>
+        <button type="button" onClick={close}>
+          Cancel
+        </button>
+      </form>
     </li>
+  );
+}
+
+export function Alert({ id, error }: { id?: string; error: Error | null }) {
+  return (
+    <p id={id} className="error" role="alert">
+      {error && inWords(error)}
+    </p>
   );
 }

@@ -1,205 +1,152 @@
 "use client";
 
-import { type FormEvent, useEffect, useRef, useState, useTransition } from "react";
-import { flushSync } from "react-dom";
-import { answer, api, type NewTask, newKey, type Task } from "@/lib/api";
-import { inWords, Problem, titleProblem } from "@/lib/problems";
-import { TaskItem } from "./task-item";
+import Link from "next/link";
+import { useSearchParams } from "next/navigation";
+import { type FormEvent, useRef } from "react";
+import { newKey } from "@/lib/api";
+import { isPassing } from "@/lib/problems";
+import { type Show, type Task, toShow } from "@/lib/tasks";
+import { Alert, TaskForm, TaskItem } from "./task-item";
 import { useHydrated } from "./use-hydrated";
-
-const page = (cursor?: string) =>
-  answer(api.GET("/api/v1/tasks", { params: { query: { limit: 20, cursor } } }));
-
-const focusTask = (task?: Task) => document.getElementById(`task-${task?.id}`)?.focus();
+import { type List, useCreateTask, useTasks } from "./use-tasks";
 
 export function TaskList() {
-  const [tasks, setTasks] = useState<Task[]>(); // Undefined until the service has answered once.
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [attempt, setAttempt] = useState(0);
-  const [failure, setFailure] = useState<{ words: string; isPassing: boolean }>();
-  const [addProblem, setAddProblem] = useState<string>();
-  const [moreProblem, setMoreProblem] = useState<string>();
-  const [deleted, setDeleted] = useState<Task>();
-  const [status, setStatus] = useState("");
-  const [adding, startAdding] = useTransition();
-  const [loadingMore, startLoadingMore] = useTransition();
-  const input = useRef<HTMLInputElement>(null);
-  const unanswered = useRef<{ title: string; key: string }>(undefined);
+  const show = toShow(useSearchParams().get("show"));
+  const list = useTasks(show);
   const hydrated = useHydrated();
-
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let outdated = false;
-    const tryAgain = () => setAttempt(attempt + 1);
-    page().then(
-      (first) => {
-        if (outdated) return;
-        setTasks(first.items);
-        setCursor(first.next_cursor);
-        setFailure(undefined);
-      },
-      (error) => {
-        if (outdated) return;
-        const isPassing = error instanceof Problem && error.isPassing;
-        setFailure({ words: inWords(error), isPassing });
-        if (!isPassing) return;
-        const seconds = Math.max(Math.min(2 ** attempt, 30), error.retryAfterSeconds ?? 0);
-        timer = setTimeout(tryAgain, seconds * 1000);
-        window.addEventListener("online", tryAgain);
-      },
-    );
-    return () => {
-      outdated = true;
-      clearTimeout(timer);
-      window.removeEventListener("online", tryAgain);
-    };
-  }, [attempt]);
-
-  /** Creates one task, even if it is called several times with the same key. */
-  async function create(body: NewTask, key: string) {
-    const params = { header: { "Idempotency-Key": key } };
-    const created = await answer(api.POST("/api/v1/tasks", { params, body }));
-    setStatus(`Added “${created.title}”.`);
-    setDeleted(undefined);
-    // A first page still on its way may be older than this task.
-    if (!tasks) setAttempt(attempt + 1);
-    flushSync(() =>
-      setTasks((known) => known && [created, ...known.filter(({ id }) => id !== created.id)]),
-    );
-    return created;
-  }
-
-  function add(event: FormEvent) {
-    event.preventDefault();
-    const field = input.current;
-    if (!field || adding) return;
-    const typed = field.value;
-    const wrong = titleProblem(typed);
-    setAddProblem(wrong);
-    field.focus();
-    if (wrong) return;
-    const title = typed.trim();
-    // After an error, the same title means the same task, which may exist already.
-    if (unanswered.current?.title !== title) unanswered.current = { title, key: newKey() };
-    const { key } = unanswered.current;
-    startAdding(async () => {
-      try {
-        await create({ title }, key);
-        unanswered.current = undefined;
-        if (field.value === typed) field.value = ""; // Else the next one is being typed already.
-      } catch (error) {
-        setAddProblem(inWords(error));
-      }
-    });
-  }
-
-  async function undo({ id, title, description, completed }: Task) {
-    try {
-      focusTask(await create({ title, description, completed }, `"${id}"`));
-    } catch (error) {
-      setAddProblem(inWords(error));
-    }
-  }
-
-  function remove(task: Task) {
-    const index = tasks?.indexOf(task) ?? 0;
-    const next = tasks?.[index + 1] ?? tasks?.[index - 1];
-    flushSync(() => setTasks((known) => known?.filter(({ id }) => id !== task.id)));
-    setDeleted(task);
-    setStatus(`Deleted “${task.title}”.`);
-    if (next) focusTask(next);
-    else input.current?.focus();
-  }
-
-  const replace = (task: Task) =>
-    setTasks((known) => known?.map((old) => (old.id === task.id ? task : old)));
-
-  function loadMore() {
-    if (loadingMore) return;
-    startLoadingMore(async () => {
-      try {
-        const more = await page(cursor ?? undefined);
-        flushSync(() => {
-          setTasks((known) => [...(known ?? []), ...more.items]);
-          setCursor(more.next_cursor);
-          setMoreProblem(undefined);
-          setStatus(`${more.items.length} more tasks.`);
-        });
-        focusTask(more.items[0]);
-      } catch (error) {
-        setMoreProblem(inWords(error));
-      }
-    });
-  }
+  const { isSuccess, hasNextPage, isFetchingNextPage, failureReason } = list.query;
 
   return (
     <>
       <h1>Tasks</h1>
-      <form method="post" noValidate className="add" onSubmit={add}>
-        <label htmlFor="new-task" className="unseen">
-          New task
-        </label>
-        <input
-          id="new-task"
-          ref={input}
-          placeholder="What needs doing?"
-          autoComplete="off"
-          aria-invalid={addProblem !== undefined}
-          aria-describedby="new-task-problem"
-        />
-        <button type="submit" className="primary" disabled={!hydrated} aria-disabled={adding}>
-          {adding ? "Adding…" : "Add"}
-        </button>
-        <p id="new-task-problem" className="error" role="alert">
-          {addProblem}
-        </p>
-      </form>
-
+      <AddTask list={list} />
+      <nav aria-label="Show" className="filter">
+        {(["all", "open", "done"] as const).map((filter) => (
+          <FilterLink key={filter} filter={filter} isCurrent={filter === show} />
+        ))}
+      </nav>
       <p className="unseen" role="status">
-        {status}
+        {list.status}
       </p>
-      {deleted && (
-        <p className="notice">
-          <span>Deleted “{deleted.title}”.</span>
-          <button type="button" onClick={() => undo(deleted)}>
-            Undo
-          </button>
-        </p>
-      )}
+      {list.deleted && <Undo key={list.deleted.id} task={list.deleted} list={list} />}
 
-      {failure ? (
+      <fieldset disabled={!hydrated}>
+        <ul className="tasks">
+          {list.tasks.map((task) => {
+            const Row = list.edited.includes(task) ? TaskForm : TaskItem;
+            return <Row key={task.id} task={task} list={list} />;
+          })}
+        </ul>
+      </fieldset>
+      {failureReason || list.retrying ? (
         <div className="empty">
-          <p role="alert">{failure.words}</p>
-          {failure.isPassing && <p className="hint">This page keeps trying.</p>}
-          <button type="button" onClick={() => setAttempt(attempt + 1)}>
+          <Alert error={failureReason} />
+          {isPassing(failureReason) && <p className="hint">This page keeps trying.</p>}
+          <button type="button" onClick={list.retry}>
             Try again now
           </button>
         </div>
-      ) : !tasks ? (
+      ) : !isSuccess ? (
         <p className="more">Loading your tasks…</p>
-      ) : tasks.length === 0 && !cursor ? (
+      ) : list.tasks.length > 0 ? null : show === "done" ? (
+        <p className="empty">Nothing is done yet.</p>
+      ) : (
         <div className="empty">
           <p>All clear: nothing to do.</p>
-          <p className="hint">Write your first task above and press Enter.</p>
+          <p className="hint">Write a task above and press Enter.</p>
         </div>
-      ) : (
-        <ul className="tasks">
-          {tasks.map((task) => (
-            <TaskItem key={task.id} task={task} onChange={replace} onDelete={remove} />
-          ))}
-        </ul>
       )}
-
-      {tasks && cursor && !failure && (
-        <div className="more">
-          <p className="error" role="alert">
-            {moreProblem}
-          </p>
-          <button type="button" onClick={loadMore} aria-disabled={loadingMore}>
-            {loadingMore ? "Loading…" : "Load more"}
+      {hasNextPage && (
+        <p className="more">
+          <button
+            type="button"
+            onClick={() => isFetchingNextPage || list.loadMore()}
+            aria-disabled={isFetchingNextPage}
+          >
+            {isFetchingNextPage ? "Loading…" : "Load more"}
           </button>
-        </div>
+        </p>
       )}
     </>
+  );
+}
+
+function FilterLink({ filter, isCurrent }: { filter: Show; isCurrent: boolean }) {
+  const href = filter === "all" ? "/" : `/?show=${filter}`;
+  return (
+    <Link
+      href={href}
+      prefetch={false}
+      aria-current={isCurrent ? "page" : undefined}
+      onNavigate={(event) => {
+        event.preventDefault(); // The browser fetches the tasks itself, and keeps what was typed.
+        window.history.pushState(null, "", href);
+      }}
+    >
+      {filter}
+    </Link>
+  );
+}
+
+function AddTask({ list }: { list: List }) {
+  const create = useCreateTask(list.created);
+  const hydrated = useHydrated();
+  const unanswered = useRef<{ title: string; key: string }>(undefined);
+
+  function add(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    if (create.isPending) return;
+    const field = event.currentTarget.elements.namedItem("title") as HTMLInputElement;
+    const typed = field.value;
+    const title = typed.trim();
+    // After an error, the same title means the same task, which may exist already.
+    if (unanswered.current?.title !== title) unanswered.current = { title, key: newKey() };
+    field.focus();
+    create.mutate(unanswered.current, {
+      onSuccess() {
+        unanswered.current = undefined;
+        if (field.value === typed) field.value = ""; // Else the next one is being typed already.
+      },
+    });
+  }
+
+  return (
+    <form method="post" noValidate className="add" onSubmit={add}>
+      <label htmlFor="new-task" className="unseen">
+        New task
+      </label>
+      <input
+        id="new-task"
+        name="title"
+        placeholder="What needs doing?"
+        autoComplete="off"
+        aria-invalid={create.isError}
+        aria-describedby="new-task-problem"
+      />
+      <button
+        type="submit"
+        className="primary"
+        disabled={!hydrated}
+        aria-disabled={create.isPending}
+      >
+        {create.isPending ? "Adding…" : "Add"}
+      </button>
+      <Alert id="new-task-problem" error={create.error} />
+    </form>
+  );
+}
+
+function Undo({ task, list }: { task: Task; list: List }) {
+  const create = useCreateTask(list.restored);
+  const { id, title, description, completed } = task;
+  const undo = () => create.mutate({ key: `"${id}"`, title, description, completed });
+  return (
+    <div className="notice">
+      <span>Deleted “{title}”.</span>
+      <button type="button" onClick={undo}>
+        Undo
+      </button>
+      <Alert error={create.error} />
+    </div>
   );
 }

@@ -79,11 +79,15 @@ export const accountEmails = {
       databaseHooks: {
         user: {
           update: {
-            // A changed address is confirmed by its link, even if the earlier one was not.
-            before: async (changes, request) =>
-              request?.path === "/verify-email" && changes.email
-                ? { data: { ...changes, emailVerified: true } }
-                : undefined,
+            before: async (changes, request) => {
+              if (request?.path !== "/verify-email" || !changes.email) return;
+              // Another account may have got the address since the link was sent.
+              if (await context.internalAdapter.findUserByEmail(changes.email)) {
+                throw request.redirect("/verify-email?error=EMAIL_TAKEN");
+              }
+              // The link confirms the new address, even if the earlier one was not confirmed.
+              return { data: { ...changes, emailVerified: true } };
+            },
           },
         },
       },

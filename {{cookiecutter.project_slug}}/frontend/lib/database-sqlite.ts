@@ -1,12 +1,13 @@
 import { LibsqlDialect } from "@libsql/kysely-libsql";
 import type { BetterAuthOptions } from "better-auth";
 
-const FILE = "auth.db";
+// A relative path begins in this app's folder, because `scripts/settings.mjs` changes to it.
+const FILE = process.env.AUTH_DATABASE || "auth.db";
 
-/** Better Auth's tables, in a file in this app's folder. `scripts/settings.mjs` changes to it. */
+/** Better Auth's tables, in a file. */
 export const database = {
   // Milliseconds. Without it, a write fails at once while another connection holds the lock.
-  dialect: new LibsqlDialect({ url: `file:./${FILE}`, timeout: 5_000 }),
+  dialect: new LibsqlDialect({ url: `file:${FILE}`, timeout: 5_000 }),
   type: "sqlite" as const,
 };
 

@@ -1,18 +1,27 @@
-/** Something that a person has to be told, in their words. */
+/** An error whose message is written for users. */
 export class Problem extends Error {
   constructor(
     message: string,
-    /** The HTTP status; 0 when there was no answer at all. */
+    /** The HTTP status; 0 if there was no response. */
     readonly status: number,
     readonly retryAfterSeconds?: number,
   ) {
     super(message);
   }
 
-  /** Nothing is wrong with the request: the same one may succeed in a moment. */
+  /** The request itself is fine: the same one may succeed in a moment. */
   get isPassing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    const { status, retryAfterSeconds } = this;
+    return status === 0 || status === 429 || status >= 500 || retryAfterSeconds !== undefined;
   }
+}
+
+export const isPassing = (error: unknown) => error instanceof Problem && error.isPassing;
+
+/** How long to wait before the next attempt: up to 30 s, unless the service asks for more. */
+export function retryDelay(failures: number, error: unknown) {
+  const seconds = error instanceof Problem ? error.retryAfterSeconds : undefined;
+  return 1000 * Math.max(Math.min(2 ** failures, 30), seconds ?? 0);
 }
 
 export const unreachable = (what: string) =>
@@ -30,7 +39,7 @@ const serviceWords: Record<number, string> = {
   503: "The task service is not ready just now. Try again in a moment.",
 };
 
-/** What the service's refusal (RFC 9457) means to the person who asked. */
+/** Returns the service's error response (RFC 9457) in words for users. */
 export function serviceProblem(response: Response, body: unknown): Problem {
   const { errors, request_id } = (body ?? {}) as {
     errors?: { loc: unknown[]; msg: string }[];
@@ -49,9 +58,20 @@ export function serviceProblem(response: Response, body: unknown): Problem {
   return new Problem(words, response.status, retryAfterSeconds);
 }
 
+/** Returns the response's data. Throws a Problem, in plain words, for errors and lost responses. */
+export async function answer<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  const { data, error, response } = await call.catch((reason) => {
+    throw reason instanceof Problem ? reason : unreachable("The task service");
+  });
+  if (!response.ok) throw serviceProblem(response, error);
+  return data as T;
+}
+
 const titleRule = "A title needs at least one and at most 200 characters that can be stored.";
 
-/** What is wrong with a title, before the service is asked. */
+/** Returns what is wrong with a title, without asking the service. */
 export function titleProblem(title: string): string | undefined {
   // Code points, as the service counts them: an emoji is one.
   const length = [...title.trim()].length;
@@ -147,6 +167,7 @@ export const providerProblem = (error: string) =>
   providerWords[error] ?? "Signing in at the other site did not work. Try again in a moment.";
 
 const linkWords: Record<string, string> = {
+  EMAIL_TAKEN: "Another account has this address by now, so yours was not changed.",
   INVALID_USER:
     "This link belongs to another account than the one that is signed in. Sign out, then open it again.",
   TOKEN_EXPIRED: "This link is older than one hour. Have another one sent.",

@@ -50,8 +50,11 @@ export async function activeSessions(userId: string): Promise<Session[]> {
     }));
 }
 
-/** Shortens IPv6 addresses, which Better Auth stores in full, and without the part of the device. */
-const shortIp = (ip: string) => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname : ip);
+/** Shortens IPv6 addresses, which Better Auth stores in full, without the part of the device. */
+function shortIp(ip: string): string {
+  const short = ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
+  return short === "::" ? "" : short; // This machine, or no proxy that says who it is.
+}
 
 /** Returns words like "Firefox on Linux" for a `User-Agent`. */
 function device(userAgent?: string | null): string {

@@ -19,8 +19,6 @@ export default async function AccountPage() {
       <dl>
         <dt>Name</dt>
         <dd>{name}</dd>
-        <dt>Email</dt>
-        <dd>{email}</dd>
       </dl>
       <EmailAddress email={email} verified={emailVerified} canSendMail={canSendMail} />
       <Password email={email} usesPassword={usesPassword} canSendMail={canSendMail} />

@@ -1,0 +1,143 @@
+/** The words that users read when something fails. */
+import { describe, expect, test } from "vitest";
+import {
+  inWords,
+  Problem,
+  refusal,
+  serviceProblem,
+  titleProblem,
+  unreachable,
+} from "@/lib/problems";
+
+const response = (status: number, headers = {}) => new Response(null, { status, headers });
+const invalid = (field: string, msg: string) => ({ errors: [{ loc: ["body", field], msg }] });
+
+describe("an error response of the service", () => {
+  test.each([
+    [401, "does not accept your sign-in"],
+    [404, "no longer there"],
+    [412, "changed elsewhere"],
+    [413, "too much text"],
+    [429, "a lot in a short time"],
+    [503, "not ready just now"],
+  ])("%i becomes a message for users", (status, words) => {
+    const problem = serviceProblem(response(status), { detail: "for developers" });
+
+    expect(problem.message).toContain(words);
+    expect(problem.message).not.toContain("developers");
+    expect(problem.status).toBe(status);
+  });
+
+  test("409 while the same request is being processed is like 503", () => {
+    const problem = serviceProblem(response(409, { "Retry-After": "1" }), {});
+
+    expect(problem.message).toBe(serviceProblem(response(503), {}).message);
+    expect(problem.retryAfterSeconds).toBe(1);
+  });
+
+  test("422 about the title says the rule", () => {
+    const problem = serviceProblem(response(422), invalid("title", "String should have …"));
+
+    expect(problem.message).toMatch(/at least one and at most 200 characters/);
+  });
+
+  test("422 about another field names it", () => {
+    const problem = serviceProblem(response(422), invalid("due_on", "Input should be a date"));
+
+    expect(problem.message).toContain("due_on: Input should be a date");
+  });
+
+  test("422 without details still has a message", () => {
+    expect(serviceProblem(response(422), {}).message).toContain("input: invalid");
+  });
+
+  test("any other one has the request id to report", () => {
+    const problem = serviceProblem(response(500), { request_id: "r-1" });
+
+    expect(problem.message).toMatch(/failed \(500\).*report r-1/);
+  });
+
+  test.each([undefined, "<html>Bad gateway</html>"])(
+    "with a body that is no problem document has a message, too: %s",
+    (body) => {
+      expect(serviceProblem(response(502), body).message).toContain("failed (502)");
+    },
+  );
+});
+
+test.each([
+  [0, true],
+  [429, true],
+  [503, true],
+  [401, false],
+  [404, false],
+  [412, false],
+])("a problem with status %i may pass by itself: %s", (status, isPassing) => {
+  expect(new Problem("…", status).isPassing).toBe(isPassing);
+});
+
+test("an unexpected error is reported without its message", () => {
+  expect(inWords(new TypeError("x is undefined"))).not.toContain("undefined");
+  expect(inWords(unreachable("This site"))).toMatch(/^This site cannot be reached/);
+});
+
+describe("a title", () => {
+  test.each(["a", " a ", "a".repeat(200), "🍅".repeat(200)])("%s is accepted", (title) => {
+    expect(titleProblem(title)).toBeUndefined();
+  });
+
+  test.each(["", "   "])("without characters is refused: '%s'", (title) => {
+    expect(titleProblem(title)).toBe("Type a title first.");
+  });
+
+  test("with more than 200 characters is refused with its length", () => {
+    expect(titleProblem(` ${"🍅".repeat(201)} `)).toContain("this one has 201");
+  });
+});
+
+describe("an error of Better Auth", () => {
+  const refused = (error: { status: number; code?: string }) => refusal(Promise.resolve({ error }));
+
+  test.each([
+    ["INVALID_EMAIL", 400, "email"],
+    ["INVALID_EMAIL_OR_PASSWORD", 401, "password"],
+    ["INVALID_PASSWORD", 400, "password"],
+    ["PASSWORD_TOO_LONG", 400, "password"],
+    ["PASSWORD_TOO_SHORT", 400, "password"],
+    ["TASKS_NOT_DELETED", 503, "form"],
+    ["USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL", 422, "email"],
+  ])("%s has a message without the code", async (code, status, field) => {
+    const messages = await refused({ status, code });
+
+    expect(Object.keys(messages ?? {})).toEqual([field]);
+    expect(Object.values(messages ?? {}).join()).not.toMatch(/[A-Z]_/);
+  });
+
+  test("that is not known is reported with its code", async () => {
+    expect(await refused({ status: 400, code: "NEW_CODE" })).toEqual({
+      form: expect.stringContaining("NEW_CODE"),
+    });
+  });
+
+  test("for too many attempts says how long to wait", async () => {
+    expect(await refused({ status: 429 })).toEqual({
+      form: expect.stringContaining("ten seconds"),
+    });
+  });
+
+  test("for a session that has ended says to sign in again", async () => {
+    expect(await refused({ status: 401, code: "UNAUTHORIZED" })).toEqual({
+      form: expect.stringContaining("You are signed out"),
+    });
+  });
+
+  test("that never arrived says that the site cannot be reached", async () => {
+    expect(await refusal(Promise.reject(new TypeError("fetch failed")))).toEqual({
+      form: unreachable("This site").message,
+    });
+  });
+
+  test("is nothing if there was none", async () => {
+    expect(await refusal(Promise.resolve({ error: null }))).toBeUndefined();
+  });
+});

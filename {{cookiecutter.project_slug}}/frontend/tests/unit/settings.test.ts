@@ -1,0 +1,113 @@
+/** The .env files that the app accepts: those that all programs read the same way. */
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
+
+// The script reads the files in the folder above its own, so each test has a copy in another one.
+const source = join(process.cwd(), "scripts/settings.mjs");
+const modules = join(process.cwd(), "node_modules");
+const above = mkdtempSync(join(tmpdir(), "settings-"));
+const start = process.cwd();
+let folder: string;
+let settings: typeof import("@/scripts/settings.mjs");
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(above, "app-"));
+  mkdirSync(join(folder, "scripts"));
+  symlinkSync(modules, join(folder, "node_modules"));
+  const copy = join(folder, "scripts/settings.mjs");
+  copyFileSync(source, copy);
+  settings = await import(/* @vite-ignore */ pathToFileURL(copy).href);
+  vi.stubEnv("NODE_ENV", "test"); // The script changes it; Vitest restores it.
+});
+
+afterEach(() => process.chdir(start));
+afterAll(() => rmSync(above, { recursive: true }));
+
+const write = (content: string | Buffer, file = ".env.local") =>
+  writeFileSync(join(folder, file), content);
+const message = (mode: "development" | "production" = "production") => {
+  try {
+    settings.checkSettings(mode);
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+test.each([
+  "",
+  "# comment\n\nNAME=value\n",
+  "NAME=",
+  "export NAME=value",
+  "NAME=value # comment",
+  'NAME="with # and spaces"',
+  "NAME='with \"double\" quotes'",
+  "NAME=with spaces",
+  "NAME=a%23b?c=d&e",
+  "\uFEFFNAME=value\r\n",
+])("%j is accepted", (text) => {
+  write(text);
+
+  expect(message()).toBeUndefined();
+});
+
+test.each([
+  ["NAME=pa$$word", /NAME contains \$ or a backtick/],
+  ["NAME=`whoami`word", /NAME contains \$ or a backtick/],
+  ["NAME=pass#word", /NAME would be read differently/],
+  ['NAME="pass\\word"', /NAME would be read differently/],
+  ['NAME="password', /NAME would be read differently/],
+  ["NAME=pass\tword", /NAME would be read differently/],
+  ["NAME=pass\u200Bword", /NAME contains an invisible character/],
+  ["NAME=pass\u00A0word", /NAME contains an invisible character/],
+  ["password", /line 1 is not NAME=value/],
+  ["2NAME=password", /line 1 is not NAME=value/],
+])("%j is refused with file and name, but without the value", (text, rule) => {
+  write(text);
+
+  expect(message()).toMatch(rule);
+  expect(message()).toMatch(/^\.env\.local: /);
+  expect(message()).not.toContain("word");
+});
+
+test.each([
+  ["UTF-16", Buffer.from("\uFEFFNAME=value", "utf16le")],
+  ["Latin-1", Buffer.from("NAME=schön", "latin1")],
+  ["a zero byte", "NAME=val\0ue"],
+])("a file with %s is refused", (_, content) => {
+  write(content);
+
+  expect(message()).toBe(".env.local is not UTF-8 text. Save it as UTF-8.");
+});
+
+test("a variable of the environment with $ is refused if a file sets it, too", () => {
+  write("NAME=value");
+  vi.stubEnv("NAME", "pa$$word");
+
+  expect(message()).toMatch(/^NAME contains \$ in the environment.*remove its line from \.env/);
+});
+
+test("only the files of the mode are read", () => {
+  write("broken", ".env.development");
+
+  expect(message("production")).toBeUndefined();
+  expect(message("development")).toMatch(/^\.env\.development: line 1/);
+});
+
+test("NODE_ENV becomes the mode, whatever another tool has set", () => {
+  settings.checkSettings("production");
+
+  expect(process.env.NODE_ENV).toBe("production");
+});
+
+test("loadSettings reads the files, and the environment wins", () => {
+  write("FROM_FILE=file\nFROM_BOTH=file");
+  vi.stubEnv("FROM_BOTH", "environment");
+  vi.stubEnv("FROM_FILE", undefined);
+
+  settings.loadSettings("production");
+
+  expect(process.env).toMatchObject({ FROM_FILE: "file", FROM_BOTH: "environment" });
+});
