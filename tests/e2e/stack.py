@@ -3,9 +3,10 @@
 import socket
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,7 +46,14 @@ def accepts(port: int) -> bool:
 class Stack:
     """The servers of one project, on ports of their own."""
 
-    def __init__(self, project: RenderedProject, *, production: bool, prefixed: bool) -> None:
+    def __init__(
+        self,
+        project: RenderedProject,
+        *,
+        production: bool,
+        prefixed: bool,
+        environment: Mapping[str, str],
+    ) -> None:
         site, api = free_ports(2)
         for file in (".env", "frontend/.env.local"):
             replace(project.path / file, (":3000", f":{site}"), (":8000", f":{api}"))
@@ -96,7 +104,7 @@ class Stack:
             f"npm run {'start' if production else 'dev'} -- --port {site}",
             self.frontend,
             lambda: answers(f"{self.site_url}/api/auth/ok"),
-            environment=self.foreign,
+            environment=self.foreign | dict(environment),
         )
 
     def start(self) -> None:
@@ -120,6 +128,10 @@ class Stack:
             rest.callback(self.service.stop)
             rest.callback(self.site.stop)
             rest.callback(self._people.close)
+
+    def log(self) -> str:
+        """Return what the frontend has printed."""
+        return (self.project.path / "npm.log").read_text()
 
     @contextmanager
     def program(
@@ -173,8 +185,11 @@ def running(
     production: bool = False,
     prefixed: bool = False,
     change: Callable[[RenderedProject], None] = lambda _: None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Stack]:
     """Run a project with these answers until the block ends; `change` may edit it first.
+
+    `environment` is the frontend's, on top of what other tools set.
 
     With `production` the frontend is built; otherwise Next compiles it on demand. With `prefixed`
     the API is served under PREFIX, behind a proxy that strips it.
@@ -182,7 +197,7 @@ def running(
     project = workshop.render(database=database, token_verification=token_verification)
     change(project)
     workshop.install(project)
-    stack = Stack(project, production=production, prefixed=prefixed)
+    stack = Stack(project, production=production, prefixed=prefixed, environment=environment)
     try:
         stack.start()
         yield stack

@@ -1,5 +1,6 @@
 """Somebody in front of a browser."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,23 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Better Auth counts attempts by address. The API would not accept this header of another origin.
+SEND_ADDRESS = """
+  const fetchAnything = window.fetch;
+  window.fetch = (resource, options) => {
+    const request = new Request(resource, options);
+    if (new URL(request.url).origin === location.origin)
+      request.headers.set("X-Forwarded-For", "%s");
+    return fetchAnything(request);
+  };
+"""
 SERIOUS = ("serious", "critical")
 # In development, Next compiles a page on its first request, while other tests use the machine too.
 PATIENCE = 60_000  # milliseconds
+
+# If set, pictures of all pages are put into this folder, for a review.
+PICTURES = os.environ.get("E2E_PICTURES")
+WIDTHS = {"wide": 1280, "narrow": 360}
 
 expect.set_options(timeout=PATIENCE)
 
@@ -128,8 +143,19 @@ class Visitor:
                 (each["id"], scheme, [node["html"] for node in each["nodes"]]) for each in barriers
             ]
 
-    def photographs(self, file: Path) -> None:
-        self.page.screenshot(path=file, caret="initial", animations="disabled")
+    def shows(self, name: str) -> None:
+        """The page has no barrier. Its pictures are taken under this name, if asked for."""
+        self.finds_no_barrier()
+        size = self.page.viewport_size
+        for width in WIDTHS if PICTURES else ():
+            self.page.set_viewport_size({"width": WIDTHS[width], "height": 720})
+            for scheme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=scheme)
+                self.photographs(Path(PICTURES, f"{name}-{width}-{scheme}.png"), full_page=True)
+        self.page.set_viewport_size(size)
+
+    def photographs(self, file: Path, *, full_page: bool = False) -> None:
+        self.page.screenshot(path=file, full_page=full_page, caret="initial", animations="disabled")
 
 
 @contextmanager
@@ -140,6 +166,7 @@ def visiting(
     context = browser.new_context(
         viewport={"width": 720, "height": 620}, reduced_motion="reduce", java_script_enabled=scripts
     )
+    context.add_init_script(SEND_ADDRESS % person.address)
     context.add_cookies(
         [
             {"name": cookie.name, "value": cookie.value or "", "url": stack.site_url}

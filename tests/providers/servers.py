@@ -97,6 +97,13 @@ def run(tool: str, *arguments: object, user: str | None = UNPRIVILEGED) -> str:
     return done.stdout.strip()
 
 
+def general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 class Authority:
     """A private certificate authority."""
 
@@ -138,23 +145,19 @@ class Authority:
     def _sign(self, builder) -> x509.Certificate:
         return builder.sign(self._key, hashes.SHA256())
 
-    def issue(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        """Return a certificate for a host or an address, or for a role as its common name."""
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        try:
-            alternative = x509.IPAddress(ip_address(name))
-        except ValueError:
-            alternative = x509.DNSName(name)
-        names = x509.SubjectAlternativeName([alternative])
-        return self._sign(self._builder(subject, key).add_extension(names, critical=False))
+    def issue(self, key: ec.EllipticCurvePrivateKey, *names: str) -> x509.Certificate:
+        """Return a certificate for hosts or addresses, or for a role as its common name."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        alternatives = x509.SubjectAlternativeName([general_name(name) for name in names])
+        return self._sign(self._builder(subject, key).add_extension(alternatives, critical=False))
 
     def write(self, path: Path) -> Path:
         """Write the root certificate, which clients name in `sslrootcert`."""
         path.write_bytes(pem(self.certificate))
         return path
 
-    def write_pair(self, folder: Path, stem: str, name: str, *, password: str = "") -> Path:
-        """Write `stem.crt` and `stem.key` for that name; return the path of the certificate."""
+    def write_pair(self, folder: Path, stem: str, *names: str, password: str = "") -> Path:
+        """Write `stem.crt` and `stem.key` for these names; return the path of the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         encryption = (
             serialization.BestAvailableEncryption(password.encode())
@@ -166,7 +169,7 @@ class Authority:
         )
         (folder / f"{stem}.key").touch(0o600)
         (folder / f"{stem}.key").write_bytes(private)
-        (folder / f"{stem}.crt").write_bytes(pem(self.issue(name, key)))
+        (folder / f"{stem}.crt").write_bytes(pem(self.issue(key, *names)))
         return folder / f"{stem}.crt"
 
     def write_revocations(self, path: Path, *revoked: Path) -> Path:

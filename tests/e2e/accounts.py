@@ -1,0 +1,63 @@
+"""A project that sends mail and has sign-in with Google and GitHub, with the servers for both."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from conftest import RenderedProject
+from providers.servers import Authority
+
+from e2e.identity import CLIENT_ID, CLIENT_SECRET, IdentityProvider
+from e2e.mail import MailServer, mail_server
+from e2e.stack import Stack, running
+from e2e.visitor import CHROMIUM_FLAGS
+from e2e.workshop import Workshop
+
+SENDER = "Task Service <tasks@example.com>"
+# The tests of all flows use the first one.
+ACCOUNTS = (("sqlite", "shared-secret", "starttls"), ("postgresql", "jwks", "tls"))
+
+
+@dataclass(frozen=True)
+class Accounts:
+    stack: Stack
+    mail: MailServer
+    identity: IdentityProvider
+
+    @property
+    def chromium_flags(self) -> tuple[str, ...]:
+        """The browser finds Google and GitHub where the frontend finds them."""
+        return (*CHROMIUM_FLAGS, *self.identity.chromium_flags)
+
+
+@contextmanager
+def running_accounts(
+    workshop: Workshop, database: str, token_verification: str, encryption: str
+) -> Iterator[Accounts]:
+    """Run it as in production, until the block ends."""
+    authority = Authority("End-to-end CA")
+    folder = workshop.install_packages(f"providers-{database}", "oidc-provider@~9.13").path
+    identity = IdentityProvider(folder, authority)
+
+    with mail_server(folder, authority, starttls=encryption == "starttls") as mail:
+
+        def configure(project: RenderedProject) -> None:
+            with (project.path / "frontend/.env.local").open("a") as settings:
+                print(f"SMTP_URL={mail.url}", f'MAIL_FROM="{SENDER}"', file=settings, sep="\n")
+                for name in ("GOOGLE", "GITHUB"):
+                    print(f"{name}_CLIENT_ID={CLIENT_ID}", file=settings)
+                    print(f"{name}_CLIENT_SECRET={CLIENT_SECRET}", file=settings)
+
+        with running(
+            workshop,
+            database,
+            token_verification,
+            production=True,
+            change=configure,
+            environment=identity.environment,
+        ) as stack:
+            identity.serve(stack.site_url)
+            try:
+                yield Accounts(stack, mail, identity)
+            finally:
+                identity.stop()

@@ -1,0 +1,310 @@
+"""What users change about their accounts: address, password, sessions."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import jwt
+import pytest
+from playwright.sync_api import Browser, expect
+
+from e2e.accounts import ACCOUNTS, Accounts
+from e2e.mail import link, text
+from e2e.people import PASSWORD, Person
+from e2e.visitor import Visitor, visiting
+
+NEW_PASSWORD = "battery staple"
+
+Visit = Callable[[Person], AbstractContextManager[Visitor]]
+pytestmark = pytest.mark.parametrize(
+    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
+)
+
+
+@pytest.fixture(scope="module")
+def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
+    return accounts.chromium_flags
+
+
+@pytest.fixture
+def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
+    return partial(visiting, browser, accounts.stack, axe)
+
+
+def confirmed(accounts: Accounts, name: str) -> Person:
+    """Return somebody whose address is confirmed."""
+    person = accounts.stack.sign_up(name)
+    person.site.get(link(accounts.mail.next(person.email, "Confirm"))).raise_for_status()
+    return person
+
+
+def user(person: Person) -> dict[str, object]:
+    return person.site.get("/api/auth/get-session").json()["user"]
+
+
+def ask_for_change(visitor: Visitor, email: str) -> None:
+    visitor.open("/account")
+    visitor.fills_in("New email address", email)
+    visitor.clicks("Change the address")
+
+
+def test_a_link_confirms_the_address_in_any_browser(accounts: Accounts, visit: Visit) -> None:
+    stack, mail = accounts.stack, accounts.mail
+    ann = stack.person("Ann")
+    with visit(ann) as visitor:
+        visitor.open("/sign-up")
+        visitor.shows("sign-up")
+        visitor.signs_up()
+        visitor.open("/account")
+        visitor.sees(f"{ann.email} is not confirmed yet.")
+        visitor.shows("account-unconfirmed")
+        visitor.clicks("Send the link again")
+        visitor.sees(f"We sent a link to {ann.email}.")
+    first, second = mail.next(ann.email, "Confirm"), mail.next(ann.email, "Confirm", after=1)
+    with visit(stack.person("Phone")) as visitor:
+        visitor.page.goto(link(second))
+        visitor.sees("The email address is confirmed.")
+        visitor.shows("verify-email")
+        # Both links work: which one users open first is a matter of chance.
+        visitor.page.goto(link(first))
+        visitor.sees("The email address is confirmed.")
+
+    assert ann.sign_in().raise_for_status().json()["user"]["emailVerified"] is True
+    assert "If it was not you" in text(first)
+    assert ann.name not in text(first)
+
+
+def test_an_old_link_confirms_nothing(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    url = link(accounts.mail.next(ann.email, "Confirm"))
+    [token] = [part for part in url.replace("?", "&").split("&") if part.startswith("token=")]
+    claims = jwt.decode(token.removeprefix("token="), options={"verify_signature": False})
+    claims |= {"iat": int(time.time()) - 3700, "exp": int(time.time()) - 100}
+    secret = accounts.stack.project.secret
+    old = jwt.encode(claims, secret, "HS256")
+    forged = jwt.encode(claims | {"exp": 2**31}, "x" * 32, "HS256")
+    with visit(accounts.stack.person("Ann")) as visitor:
+        visitor.page.goto(url.replace(token, f"token={old}"))
+        visitor.sees("This link is older than one hour.")
+        visitor.shows("verify-email-expired")
+        visitor.page.goto(url.replace(token, f"token={forged}"))
+        visitor.sees("This link is not valid")
+
+    assert user(ann)["emailVerified"] is False
+
+
+def test_the_token_of_a_link_is_no_api_token(accounts: Accounts) -> None:
+    """Both are signed with the same secret."""
+    ann = accounts.stack.sign_up("Ann")
+    url = link(accounts.mail.next(ann.email, "Confirm"))
+    [token] = [part for part in url.replace("?", "&").split("&") if part.startswith("token=")]
+
+    refused = ann.call("GET", "/api/v1/tasks", token=token.removeprefix("token="))
+
+    assert refused.status_code == 401
+
+
+def test_both_addresses_confirm_a_change(accounts: Accounts, visit: Visit) -> None:
+    ann, mail = confirmed(accounts, "Ann"), accounts.mail
+    new = f"new-{ann.email}"
+    with visit(ann) as visitor:
+        ask_for_change(visitor, new)
+        visitor.sees(f"We sent a link to {ann.email}. Open it to approve the new address.")
+        visitor.shows("account-change-asked")
+        approval = mail.next(ann.email, "Approve")
+        assert mail.to(new) == []
+        visitor.page.goto(link(approval))
+        visitor.sees("One more step")
+        visitor.shows("verify-email-approved")
+        assert user(ann)["email"] == ann.email
+        visitor.page.goto(link(mail.next(new, "Confirm")))
+        visitor.sees("Your new email address is confirmed.")
+        visitor.open("/account")
+        visitor.sees(f"{new} is confirmed.")
+        visitor.shows("account-confirmed")
+
+    assert new in text(approval)
+    assert ann.sign_in().status_code == 401
+    ann.email = new
+    assert ann.sign_in().status_code == 200
+
+
+def test_an_unconfirmed_address_is_changed_by_the_new_one_alone(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann, mail = accounts.stack.sign_up("Ann"), accounts.mail
+    welcome = mail.next(ann.email, "Confirm")
+    new = f"new-{ann.email}"
+    with visit(ann) as visitor:
+        ask_for_change(visitor, new)
+        visitor.sees(f"We sent a link to {new}.")
+        visitor.page.goto(link(mail.next(new, "Confirm")))
+        visitor.sees("Your new email address is confirmed.")
+        # This link was about the earlier address.
+        visitor.page.goto(link(welcome))
+        visitor.sees("This link is not valid")
+
+    assert user(ann)["email"] == new
+    assert user(ann)["emailVerified"] is True
+
+
+def test_changing_to_the_address_of_another_account_tells_nothing(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann, bob = confirmed(accounts, "Ann"), confirmed(accounts, "Bob")
+    pages = []
+    for address in (bob.email, f"free-{bob.email}"):
+        with visit(ann) as visitor:
+            ask_for_change(visitor, address)
+            visitor.sees("Open it to approve the new address.")
+            pages.append(visitor.page.locator("main").inner_text())
+
+    assert pages[0] == pages[1]
+    # The second request only. Nobody can read here whether the first one was different.
+    accounts.mail.next(ann.email, "Approve")
+    assert len(accounts.mail.to(bob.email)) == 1
+    assert user(ann)["email"] == ann.email
+    assert user(bob)["email"] == bob.email
+
+
+def test_an_address_that_is_taken_meanwhile_is_not_changed_to(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.person("Bob")
+    with visit(ann) as visitor:
+        ask_for_change(visitor, bob.email)
+        visitor.sees("We sent a link to")
+        url = link(accounts.mail.next(bob.email, "Confirm"))
+        bob.sign_up()
+        visitor.page.goto(url)
+        visitor.shows("verify-email-taken")
+        visitor.sees("not valid")
+
+    assert user(ann)["email"] == ann.email
+    assert user(bob)["email"] == bob.email
+
+
+def test_a_link_of_another_user_changes_nothing(accounts: Accounts, visit: Visit) -> None:
+    ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
+    new = f"new-{ann.email}"
+    ann.auth("/change-email", newEmail=new)
+    with visit(bob) as visitor:
+        visitor.page.goto(link(accounts.mail.next(new, "Confirm")))
+        visitor.sees("This link belongs to another account")
+        visitor.shows("verify-email-of-another-user")
+
+    assert user(ann)["email"] == ann.email
+    assert user(bob)["email"] == bob.email
+
+
+def test_an_email_that_cannot_be_sent_changes_nothing(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    accounts.mail.next(ann.email, "Confirm")
+    new = f"new-{ann.email}"
+    with visit(ann) as visitor, accounts.mail.refusing_connections():
+        ask_for_change(visitor, new)
+        visitor.sees("The email could not be sent.")
+        visitor.shows("account-not-sent")
+        typed = visitor.page.get_by_label("New email address").input_value()
+        visitor.clicks("Send the link again")
+        expect(visitor.page.get_by_text("The email could not be sent.")).to_have_count(2)
+        visitor.expected("503")
+
+    assert typed == new
+    assert user(ann)["email"] == ann.email
+
+
+@pytest.mark.parametrize("address", ["", "no address", "a@b", "two@example.com, three@example.com"])
+def test_what_is_no_address_is_refused_in_words(
+    accounts: Accounts, visit: Visit, address: str
+) -> None:
+    with visit(accounts.stack.sign_up("Ann")) as visitor:
+        ask_for_change(visitor, address)
+        field = visitor.page.get_by_label("New email address")
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_be_focused()
+        expect(field).to_have_value(address)
+        if "@" in address:
+            visitor.expected("400")
+
+
+def test_changing_the_password_ends_all_other_sessions(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Ann")) as visitor:
+        visitor.open("/sign-in")
+        visitor.signs_in(ann)
+        visitor.open("/account")
+        visitor.fills_in("Current password", "wrong password")
+        visitor.fills_in("New password", NEW_PASSWORD)
+        visitor.clicks("Change the password")
+        visitor.sees("Incorrect password.")
+        visitor.shows("account-wrong-password")
+        expect(visitor.page.get_by_label("New password")).to_have_value(NEW_PASSWORD)
+        still = ann.sign_in().status_code
+        visitor.fills_in("Current password", PASSWORD)
+        visitor.clicks("Change the password")
+        visitor.sees("Your password is changed")
+        visitor.open("/")
+        visitor.sees("All clear")
+        visitor.expected("400")
+
+    assert still == 200
+    assert ann.sign_in().status_code == 401
+    assert ann.site.get("/api/auth/token").status_code == 401
+
+
+def test_an_ended_session_is_signed_out_at_its_next_request(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Laptop")) as laptop, visit(ann) as phone:
+        laptop.open("/sign-in")
+        laptop.signs_in(ann)
+        phone.open("/")
+        phone.adds("Seen on the phone")
+        laptop.open("/account")
+        laptop.shows("account-sessions")
+        laptop.page.get_by_role("button", name="End the session of").first.click()
+        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(0)
+        refused = phone.page.evaluate("async () => (await fetch('/api/auth/token')).status")
+        phone.page.reload()
+        phone.page.wait_for_url("**/sign-in")
+        phone.expected("401")
+        laptop.open("/")
+        laptop.sees("Seen on the phone")
+
+    assert refused == 401
+
+
+def test_all_other_sessions_can_be_ended(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    ann.sign_in().raise_for_status()
+    with visit(accounts.stack.person("Laptop")) as laptop:
+        laptop.open("/sign-in")
+        laptop.signs_in(ann)
+        laptop.open("/account")
+        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(2)
+        laptop.clicks("End all other sessions")
+        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(0)
+        laptop.sees("This session")
+
+    assert ann.site.get("/api/auth/token").status_code == 401
+
+
+def test_a_session_of_another_user_cannot_be_ended(accounts: Accounts) -> None:
+    ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
+
+    ann.auth("/end-session", id=bob.session()["id"])
+
+    assert bob.site.get("/api/auth/get-session").json() is not None
+
+
+def test_the_page_contains_no_session_token(accounts: Accounts) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    ann.sign_in().raise_for_status()
+
+    page = ann.site.get("/account").raise_for_status().text
+
+    assert ann.email in page
+    assert ann.session()["token"] not in page

@@ -1,0 +1,309 @@
+"""Forgotten passwords: an email with a link, and what happens if it cannot be sent or used."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import pytest
+from playwright.sync_api import Browser
+
+from e2e.accounts import ACCOUNTS, SENDER, Accounts
+from e2e.mail import MailServer, link, text
+from e2e.people import Person
+from e2e.visitor import Visitor, visiting
+
+NEW_PASSWORD = "battery staple"
+SENT = "If there is an account for"
+NOT_SENT = "The email could not be sent."
+USED = "This link was used already"
+# A user waits for it.
+SECONDS = 10
+
+Visit = Callable[[Person], AbstractContextManager[Visitor]]
+
+first = pytest.mark.parametrize(
+    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
+)
+every = pytest.mark.parametrize("accounts", ACCOUNTS, indirect=True, ids="-".join, scope="session")
+
+
+@pytest.fixture(scope="module")
+def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
+    return accounts.chromium_flags
+
+
+@pytest.fixture
+def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
+    return partial(visiting, browser, accounts.stack, axe)
+
+
+def ask(visitor: Visitor, email: str) -> None:
+    visitor.open("/sign-in")
+    visitor.page.get_by_role("link", name="Forgot your password?").click()
+    visitor.page.wait_for_url("**/forgot-password")
+    visitor.fills_in("Email", email)
+    visitor.clicks("Send a link")
+
+
+def choose(visitor: Visitor, url: str, password: str = NEW_PASSWORD) -> None:
+    visitor.page.goto(url)
+    visitor.fills_in("New password", password)
+    visitor.clicks("Save the password")
+
+
+def request_link(accounts: Accounts, person: Person) -> str:
+    earlier = len(accounts.mail.to(person.email, "Reset"))
+    person.auth("/request-password-reset", email=person.email, redirectTo="/reset-password")
+    return link(accounts.mail.next(person.email, "Reset", earlier))
+
+
+@every
+def test_a_forgotten_password_is_replaced_by_a_link_in_an_email(
+    accounts: Accounts, visit: Visit
+) -> None:
+    stack, mail = accounts.stack, accounts.mail
+    ann, anyone = stack.sign_up("Ann"), stack.person("Ann")
+    task = ann.add("Still there afterwards")["title"]
+
+    with visit(anyone) as visitor:
+        visitor.open("/sign-in")
+        visitor.shows("sign-in")
+        ask(visitor, ann.email)
+        visitor.sees(SENT)
+        visitor.shows("forgot-password")
+        message = mail.next(ann.email, "Reset")
+    # In another browser, as on a phone.
+    with visit(anyone) as visitor:
+        visitor.page.goto(link(message))
+        visitor.shows("reset-password")
+        visitor.fills_in("New password", NEW_PASSWORD)
+        visitor.clicks("Save the password")
+        visitor.sees("Your password is changed")
+        visitor.shows("sign-in-after-reset")
+        visitor.fills_in("Email", ann.email)
+        visitor.fills_in("Password", NEW_PASSWORD)
+        visitor.clicks("Sign in")
+        visitor.sees(task)
+
+    assert (message["From"], message["To"]) == (SENDER, ann.email)
+    assert message["Subject"] == "Reset your password for Task Service"
+    assert link(message).startswith(stack.site_url)
+    assert "one hour" in text(message)
+    assert ann.sign_in().status_code == 401
+    assert ann.site.get("/api/auth/get-session").json() is None
+    assert ann.site.get("/api/auth/token").status_code == 401
+
+
+@first
+def test_a_link_works_once(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    url = request_link(accounts, ann)
+    with visit(accounts.stack.person("Ann")) as visitor:
+        choose(visitor, url)
+        visitor.sees("Your password is changed")
+        visitor.page.goto(url)
+        visitor.sees(USED)
+        visitor.shows("reset-password-used")
+
+
+@first
+def test_a_link_that_is_used_in_two_windows_works_in_one(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    url = request_link(accounts, ann)
+    with visit(accounts.stack.person("Ann")) as one, visit(accounts.stack.person("Bob")) as other:
+        one.page.goto(url)
+        other.page.goto(url)
+        one.fills_in("New password", NEW_PASSWORD)
+        one.clicks("Save the password")
+        one.sees("Your password is changed")
+        other.fills_in("New password", "another password")
+        other.clicks("Save the password")
+        other.sees(USED)
+        other.expected("400")
+        one.fills_in("Email", ann.email)
+        one.fills_in("Password", NEW_PASSWORD)
+        one.clicks("Sign in")
+        one.sees("All clear")
+
+
+@first
+def test_a_link_works_for_an_hour(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    url = request_link(accounts, ann)
+    accounts.stack.change_auth(
+        "UPDATE verification SET expiresAt = ? WHERE value = ?", "2026-01-01T00:00:00.000Z", ann.id
+    )
+    with visit(accounts.stack.person("Ann")) as visitor:
+        visitor.page.goto(url)
+        visitor.sees("older than one hour")
+
+    assert ann.sign_in().status_code == 200
+
+
+@first
+def test_a_changed_link_is_refused(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Ann")) as visitor:
+        visitor.open("/reset-password?token=aaaaaaaaaaaaaaaaaaaaaaaa")
+        visitor.fills_in("New password", NEW_PASSWORD)
+        visitor.clicks("Save the password")
+        visitor.sees(USED)
+        visitor.open("/reset-password")
+        visitor.sees(USED)
+        visitor.expected("400")
+
+    assert ann.sign_in().status_code == 200
+
+
+@first
+def test_a_link_changes_only_the_account_that_it_was_sent_to(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
+    url = request_link(accounts, ann)
+    with visit(bob) as visitor:
+        choose(visitor, url)
+        visitor.page.wait_for_url(lambda url: "token" not in url)
+
+    assert bob.sign_in().status_code == 200
+    assert ann.sign_in().status_code == 401
+
+
+@first
+def test_a_short_password_keeps_the_link(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Ann")) as visitor:
+        choose(visitor, request_link(accounts, ann), "short")
+        visitor.sees("A password needs at least 8 characters.")
+        visitor.shows("reset-password-refused")
+        visitor.fills_in("New password", NEW_PASSWORD)
+        visitor.clicks("Save the password")
+        visitor.sees("Your password is changed")
+        visitor.expected("400")
+
+
+@first
+def test_an_unknown_address_gets_the_same_page_and_no_email(
+    accounts: Accounts, visit: Visit
+) -> None:
+    ann, nobody = accounts.stack.sign_up("Ann"), accounts.stack.person("Nobody")
+    pages = []
+    for person in (ann, nobody):
+        with visit(accounts.stack.person("Visitor")) as visitor:
+            ask(visitor, person.email)
+            visitor.sees(SENT)
+            pages.append(visitor.page.locator("main").inner_text().replace(person.email, "…"))
+    accounts.mail.next(ann.email, "Reset")
+
+    assert pages[0] == pages[1]
+    assert accounts.mail.to(nobody.email) == []
+
+
+@first
+def test_the_time_of_the_response_does_not_tell_whether_there_is_an_account(
+    accounts: Accounts,
+) -> None:
+    seconds = []
+    with accounts.mail.slow(2):
+        for person in (accounts.stack.sign_up("Ann"), accounts.stack.person("Nobody")):
+            began = time.monotonic()
+            person.auth("/request-password-reset", email=person.email)
+            seconds.append(time.monotonic() - began)
+
+    assert abs(seconds[0] - seconds[1]) < 1, seconds
+
+
+Failure = Callable[[MailServer], AbstractContextManager[None]]
+FAILURES = pytest.mark.parametrize(
+    "failure", [MailServer.refusing_connections, MailServer.hanging, MailServer.other_password]
+)
+
+
+@first
+@FAILURES
+def test_says_that_no_email_can_be_sent(accounts: Accounts, visit: Visit, failure: Failure) -> None:
+    person = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Visitor")) as visitor, failure(accounts.mail):
+        visitor.open("/forgot-password")
+        visitor.fills_in("Email", person.email)
+        began = time.monotonic()
+        visitor.clicks("Send a link")
+        visitor.sees(NOT_SENT)
+        waited = time.monotonic() - began
+        visitor.shows("forgot-password-not-sent")
+        typed = visitor.page.get_by_label("Email").input_value()
+        visitor.expected("503")
+
+    assert waited < SECONDS
+    assert typed == person.email
+
+
+@first
+def test_an_email_that_cannot_be_sent_does_not_tell_whether_there_is_an_account(
+    accounts: Accounts, visit: Visit
+) -> None:
+    with (
+        visit(accounts.stack.person("Visitor")) as visitor,
+        accounts.mail.refusing_connections(),
+    ):
+        ask(visitor, accounts.stack.person("Nobody").email)
+        visitor.sees(NOT_SENT)
+        visitor.expected("503")
+
+
+@first
+@FAILURES
+def test_an_account_is_created_even_if_no_email_can_be_sent(
+    accounts: Accounts, visit: Visit, failure: Failure
+) -> None:
+    ann = accounts.stack.person("Ann")
+    with visit(ann) as visitor, failure(accounts.mail):
+        visitor.open("/sign-up")
+        began = time.monotonic()
+        visitor.signs_up()
+        visitor.sees("All clear")
+        waited = time.monotonic() - began
+
+    assert waited < SECONDS
+    assert ann.sign_in().status_code == 200
+    assert accounts.mail.to(ann.email) == []
+
+
+@first
+def test_a_refused_recipient_is_not_told_to_whoever_asks(accounts: Accounts, visit: Visit) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    with visit(accounts.stack.person("Visitor")) as visitor, accounts.mail.without(ann.email):
+        ask(visitor, ann.email)
+        visitor.sees(SENT)
+    url = request_link(accounts, ann)
+
+    assert len(accounts.mail.to(ann.email, "Reset")) == 1
+    assert url.startswith(accounts.stack.site_url)
+
+
+@first
+def test_asking_too_often_is_refused_in_words(accounts: Accounts, visit: Visit) -> None:
+    with visit(accounts.stack.person("Visitor")) as visitor:
+        visitor.open("/forgot-password")
+        for _ in range(4):
+            visitor.fills_in("Email", "somebody@example.com")
+            with visitor.page.expect_response("**/request-password-reset"):
+                visitor.clicks("Send a link")
+        visitor.sees("Too many attempts.")
+        visitor.expected("429")
+
+
+@first
+def test_a_link_cannot_lead_to_another_site(accounts: Accounts) -> None:
+    ann = accounts.stack.sign_up("Ann")
+
+    refused = ann.site.post(
+        "/api/auth/request-password-reset",
+        json={"email": ann.email, "redirectTo": "https://attacker.example/"},
+    )
+    url = request_link(accounts, ann)
+
+    assert refused.status_code == 403
+    assert "attacker" not in url
+    assert len(accounts.mail.to(ann.email, "Reset")) == 1
