@@ -98,9 +98,7 @@ def test_list_appears_once_the_browser_is_online_again(person: Person, visit: Vi
         ann.expected("ERR_INTERNET_DISCONNECTED")
 
 
-def test_filter_shows_open_or_done_tasks_and_stays_in_the_url(
-    person: Person, visit: Visit
-) -> None:
+def test_filter_shows_open_or_done_tasks_and_stays_in_the_url(person: Person, visit: Visit) -> None:
     person.add("Book the train")
     person.add("Send the invoice", completed=True)
     person.add("Water the tomatoes")
