@@ -7,7 +7,7 @@ import { type List, useChangeTask } from "./use-tasks";
 
 export function TaskItem({ task, list }: { task: Task; list: List }) {
   const change = useChangeTask(task, list);
-  // Show a change before the service has confirmed it.
+  // Show the change before the service has confirmed it.
   const { id, title, description, completed } = {
     ...task,
     ...(change.isPending && change.variables),
@@ -33,7 +33,7 @@ export function TaskItem({ task, list }: { task: Task; list: List }) {
         id={`edit-${id}`}
         type="button"
         aria-label={`Edit ${title}`}
-        onClick={() => list.setEdited([...list.edited, task])}
+        onClick={() => list.edit(task)}
       >
         Edit
       </button>
@@ -47,7 +47,7 @@ export function TaskItem({ task, list }: { task: Task; list: List }) {
 
 const select = (input: HTMLInputElement | null) => input?.select();
 
-/** `task` is the version that the user saw. If it has been changed since then, nothing is lost. */
+/** `task` is the version that the user saw, so that saving does not overwrite a newer one. */
 export function TaskForm({ task, list }: { task: Task; list: List }) {
   const change = useChangeTask(task, list);
   const close = () => list.stopEditing(task);

@@ -8,7 +8,7 @@ import { type NewTask, type Show, type Task, type TaskChange, tasksQuery } from 
 
 export type List = ReturnType<typeof useTasks>;
 
-/** Returns the tasks that `show` names, and functions for what the user does with the list. */
+/** Returns the list of the tasks that `show` names, with functions for what the user does. */
 export function useTasks(show: Show) {
   const query = useInfiniteQuery(tasksQuery(api, show));
   const queries = useQueryClient();
@@ -55,6 +55,8 @@ export function useTasks(show: Show) {
     if (row) focus(next?.querySelector("input")?.id ?? "new-task");
   }
 
+  const edit = (task: Task) => setEdited([...edited, task]);
+
   function stopEditing(task: Task) {
     setEdited((known) => known.filter(isOther(task)));
     focus(`edit-${task.id}`);
@@ -77,8 +79,20 @@ export function useTasks(show: Show) {
     });
 
   return {
-    ...{ query, tasks, edited, setEdited, stopEditing, deleted, status },
-    ...{ created, restored, changed, removed, loadMore, retry, retrying },
+    query,
+    tasks,
+    edited,
+    edit,
+    stopEditing,
+    deleted,
+    status,
+    created,
+    restored,
+    changed,
+    removed,
+    loadMore,
+    retry,
+    retrying,
   };
 }
 
