@@ -1,6 +1,7 @@
 """The task list in a real browser: what the server renders, filters, editing, other windows."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser, expect
 
-from e2e.people import TASKS, Person
+from e2e.people import PASSWORD, TASKS, Person
 from e2e.stack import COMBINATIONS, Stack
 from e2e.visitor import Visitor, visiting
 
@@ -97,9 +98,7 @@ def test_list_appears_once_the_browser_is_online_again(person: Person, visit: Vi
         ann.expected("ERR_INTERNET_DISCONNECTED")
 
 
-def test_filter_shows_open_or_done_tasks_and_stays_in_the_url(
-    person: Person, visit: Visit
-) -> None:
+def test_filter_shows_open_or_done_tasks_and_stays_in_the_url(person: Person, visit: Visit) -> None:
     person.add("Book the train")
     person.add("Send the invoice", completed=True)
     person.add("Water the tomatoes")
@@ -206,6 +205,31 @@ def test_saving_does_not_overwrite_a_change_made_in_another_window(
         ann.expected("412")
 
     assert person.titles() == ["Book the night train"]
+
+
+def test_typed_text_stays_while_the_user_is_signed_out(person: Person, visit: Visit) -> None:
+    person.add("Book the train")
+    with visit(person) as ann:
+        ann.open("/")
+        ann.clicks("Edit Book the train")
+        ann.page.keyboard.type("Book the night train")
+        person.auth("/sign-out")
+        ann.types("Water the tomatoes")
+        ann.sees("You are signed out")
+        with ann.page.expect_popup() as opened:
+            ann.page.get_by_role("link", name="Sign in again in a new tab").click()
+        tab = opened.value
+        tab.get_by_label(re.compile("E-?mail")).fill(person.email)
+        tab.get_by_label("Password").fill(PASSWORD)
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.get_by_role("checkbox", name="Book the train")).to_be_visible()
+        ann.returns(from_tab=True)
+        expect(ann.new_task).to_have_value("Water the tomatoes")
+        expect(ann.page.get_by_label("Title")).to_have_value("Book the night train")
+        ann.clicks("Save")
+        ann.clicks("Add")
+        ann.sees_tasks("Water the tomatoes", "Book the night train")
+        ann.expected("401")
 
 
 def test_loading_more_moves_the_focus_to_the_first_of_them(person: Person, visit: Visit) -> None:

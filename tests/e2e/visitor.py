@@ -117,9 +117,11 @@ class Visitor:
     def filters(self, name: str) -> None:
         self.page.get_by_role("navigation", name="Show").get_by_role("link", name=name).click()
 
-    def returns(self) -> None:
-        """Come back from another window that did not cover this one."""
+    def returns(self, *, from_tab: bool = False) -> None:
+        """Come back from a window beside this one, or from a tab, which hid this one."""
         self.page.evaluate("window.dispatchEvent(new Event('focus'))")
+        if from_tab:
+            self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     def sees_tasks(self, *titles: str) -> None:
         """These and no others, in this order."""

@@ -65,6 +65,8 @@ export default defineConfig({
   outputDir: join(folder, "results"),
   forbidOnly: !!process.env.CI,
   reporter: "list",
+  timeout: 60_000,
+  expect: { timeout: 10_000 }, // Machines that run CI may be slow.
   use: {
     ...devices["Desktop Chrome"],
     baseURL: site,

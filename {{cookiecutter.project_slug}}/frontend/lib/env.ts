@@ -68,7 +68,7 @@ export const env = {
   ),
   /** The SMTP server's URL and the sender, or undefined if this app cannot send email. */
   mail: pair(
-    ["SMTP_URL", isSmtpUrl, "must be a URL like smtp://user:password@smtp.example.com:587"],
+    ["SMTP_URL", isSmtpUrl, "must be a URL like smtp://user:[password]@smtp.example.com:587"],
     ["MAIL_FROM", isSender, "must be a sender like Tasks <tasks@example.com>"],
   ),
   google: oauthClient("GOOGLE"),

@@ -9,8 +9,6 @@ export interface Received {
   path: string;
   headers: IncomingHttpHeaders;
   body: string;
-  /** When it arrived, in milliseconds. */
-  at: number;
 }
 
 export interface Reply {
@@ -48,7 +46,6 @@ export class Backend {
       path: request.url ?? "",
       headers: request.headers,
       body: await text(request),
-      at: performance.now(),
     };
     const isToken = received.path === "/api/auth/token";
     const list = isToken ? this.tokenRequests : this.calls;

@@ -8,7 +8,18 @@ const GOOD = {
   NEXT_PUBLIC_API_URL: "http://localhost:8000",
 };
 
+const MAIL = {
+  SMTP_URL: "smtps://user:word@smtp.example.com:465",
+  MAIL_FROM: "Tasks <tasks@example.com>",
+};
+// What a machine has set must not matter.
+const UNSET = ["GOOGLE", "GITHUB"].flatMap((name) => [
+  `${name}_CLIENT_ID`,
+  `${name}_CLIENT_SECRET`,
+]);
+
 async function load(settings: Record<string, string>) {
+  for (const name of [...UNSET, ...Object.keys(MAIL)]) vi.stubEnv(name, "");
   for (const [name, value] of Object.entries({ ...GOOD, ...settings })) vi.stubEnv(name, value);
   vi.resetModules();
   return (await import("@/lib/env")).env;
@@ -43,8 +54,14 @@ test.each([
   ["NEXT_PUBLIC_API_URL", "https://example.com/tasks?x=1"],
   ["NEXT_PUBLIC_API_URL", "https://example.com/#x"],
   ["NEXT_PUBLIC_API_URL", "/api"],
+  ["SMTP_URL", "mail.internal:25"],
+  ["SMTP_URL", "https://mail.internal"],
+  ["SMTP_URL", "smtp://?host=mail.internal"],
+  ["MAIL_FROM", "Nobody"],
+  ["MAIL_FROM", "one@example.com, two@example.com"],
+  ["MAIL_FROM", "Tasks <tasks@example.com>, other@example.com"],
 ])("%s=%s is refused in one line without the value", async (name, value) => {
-  const message = await load({ [name]: value }).then(
+  const message = await load({ ...MAIL, [name]: value }).then(
     () => "nothing",
     (error) => error.message,
   );
@@ -61,6 +78,32 @@ test.each([
   ["JWT_AUDIENCE", "tasks"],
 ])("%s=%s is accepted", async (name, value) => {
   expect(Object.values(await load({ [name]: value }))).toContain(value);
+});
+
+test("email and providers are optional", async () => {
+  expect(await load({})).toMatchObject({ mail: undefined, google: undefined, github: undefined });
+});
+
+test.each(["tasks@example.com", "Tasks <tasks@example.com>"])("%s can send email", async (from) => {
+  const { mail } = await load({ ...MAIL, MAIL_FROM: from });
+
+  expect(mail).toEqual([MAIL.SMTP_URL, from]);
+});
+
+test("a provider is set up by two variables", async () => {
+  const { google, github } = await load({ GITHUB_CLIENT_ID: "id", GITHUB_CLIENT_SECRET: "word" });
+
+  expect(github).toEqual({ clientId: "id", clientSecret: "word" });
+  expect(google).toBeUndefined();
+});
+
+test.each([
+  [{ SMTP_URL: MAIL.SMTP_URL }, "MAIL_FROM"],
+  [{ MAIL_FROM: MAIL.MAIL_FROM }, "SMTP_URL"],
+  [{ GOOGLE_CLIENT_ID: "id" }, "GOOGLE_CLIENT_SECRET"],
+  [{ GITHUB_CLIENT_SECRET: "word" }, "GITHUB_CLIENT_ID"],
+])("%j needs %s, too", async (settings, missing) => {
+  await expect(load(settings)).rejects.toThrow(new RegExp(`^${missing} must `));
 });
 
 test("a build needs no settings, and gets no value that could be one", async () => {

@@ -1,9 +1,14 @@
 /** The words that users read when something fails. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   inWords,
+  isPassing,
+  linkProblem,
+  missing,
   Problem,
+  providerProblem,
   refusal,
+  retryDelay,
   serviceProblem,
   titleProblem,
   unreachable,
@@ -72,8 +77,23 @@ test.each([
   [401, false],
   [404, false],
   [412, false],
-])("a problem with status %i may pass by itself: %s", (status, isPassing) => {
-  expect(new Problem("…", status).isPassing).toBe(isPassing);
+])("a problem with status %i may pass by itself: %s", (status, passes) => {
+  expect(isPassing(new Problem("…", status))).toBe(passes);
+});
+
+test("a request that is being processed may be repeated, and other conflicts may not", () => {
+  expect(isPassing(serviceProblem(response(409, { "Retry-After": "1" }), {}))).toBe(true);
+  expect(isPassing(serviceProblem(response(409), {}))).toBe(false);
+  expect(isPassing(new TypeError())).toBe(false);
+});
+
+test("the pause between attempts doubles up to 30 s, or is what the service asks for", () => {
+  const seconds = (failures: number, retryAfter?: number) =>
+    retryDelay(failures, new Problem("…", 503, retryAfter)) / 1000;
+
+  expect([0, 1, 2, 9].map((failures) => seconds(failures))).toEqual([1, 2, 4, 30]);
+  expect(seconds(0, 7)).toBe(7);
+  expect(seconds(3, 7)).toBe(8);
 });
 
 test("an unexpected error is reported without its message", () => {
@@ -99,18 +119,34 @@ describe("an error of Better Auth", () => {
   const refused = (error: { status: number; code?: string }) => refusal(Promise.resolve({ error }));
 
   test.each([
-    ["INVALID_EMAIL", 400, "email"],
-    ["INVALID_EMAIL_OR_PASSWORD", 401, "password"],
-    ["INVALID_PASSWORD", 400, "password"],
-    ["PASSWORD_TOO_LONG", 400, "password"],
-    ["PASSWORD_TOO_SHORT", 400, "password"],
-    ["TASKS_NOT_DELETED", 503, "form"],
-    ["USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL", 422, "email"],
-  ])("%s has a message without the code", async (code, status, field) => {
+    ["EMAIL_ALREADY_VERIFIED", 400, ["form"]],
+    ["EMAIL_MISMATCH", 400, ["form"]],
+    ["EMAIL_NOT_SENT", 503, ["form"]],
+    ["EMAIL_NOT_VERIFIED", 403, ["form"]],
+    ["INVALID_EMAIL", 400, ["email"]],
+    ["INVALID_EMAIL_OR_PASSWORD", 401, ["password"]],
+    ["INVALID_PASSWORD", 400, ["current", "password"]],
+    ["INVALID_TOKEN", 400, ["form"]],
+    ["PASSWORD_TOO_LONG", 400, ["password"]],
+    ["PASSWORD_TOO_SHORT", 400, ["password"]],
+    ["SESSION_EXPIRED", 403, ["form"]],
+    ["SESSION_NOT_FRESH", 403, ["form"]],
+    ["TASKS_NOT_DELETED", 503, ["form"]],
+    ["USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL", 422, ["email"]],
+    ["VALIDATION_ERROR", 400, ["email"]],
+  ])("%s has a message without the code", async (code, status, fields) => {
     const messages = await refused({ status, code });
 
-    expect(Object.keys(messages ?? {})).toEqual([field]);
+    expect(Object.keys(messages ?? {})).toEqual(fields);
     expect(Object.values(messages ?? {}).join()).not.toMatch(/[A-Z]_/);
+  });
+
+  test.each(["INVALID_ORIGIN", "MISSING_OR_NULL_ORIGIN"])("%s names the address", async (code) => {
+    vi.stubGlobal("location", { origin: "http://127.0.0.1:3000" });
+
+    expect(await refused({ status: 403, code })).toEqual({
+      form: expect.stringContaining("from http://127.0.0.1:3000"),
+    });
   });
 
   test("that is not known is reported with its code", async () => {
@@ -121,7 +157,7 @@ describe("an error of Better Auth", () => {
 
   test("for too many attempts says how long to wait", async () => {
     expect(await refused({ status: 429 })).toEqual({
-      form: expect.stringContaining("ten seconds"),
+      form: expect.stringMatching(/Wait .* and try again/),
     });
   });
 
@@ -141,3 +177,36 @@ describe("an error of Better Auth", () => {
     expect(await refusal(Promise.resolve({ error: null }))).toBeUndefined();
   });
 });
+
+describe("a form", () => {
+  test("without its values says what to type, by field", () => {
+    expect(missing({ name: " ", email: "ann", password: "" })).toEqual({
+      name: "Type your name.",
+      email: "Type your email address.",
+      password: "Type your password.",
+    });
+  });
+
+  test("with all its values has nothing missing", () => {
+    expect(missing({ email: "ann@example.com", password: "correct horse" })).toBeUndefined();
+  });
+});
+
+test.each(["access_denied", "email_not_found", "state_mismatch", "unheard_of"])(
+  "signing in at another site that ends with %s has a message without the code",
+  (error) => {
+    expect(providerProblem(error)).not.toContain(error);
+  },
+);
+
+test("accounts that are not linked and addresses that are not verified look the same", () => {
+  expect(providerProblem("account_not_linked")).toBe(providerProblem("email_not_verified"));
+});
+
+test.each(["INVALID_USER", "TOKEN_EXPIRED", "INVALID_TOKEN"])(
+  "a link that is refused with %s has a message without the code",
+  (error) => {
+    expect(linkProblem(error)).toMatch(/^This link /);
+    expect(linkProblem(error)).not.toContain(error);
+  },
+);
