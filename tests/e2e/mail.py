@@ -91,7 +91,6 @@ class MailServer:
             port=self._port,
             ssl_context=None if self._starttls else self._tls,
             authenticator=self._authenticate,
-            auth_required=True,
             auth_require_tls=self._starttls,
             **(tls if self._starttls else {}),
         )
@@ -110,8 +109,11 @@ class MailServer:
         return AuthResult(success=given == expected, handled=False)
 
     async def handle_RCPT(
-        self, _: object, __: Session, envelope: Envelope, address: str, options: list[str]
+        self, _: object, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        # aiosmtpd's own check would not know of a connection that begins with TLS.
+        if not session.authenticated:
+            return "530 5.7.0 Authentication required"
         if address == self._refused:
             return "550 5.1.1 No such mailbox"
         envelope.rcpt_tos.append(address)
