@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  resolve: { tsconfigPaths: true },
+  resolve: { alias: { "@": import.meta.dirname } },
   test: { include: ["tests/unit/**/*.test.ts"], unstubEnvs: true },
 });
