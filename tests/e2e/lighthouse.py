@@ -52,6 +52,7 @@ does, so nothing fails because of it.
 The figures are for a phone, as by default: Lighthouse simulates a network with 1.6 Mbit/s and
 150 ms, and a processor four times slower than the machine's. The list is that of a signed-in user
 with {tasks} tasks. All are medians of {runs} runs, performance with the lowest and the highest one.
+One visit before them is not counted.
 
 {results}
 
