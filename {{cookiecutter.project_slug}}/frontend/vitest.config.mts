@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  resolve: { alias: { "@": import.meta.dirname } },
+  resolve: { tsconfigPaths: true },
   test: { include: ["tests/unit/**/*.test.ts"], unstubEnvs: true },
 });
