@@ -1,4 +1,4 @@
-"""A project that sends mail and has sign-in with Google and GitHub, with the servers for both."""
+"""A project with email and sign-in with Google and GitHub, and the servers that it needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
 
 SENDER = "Task Service <tasks@example.com>"
-# The tests of all flows use the first one.
+# Most tests use only the first one.
 ACCOUNTS = (("sqlite", "shared-secret", "starttls"), ("postgresql", "jwks", "tls"))
 
 
@@ -26,7 +26,7 @@ class Accounts:
 
     @property
     def chromium_flags(self) -> tuple[str, ...]:
-        """The browser finds Google and GitHub where the frontend finds them."""
+        """Flags that send the browser's requests to Google and GitHub to the local provider."""
         return (*CHROMIUM_FLAGS, *self.identity.chromium_flags)
 
 
@@ -34,7 +34,7 @@ class Accounts:
 def running_accounts(
     workshop: Workshop, database: str, token_verification: str, encryption: str
 ) -> Iterator[Accounts]:
-    """Run it as in production, until the block ends."""
+    """Run the production build until the block ends."""
     authority = Authority("End-to-end CA")
     folder = workshop.install_packages(f"providers-{database}", "oidc-provider@~9.13").path
     identity = IdentityProvider(folder, authority)

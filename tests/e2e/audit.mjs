@@ -1,4 +1,4 @@
-/** Audits pages with Lighthouse in one Chromium, and prints the results as JSON. */
+/** Audits pages with Lighthouse in one Chromium instance, and prints the results as JSON. */
 import { launch } from "chrome-launcher";
 import lighthouse from "lighthouse";
 
@@ -14,7 +14,7 @@ try {
       onlyCategories: categories,
       onlyAudits: ["total-byte-weight"],
       extraHeaders: cookie ? { Cookie: cookie } : {},
-      // Estimates a slow phone on a slow network from an unthrottled load, as Lighthouse does by default.
+      // Lighthouse's default: estimates a slow phone and network from an unthrottled load.
       throttlingMethod: "simulate",
     });
     if (lhr.runtimeError) throw new Error(lhr.runtimeError.message);

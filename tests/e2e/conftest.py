@@ -102,7 +102,7 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
 
 @pytest.fixture(scope="session", params=ACCOUNTS, ids="-".join)
 def accounts(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Accounts]:
-    """A project with all settings for mail and for sign-in with Google and GitHub."""
+    """A running project with email and sign-in with Google and GitHub."""
     with running_accounts(workshop, *request.param) as accounts:
         yield accounts
 

@@ -1,7 +1,7 @@
-"""Google and GitHub on loopback: a real OpenID provider that answers under their names.
+"""Google and GitHub on loopback: a real OpenID provider that serves their host names.
 
-The frontend and the browser find these names at the provider's port. Nothing else changes: Better
-Auth's own code for both talks to it over TLS.
+The frontend and the browser resolve these names to the provider's port. Nothing else is replaced:
+Better Auth's own code for both connects to it over TLS.
 """
 
 import shutil
@@ -34,7 +34,7 @@ _numbers = count(1001)
 
 @dataclass(frozen=True)
 class Identity:
-    """An account at a provider. Without an `email`, the provider tells none."""
+    """An account at a provider. If `email` is empty, the provider shares no address."""
 
     name: str
     email: str
@@ -47,7 +47,7 @@ class Identity:
 
 class IdentityProvider(Server):
     def __init__(self, folder: Path, authority: Authority) -> None:
-        """`folder` has the package oidc-provider installed."""
+        """`folder` must have the package oidc-provider installed."""
         for file in ("identity_provider.mjs", "known_hosts.mjs"):
             shutil.copy(FOLDER / file, folder)
         certificate = authority.write_pair(folder, "provider", *HOSTS)
@@ -70,7 +70,7 @@ class IdentityProvider(Server):
             "IDENTITY_HOSTS": ",".join(HOSTS),
             "IDENTITY_PORT": str(port),
         }
-        # As names of this machine in a local network, browsers find `*.test` here.
+        # `*.test` resolves to this machine, like its name in a local network.
         rules = ", ".join(
             (*(f"MAP {host} 127.0.0.1:{port}" for host in HOSTS), "MAP *.test 127.0.0.1")
         )
@@ -80,7 +80,7 @@ class IdentityProvider(Server):
         )
 
     def serve(self, site_url: str) -> None:
-        """Start, and send everybody who signs in back to this site."""
+        """Start, and accept this site as the redirect target."""
         self._environment["SITE_URL"] = site_url
         self.start()
 
@@ -92,7 +92,7 @@ def public_key_hash(certificate: Path) -> str:
 
 
 def consents(page: Page, identity: Identity, *, failing: bool = False) -> None:
-    """Sign in at the provider whose page this is; with `failing`, its next answer is an error."""
+    """Sign in on the provider's page. With `failing`, its token endpoint then returns an error."""
     page.get_by_label("Account").fill(str(identity.number))
     page.get_by_label("Name").fill(identity.name)
     page.get_by_label("Email").fill(identity.email)

@@ -1,6 +1,6 @@
 /**
- * Google and GitHub as an OpenID provider on loopback, under their own names. Better Auth and the
- * browser must be told to find these names here. Whoever signs in types which account they have.
+ * Google and GitHub as an OpenID provider on loopback. Better Auth and the browser must resolve their
+ * host names to it. Its sign-in page asks for the data of the account.
  */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -8,7 +8,7 @@ import Provider, { interactionPolicy } from "oidc-provider";
 
 const { PORT, SITE_URL, CERTIFICATE, CLIENT_ID, CLIENT_SECRET } = process.env;
 
-/** Like Google, GitHub asks at each sign-in which account it is. */
+/** Makes GitHub, like Google, show the sign-in page each time. */
 function alwaysAsking() {
   const policy = interactionPolicy.base();
   const { Check, Prompt } = interactionPolicy;
@@ -101,7 +101,7 @@ async function interact({ server, accounts, failing, name }, request, response) 
   await server.interactionFinished(request, response, { login, select_account: {} });
 }
 
-/** GitHub's own endpoints, which are not those of OpenID Connect. */
+/** GitHub's own endpoints, which are not part of OpenID Connect. */
 async function api(request, response) {
   const token = request.headers.authorization?.replace(/^bearer /i, "");
   const found = token && (await github.server.AccessToken.find(token));

@@ -1,6 +1,6 @@
-"""`make lighthouse`: audit the pages of a production build, and write the page about it.
+"""`make lighthouse`: audit the pages of a production build, and write the report.
 
-LIGHTHOUSE_RUNS replaces the 5 runs per page.
+LIGHTHOUSE_RUNS sets the number of runs per page; the default is 5.
 """
 
 import json
@@ -31,7 +31,7 @@ from e2e.workshop import Workshop
 
 PACKAGES = ("lighthouse@~12.8.2", "chrome-launcher@~1.2.0")
 PAGE = ROOT / "docs/benchmarks/lighthouse.md"
-# By path, and whether the visitor is signed in.
+# Each path, and whether it is visited signed in.
 PAGES = {
     "/sign-in": False,
     "/": True,
@@ -45,18 +45,20 @@ LIMIT = 200  # KiB
 TEXT = """# Lighthouse
 
 Written by `make lighthouse` on {date}, from the frontend's production build. `make check` fails if
-a page has less than 100 for accessibility or best practices, or transfers more than {limit} KiB:
-these figures are the same on each machine. Performance depends on the machine and on what else it
-does, so nothing fails because of it.
+a page scores less than 100 for accessibility or best practices, or transfers more than {limit} KiB:
+these figures are the same on every machine. Performance depends on the machine and its load, so no
+test fails because of it.
 
-The figures are for a phone, as by default: Lighthouse simulates a network with 1.6 Mbit/s and
-150 ms, and a processor four times slower than the machine's. The list is that of a signed-in user
-with {tasks} tasks. All are medians of {runs} runs, performance with the lowest and the highest one.
-One visit before them is not counted.
+The figures are for a phone, Lighthouse's default: it simulates a network with 1.6 Mbit/s and a
+latency of 150 ms, and a processor four times slower than the machine's. `/` and `/account` are
+those of a signed-in user with {tasks} tasks. Figures are medians of {runs} runs, but accessibility
+and best practices are the lowest scores. Performance also has its lowest and highest score. A first
+visit is not counted, because server and browser are still warming up.
 
 {results}
 
-**Largest paint** and **blocked** (total blocking time) are what performance mostly consists of.
+Performance consists mostly of **largest paint** (largest contentful paint) and **blocked** (total
+blocking time).
 
 ## Measured on
 
@@ -66,7 +68,7 @@ One visit before them is not counted.
 
 @dataclass(frozen=True)
 class Audit:
-    """One run of Lighthouse on one page. Without the category performance, times are None."""
+    """One run of Lighthouse on one page. Times are None unless performance was audited."""
 
     url: str
     scores: dict[str, int]
@@ -96,7 +98,7 @@ class Lighthouse:
     def audit(
         self, stack: Stack, pages: dict[str, bool], *more: str, runs: int = 1
     ) -> dict[str, list[Audit]]:
-        """Return the runs for each page; `more` are categories beside those that are exact."""
+        """Return the audits of each page; `more` adds categories to the exact ones."""
         ann = stack.sign_up("Ann")
         for number in range(1, TASKS + 1):
             ann.add(f"Task {number}")
@@ -157,7 +159,7 @@ def main() -> None:
     if lack := missing():
         raise SystemExit(lack)
     runs = int(os.environ.get("LIGHTHOUSE_RUNS", "5"))
-    # So that SIGTERM, too, stops the servers that it has started.
+    # So that SIGTERM, too, stops the servers that this has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="lighthouse-") as root:
         workshop = Workshop(Path(root))

@@ -1,4 +1,4 @@
-"""An SMTP server that keeps what it receives, and that can fail in the ways of real ones."""
+"""An SMTP server that keeps the messages it receives, and can fail as real servers do."""
 
 import asyncio
 import re
@@ -15,21 +15,21 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from providers.servers import Authority
 from servers import free_ports, wait_until
 
-USER, PASSWORD = "postmaster", "pa:ss/w@rd #1%"  # with all that a URL has to percent-encode
+USER, PASSWORD = "postmaster", "pa:ss/w@rd #1%"  # with characters that a URL must percent-encode
 QUOTED = "pa%3Ass%2Fw%40rd%20%231%25"
 SECONDS = 30
 LINK = re.compile(r"^https?://\S+$", re.MULTILINE)
 
 
 def text(message: EmailMessage) -> str:
-    """Return the plain text, which every message needs: not all programs show HTML."""
+    """Return the plain text, which every message must have: not all programs show HTML."""
     body = message.get_body(("plain",))
     assert body, message.as_string()
     return body.get_content()
 
 
 def link(message: EmailMessage) -> str:
-    """Return the only line of the text that is a link; HTML must have it as well."""
+    """Return the only link, on a line of its own; if there is HTML, it must have it, too."""
     [found] = LINK.findall(text(message).replace("\r\n", "\n"))
     html = message.get_body(("html",))
     assert html is None or found.replace("&", "&amp;") in html.get_content()
@@ -37,7 +37,7 @@ def link(message: EmailMessage) -> str:
 
 
 class Listener(Controller):
-    """Unlike aiosmtpd's own, it also ends the connections that are open when it stops."""
+    """Unlike aiosmtpd's own controller, also closes open connections when it stops."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         self._connections: list[SMTP] = []
@@ -64,9 +64,9 @@ def summary(message: EmailMessage) -> str:
 
 
 class MailServer:
-    """Accepts messages from one user, by STARTTLS as on port 587, or by TLS as on port 465.
+    """Accept messages from one user, with STARTTLS as on port 587, or TLS as on port 465.
 
-    Programs need the authority's certificate to trust the server.
+    Clients must trust the authority's certificate.
     """
 
     def __init__(self, folder: Path, authority: Authority, *, starttls: bool = True) -> None:
@@ -111,7 +111,7 @@ class MailServer:
     async def handle_RCPT(
         self, _: object, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        # aiosmtpd's own check would not know of a connection that begins with TLS.
+        # aiosmtpd's own check does not recognize a connection that begins with TLS.
         if not session.authenticated:
             return "530 5.7.0 Authentication required"
         if address == self._refused:
@@ -129,7 +129,7 @@ class MailServer:
         return "250 OK"
 
     def to(self, address: str, about: str = "") -> list[EmailMessage]:
-        """Return what has arrived for this address about this subject, the oldest first."""
+        """Return the messages to this address whose subject contains `about`, oldest first."""
         return [
             message
             for message in self.received
@@ -137,7 +137,7 @@ class MailServer:
         ]
 
     def next(self, address: str, about: str, after: int = 0) -> EmailMessage:
-        """Wait for the message that follows the first `after` ones, and return it."""
+        """Wait for the next message after the first `after` ones, and return it."""
         wait_until(
             lambda: len(self.to(address, about)) > after,
             SECONDS,
@@ -155,7 +155,7 @@ class MailServer:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Accept connections, but never send the greeting that SMTP begins with."""
+        """Accept connections, but never send SMTP's greeting."""
         self.stop()
         try:
             with socket.create_server(("127.0.0.1", self._port)):
@@ -165,7 +165,7 @@ class MailServer:
 
     @contextmanager
     def other_password(self) -> Iterator[None]:
-        """Refuse the user's password: 535."""
+        """Reject the user's password with 535."""
         self._password = "changed"
         try:
             yield
@@ -174,7 +174,7 @@ class MailServer:
 
     @contextmanager
     def without(self, address: str) -> Iterator[None]:
-        """Refuse one recipient: 550."""
+        """Reject this recipient with 550."""
         self._refused = address
         try:
             yield
@@ -183,7 +183,7 @@ class MailServer:
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
-        """Take this long for each message."""
+        """Take this long to accept each message."""
         self._delay = seconds
         try:
             yield

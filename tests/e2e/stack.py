@@ -189,7 +189,7 @@ def running(
 ) -> Iterator[Stack]:
     """Run a project with these answers until the block ends; `change` may edit it first.
 
-    `environment` is the frontend's, on top of what other tools set.
+    `environment` is added to the frontend's environment, after variables that other tools set.
 
     With `production` the frontend is built; otherwise Next compiles it on demand. With `prefixed`
     the API is served under PREFIX, behind a proxy that strips it.

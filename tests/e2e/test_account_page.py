@@ -1,4 +1,4 @@
-"""What users change about their accounts: address, password, sessions."""
+"""The account page: email address, password, sessions."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
 
 
 def confirmed(accounts: Accounts, name: str) -> Person:
-    """Return somebody whose address is confirmed."""
+    """Return a new user whose address is confirmed."""
     person = accounts.stack.sign_up(name)
     person.site.get(link(accounts.mail.next(person.email, "Confirm"))).raise_for_status()
     return person
@@ -46,7 +46,7 @@ def user(person: Person) -> dict[str, object]:
 def ask_for_change(visitor: Visitor, email: str) -> None:
     visitor.open("/account")
     visitor.fills_in("New email address", email)
-    visitor.clicks("Change the address")
+    visitor.clicks("Change email address")
 
 
 def test_a_link_confirms_the_address_in_any_browser(accounts: Accounts, visit: Visit) -> None:
@@ -59,23 +59,25 @@ def test_a_link_confirms_the_address_in_any_browser(accounts: Accounts, visit: V
         visitor.open("/account")
         visitor.sees(f"{ann.email} is not confirmed yet.")
         visitor.shows("account-unconfirmed")
-        visitor.clicks("Send the link again")
+        visitor.clicks("Resend confirmation email")
         visitor.sees(f"We sent a link to {ann.email}.")
     first, second = mail.next(ann.email, "Confirm"), mail.next(ann.email, "Confirm", after=1)
     with visit(stack.person("Phone")) as visitor:
         visitor.page.goto(link(second))
-        visitor.sees("The email address is confirmed.")
+        visitor.sees("Your email address is confirmed.")
         visitor.shows("verify-email")
-        # Both links work: which one users open first is a matter of chance.
+        # Both links work, because users may open either one first.
         visitor.page.goto(link(first))
-        visitor.sees("The email address is confirmed.")
+        visitor.sees("Your email address is confirmed.")
 
     assert ann.sign_in().raise_for_status().json()["user"]["emailVerified"] is True
-    assert "If it was not you" in text(first)
+    assert "If this was not you" in text(first)
     assert ann.name not in text(first)
 
 
-def test_an_old_link_confirms_nothing(accounts: Accounts, visit: Visit) -> None:
+def test_expired_or_forged_link_does_not_confirm_the_address(
+    accounts: Accounts, visit: Visit
+) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = link(accounts.mail.next(ann.email, "Confirm"))
     [token] = [part for part in url.replace("?", "&").split("&") if part.startswith("token=")]
@@ -86,15 +88,15 @@ def test_an_old_link_confirms_nothing(accounts: Accounts, visit: Visit) -> None:
     forged = jwt.encode(claims | {"exp": 2**31}, "x" * 32, "HS256")
     with visit(accounts.stack.person("Ann")) as visitor:
         visitor.page.goto(url.replace(token, f"token={old}"))
-        visitor.sees("This link is older than one hour.")
+        visitor.sees("This link has expired.")
         visitor.shows("verify-email-expired")
         visitor.page.goto(url.replace(token, f"token={forged}"))
-        visitor.sees("This link is not valid")
+        visitor.sees("This link is invalid")
 
     assert user(ann)["emailVerified"] is False
 
 
-def test_the_token_of_a_link_is_no_api_token(accounts: Accounts) -> None:
+def test_token_from_a_link_is_rejected_by_the_api(accounts: Accounts) -> None:
     """Both are signed with the same secret."""
     ann = accounts.stack.sign_up("Ann")
     url = link(accounts.mail.next(ann.email, "Confirm"))
@@ -105,7 +107,7 @@ def test_the_token_of_a_link_is_no_api_token(accounts: Accounts) -> None:
     assert refused.status_code == 401
 
 
-def test_both_addresses_confirm_a_change(accounts: Accounts, visit: Visit) -> None:
+def test_changing_a_confirmed_address_needs_links_to_both(accounts: Accounts, visit: Visit) -> None:
     ann, mail = confirmed(accounts, "Ann"), accounts.mail
     new = f"new-{ann.email}"
     with visit(ann) as visitor:
@@ -130,7 +132,7 @@ def test_both_addresses_confirm_a_change(accounts: Accounts, visit: Visit) -> No
     assert ann.sign_in().status_code == 200
 
 
-def test_an_unconfirmed_address_is_changed_by_the_new_one_alone(
+def test_changing_an_unconfirmed_address_needs_only_the_link_to_the_new_one(
     accounts: Accounts, visit: Visit
 ) -> None:
     ann, mail = accounts.stack.sign_up("Ann"), accounts.mail
@@ -141,17 +143,15 @@ def test_an_unconfirmed_address_is_changed_by_the_new_one_alone(
         visitor.sees(f"We sent a link to {new}.")
         visitor.page.goto(link(mail.next(new, "Confirm")))
         visitor.sees("Your new email address is confirmed.")
-        # This link was about the earlier address.
+        # This link was for the old address.
         visitor.page.goto(link(welcome))
-        visitor.sees("This link is not valid")
+        visitor.sees("This link is invalid")
 
     assert user(ann)["email"] == new
     assert user(ann)["emailVerified"] is True
 
 
-def test_changing_to_the_address_of_another_account_tells_nothing(
-    accounts: Accounts, visit: Visit
-) -> None:
+def test_changing_to_a_taken_address_does_not_reveal_it(accounts: Accounts, visit: Visit) -> None:
     ann, bob = confirmed(accounts, "Ann"), confirmed(accounts, "Bob")
     pages = []
     for address in (bob.email, f"free-{bob.email}"):
@@ -161,14 +161,14 @@ def test_changing_to_the_address_of_another_account_tells_nothing(
             pages.append(visitor.page.locator("main").inner_text())
 
     assert pages[0] == pages[1]
-    # The second request only. Nobody can read here whether the first one was different.
+    # Only the request for the free address sends an email, to Ann. Bob's is from his sign-up.
     accounts.mail.next(ann.email, "Approve")
     assert len(accounts.mail.to(bob.email)) == 1
     assert user(ann)["email"] == ann.email
     assert user(bob)["email"] == bob.email
 
 
-def test_an_address_that_is_taken_meanwhile_is_not_changed_to(
+def test_change_of_address_fails_if_it_was_taken_meanwhile(
     accounts: Accounts, visit: Visit
 ) -> None:
     ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.person("Bob")
@@ -178,14 +178,14 @@ def test_an_address_that_is_taken_meanwhile_is_not_changed_to(
         url = link(accounts.mail.next(bob.email, "Confirm"))
         bob.sign_up()
         visitor.page.goto(url)
-        visitor.sees("Another account has this address by now")
+        visitor.sees("Another account now uses this address")
         visitor.shows("verify-email-taken")
 
     assert user(ann)["email"] == ann.email
     assert user(bob)["email"] == bob.email
 
 
-def test_a_link_of_another_user_changes_nothing(accounts: Accounts, visit: Visit) -> None:
+def test_link_of_another_user_changes_nothing(accounts: Accounts, visit: Visit) -> None:
     ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
     new = f"new-{ann.email}"
     ann.auth("/change-email", newEmail=new)
@@ -198,7 +198,7 @@ def test_a_link_of_another_user_changes_nothing(accounts: Accounts, visit: Visit
     assert user(bob)["email"] == bob.email
 
 
-def test_an_email_that_cannot_be_sent_changes_nothing(accounts: Accounts, visit: Visit) -> None:
+def test_address_stays_if_the_email_cannot_be_sent(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     accounts.mail.next(ann.email, "Confirm")
     new = f"new-{ann.email}"
@@ -207,7 +207,7 @@ def test_an_email_that_cannot_be_sent_changes_nothing(accounts: Accounts, visit:
         visitor.sees("The email could not be sent.")
         visitor.shows("account-not-sent")
         typed = visitor.page.get_by_label("New email address").input_value()
-        visitor.clicks("Send the link again")
+        visitor.clicks("Resend confirmation email")
         expect(visitor.page.get_by_text("The email could not be sent.")).to_have_count(2)
         visitor.expected("503")
 
@@ -216,7 +216,7 @@ def test_an_email_that_cannot_be_sent_changes_nothing(accounts: Accounts, visit:
 
 
 @pytest.mark.parametrize("address", ["", "no address", "a@b", "two@example.com, three@example.com"])
-def test_what_is_no_address_is_refused_in_words(
+def test_invalid_address_is_rejected_with_a_message(
     accounts: Accounts, visit: Visit, address: str
 ) -> None:
     with visit(accounts.stack.sign_up("Ann")) as visitor:
@@ -237,14 +237,14 @@ def test_changing_the_password_ends_all_other_sessions(accounts: Accounts, visit
         visitor.open("/account")
         visitor.fills_in("Current password", "wrong password")
         visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Change the password")
+        visitor.clicks("Change password")
         visitor.sees("Incorrect password.")
         visitor.shows("account-wrong-password")
         expect(visitor.page.get_by_label("New password")).to_have_value(NEW_PASSWORD)
         still = ann.sign_in().status_code
         visitor.fills_in("Current password", PASSWORD)
-        visitor.clicks("Change the password")
-        visitor.sees("Your password is changed")
+        visitor.clicks("Change password")
+        visitor.sees("Your password has been changed")
         visitor.open("/")
         visitor.sees("All clear")
         visitor.expected("400")
@@ -265,8 +265,8 @@ def test_an_ended_session_is_signed_out_at_its_next_request(
         phone.adds("Seen on the phone")
         laptop.open("/account")
         laptop.shows("account-sessions")
-        laptop.page.get_by_role("button", name="End the session of").first.click()
-        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(0)
+        laptop.page.get_by_role("button", name="End session:").first.click()
+        expect(laptop.page.get_by_role("button", name="End session:")).to_have_count(0)
         refused = phone.page.evaluate("async () => (await fetch('/api/auth/token')).status")
         phone.page.reload()
         phone.page.wait_for_url("**/sign-in")
@@ -284,9 +284,9 @@ def test_all_other_sessions_can_be_ended(accounts: Accounts, visit: Visit) -> No
         laptop.open("/sign-in")
         laptop.signs_in(ann)
         laptop.open("/account")
-        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(2)
+        expect(laptop.page.get_by_role("button", name="End session:")).to_have_count(2)
         laptop.clicks("End all other sessions")
-        expect(laptop.page.get_by_role("button", name="End the session of")).to_have_count(0)
+        expect(laptop.page.get_by_role("button", name="End session:")).to_have_count(0)
         laptop.sees("This session")
 
     assert ann.site.get("/api/auth/token").status_code == 401

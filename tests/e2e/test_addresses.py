@@ -1,4 +1,4 @@
-"""Whatever address a page is opened at, and whatever settings there are."""
+"""Pages opened at other addresses, cookie names, incomplete settings, and the log."""
 
 import subprocess
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_a_page_opened_at_another_name_of_this_machine_leads_to_the_sites_own(
+def test_page_opened_at_another_loopback_address_redirects_to_the_sites_own(
     accounts: Accounts, visit: Visit, host: str
 ) -> None:
     site = accounts.stack.site_url
@@ -45,21 +45,21 @@ def test_a_page_opened_at_another_name_of_this_machine_leads_to_the_sites_own(
         visitor.sees("All clear")
 
 
-def test_a_page_opened_from_another_machine_says_which_address_to_use(
+def test_page_opened_from_another_machine_says_which_address_to_use(
     accounts: Accounts, visit: Visit
 ) -> None:
     with visit(accounts.stack.person("Ann")) as visitor:
-        # The browser finds this name on this machine, as it finds those in a local network.
+        # The browser resolves this name to this machine, like a name in a local network.
         visitor.page.goto(accounts.stack.site_url.replace("localhost", "laptop.test") + "/sign-in")
         visitor.sees("This site works only at")
         visitor.shows("other-address")
         expect(visitor.page.get_by_role("link", name=accounts.stack.site_url)).to_be_visible()
         expect(visitor.page.get_by_label("Password")).to_be_hidden()
-        # Chromium says so about all sites without TLS, except on localhost.
+        # Chromium logs this for all sites without TLS, except on localhost.
         visitor.expected("Cross-Origin-Opener-Policy")
 
 
-def test_a_request_from_another_address_is_refused_in_words(
+def test_request_from_another_origin_is_rejected_with_a_message(
     accounts: Accounts, visit: Visit
 ) -> None:
     def from_elsewhere(route: Route) -> None:
@@ -76,7 +76,7 @@ def test_a_request_from_another_address_is_refused_in_words(
         visitor.expected("403")
 
 
-def test_cookies_carry_the_name_of_the_project(accounts: Accounts, visit: Visit) -> None:
+def test_cookie_names_begin_with_the_project_slug(accounts: Accounts, visit: Visit) -> None:
     """Browsers share cookies between all ports of localhost."""
     ann = accounts.stack.sign_up("Ann")
     names = [cookie.name for cookie in ann.site.cookies.jar]
@@ -94,7 +94,7 @@ def test_cookies_carry_the_name_of_the_project(accounts: Accounts, visit: Visit)
         ("MAIL_FROM", "SMTP_URL"),
     ],
 )
-def test_a_setting_without_the_one_that_it_needs_stops_the_start(
+def test_frontend_does_not_start_with_one_of_two_paired_settings(
     accounts: Accounts, missing: str, present: str
 ) -> None:
     done = subprocess.run(
@@ -112,8 +112,8 @@ def test_a_setting_without_the_one_that_it_needs_stops_the_start(
     assert present in accounts.stack.project.settings("frontend/.env.local")
 
 
-def test_nothing_secret_is_printed_in_production(accounts: Accounts) -> None:
-    """After whatever other tests have done; alone, this test sees an email that cannot be sent."""
+def test_production_log_contains_no_secrets(accounts: Accounts) -> None:
+    """Covers what earlier tests have logged, and an email that cannot be sent."""
     ann = accounts.stack.sign_up("Ann")
     accounts.mail.next(ann.email, "Confirm")
     with accounts.mail.without(ann.email):

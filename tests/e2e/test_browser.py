@@ -183,7 +183,7 @@ def test_deletes_an_account_with_its_tasks_and_only_with_them(stack: Stack, visi
             stack.service.start()
         kept = person.titles(token=token)
         ann.clicks("Delete account and tasks")
-        ann.sees("Your account and all its tasks are deleted.")
+        ann.sees("Your account and all its tasks have been deleted.")
         ann.expected("503")
 
     assert kept == ["To be gone"]

@@ -1,6 +1,6 @@
-"""Pages of the production build keep Lighthouse's highest scores, and stay small.
+"""Pages of the production build have Lighthouse's highest scores, and stay small.
 
-Performance is not among them, because it depends on the machine: `make lighthouse` measures it.
+Performance is not tested, because it depends on the machine: `make lighthouse` measures it.
 """
 
 import pytest

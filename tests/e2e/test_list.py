@@ -1,4 +1,4 @@
-"""The task list in a real browser: what the server renders, filters, editing, other windows."""
+"""The task list in a real browser: server rendering, filters, editing, several windows."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def person(stack: Stack) -> Person:
 
 @contextmanager
 def frozen(stack: Stack) -> Iterator[None]:
-    """The service accepts connections and sends no responses until the block ends."""
+    """Until the block ends, the service accepts connections but sends no responses."""
     os.killpg(stack.service.pid, signal.SIGSTOP)
     try:
         yield
@@ -69,7 +69,7 @@ def test_browser_does_not_fetch_again_what_the_server_rendered(
     assert not [url for url in fetched if url.startswith(stack.api_url)]
 
 
-def test_page_is_rendered_while_the_service_does_not_respond(
+def test_page_is_rendered_even_if_the_service_does_not_respond(
     person: Person, stack: Stack, visit: Visit
 ) -> None:
     person.add("Book the train")
@@ -138,7 +138,7 @@ def test_edited_title_and_description_are_saved(person: Person, visit: Visit) ->
         expect(ann.page.get_by_label("Description")).to_have_value(NOTES)
         ann.page.keyboard.type(" ")
         ann.clicks("Save")
-        ann.sees("Type a title first.")
+        ann.sees("Enter a title.")
         ann.finds_no_barrier()
         ann.fills_in("Title", "Water the roses")
         ann.fills_in("Description", "Once.")
@@ -232,7 +232,7 @@ def test_typed_text_stays_while_the_user_is_signed_out(person: Person, visit: Vi
         ann.expected("401")
 
 
-def test_loading_more_moves_the_focus_to_the_first_of_them(person: Person, visit: Visit) -> None:
+def test_loading_more_moves_the_focus_to_the_first_new_task(person: Person, visit: Visit) -> None:
     titles = [f"Task {number}" for number in range(25, 0, -1)]
     for title in reversed(titles):
         person.add(title)

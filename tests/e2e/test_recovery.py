@@ -1,4 +1,4 @@
-"""Forgotten passwords: an email with a link, and what happens if it cannot be sent or used."""
+"""Password reset: the emailed link, and what happens if it cannot be sent or used."""
 
 import time
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from e2e.people import Person
 from e2e.visitor import Visitor, visiting
 
 NEW_PASSWORD = "battery staple"
-SENT = "If there is an account for"
+SENT = "If an account exists for"
 NOT_SENT = "The email could not be sent."
-USED = "This link was used already"
-# A user waits for it.
+USED = "This link has expired or has already been used."
+# How long a user may have to wait.
 SECONDS = 10
 
 Visit = Callable[[Person], AbstractContextManager[Visitor]]
@@ -43,13 +43,13 @@ def ask(visitor: Visitor, email: str) -> None:
     visitor.page.get_by_role("link", name="Forgot your password?").click()
     visitor.page.wait_for_url("**/forgot-password")
     visitor.fills_in("Email", email)
-    visitor.clicks("Send a link")
+    visitor.clicks("Send reset link")
 
 
 def choose(visitor: Visitor, url: str, password: str = NEW_PASSWORD) -> None:
     visitor.page.goto(url)
     visitor.fills_in("New password", password)
-    visitor.clicks("Save the password")
+    visitor.clicks("Reset password")
 
 
 def request_link(accounts: Accounts, person: Person) -> str:
@@ -59,7 +59,7 @@ def request_link(accounts: Accounts, person: Person) -> str:
 
 
 @every
-def test_a_forgotten_password_is_replaced_by_a_link_in_an_email(
+def test_forgotten_password_is_reset_with_the_emailed_link(
     accounts: Accounts, visit: Visit
 ) -> None:
     stack, mail = accounts.stack, accounts.mail
@@ -73,13 +73,13 @@ def test_a_forgotten_password_is_replaced_by_a_link_in_an_email(
         visitor.sees(SENT)
         visitor.shows("forgot-password")
         message = mail.next(ann.email, "Reset")
-    # In another browser, as on a phone.
+    # In another browser, such as on a phone.
     with visit(anyone) as visitor:
         visitor.page.goto(link(message))
         visitor.shows("reset-password")
         visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Save the password")
-        visitor.sees("Your password is changed")
+        visitor.clicks("Reset password")
+        visitor.sees("Your password has been reset")
         visitor.shows("sign-in-after-reset")
         visitor.fills_in("Email", ann.email)
         visitor.fills_in("Password", NEW_PASSWORD)
@@ -96,29 +96,29 @@ def test_a_forgotten_password_is_replaced_by_a_link_in_an_email(
 
 
 @first
-def test_a_link_works_once(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_works_only_once(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
     with visit(accounts.stack.person("Ann")) as visitor:
         choose(visitor, url)
-        visitor.sees("Your password is changed")
+        visitor.sees("Your password has been reset")
         visitor.page.goto(url)
         visitor.sees(USED)
         visitor.shows("reset-password-used")
 
 
 @first
-def test_a_link_that_is_used_in_two_windows_works_in_one(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_opened_in_two_windows_works_in_one(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
     with visit(accounts.stack.person("Ann")) as one, visit(accounts.stack.person("Bob")) as other:
         one.page.goto(url)
         other.page.goto(url)
         one.fills_in("New password", NEW_PASSWORD)
-        one.clicks("Save the password")
-        one.sees("Your password is changed")
+        one.clicks("Reset password")
+        one.sees("Your password has been reset")
         other.fills_in("New password", "another password")
-        other.clicks("Save the password")
+        other.clicks("Reset password")
         other.sees(USED)
         other.expected("400")
         one.fills_in("Email", ann.email)
@@ -128,7 +128,7 @@ def test_a_link_that_is_used_in_two_windows_works_in_one(accounts: Accounts, vis
 
 
 @first
-def test_a_link_works_for_an_hour(accounts: Accounts, visit: Visit) -> None:
+def test_expired_reset_link_is_rejected(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
     accounts.stack.change_auth(
@@ -136,18 +136,18 @@ def test_a_link_works_for_an_hour(accounts: Accounts, visit: Visit) -> None:
     )
     with visit(accounts.stack.person("Ann")) as visitor:
         visitor.page.goto(url)
-        visitor.sees("older than one hour")
+        visitor.sees(USED)
 
     assert ann.sign_in().status_code == 200
 
 
 @first
-def test_a_changed_link_is_refused(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_with_an_unknown_token_is_rejected(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     with visit(accounts.stack.person("Ann")) as visitor:
         visitor.open("/reset-password?token=aaaaaaaaaaaaaaaaaaaaaaaa")
         visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Save the password")
+        visitor.clicks("Reset password")
         visitor.sees(USED)
         visitor.open("/reset-password")
         visitor.sees(USED)
@@ -157,7 +157,7 @@ def test_a_changed_link_is_refused(accounts: Accounts, visit: Visit) -> None:
 
 
 @first
-def test_a_link_changes_only_the_account_that_it_was_sent_to(
+def test_reset_link_changes_only_the_account_it_was_sent_to(
     accounts: Accounts, visit: Visit
 ) -> None:
     ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
@@ -171,15 +171,15 @@ def test_a_link_changes_only_the_account_that_it_was_sent_to(
 
 
 @first
-def test_a_short_password_keeps_the_link(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_still_works_after_a_rejected_password(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     with visit(accounts.stack.person("Ann")) as visitor:
         choose(visitor, request_link(accounts, ann), "short")
-        visitor.sees("A password needs at least 8 characters.")
+        visitor.sees("Use at least 8 characters.")
         visitor.shows("reset-password-refused")
         visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Save the password")
-        visitor.sees("Your password is changed")
+        visitor.clicks("Reset password")
+        visitor.sees("Your password has been reset")
         visitor.expected("400")
 
 
@@ -201,7 +201,7 @@ def test_an_unknown_address_gets_the_same_page_and_no_email(
 
 
 @first
-def test_the_time_of_the_response_does_not_tell_whether_there_is_an_account(
+def test_response_time_does_not_reveal_whether_an_account_exists(
     accounts: Accounts,
 ) -> None:
     seconds = []
@@ -222,13 +222,15 @@ FAILURES = pytest.mark.parametrize(
 
 @first
 @FAILURES
-def test_says_that_no_email_can_be_sent(accounts: Accounts, visit: Visit, failure: Failure) -> None:
+def test_page_says_that_the_email_could_not_be_sent(
+    accounts: Accounts, visit: Visit, failure: Failure
+) -> None:
     person = accounts.stack.sign_up("Ann")
     with visit(accounts.stack.person("Visitor")) as visitor, failure(accounts.mail):
         visitor.open("/forgot-password")
         visitor.fills_in("Email", person.email)
         began = time.monotonic()
-        visitor.clicks("Send a link")
+        visitor.clicks("Send reset link")
         visitor.sees(NOT_SENT)
         waited = time.monotonic() - began
         visitor.shows("forgot-password-not-sent")
@@ -240,7 +242,7 @@ def test_says_that_no_email_can_be_sent(accounts: Accounts, visit: Visit, failur
 
 
 @first
-def test_an_email_that_cannot_be_sent_does_not_tell_whether_there_is_an_account(
+def test_unknown_address_gets_the_same_error_if_no_email_can_be_sent(
     accounts: Accounts, visit: Visit
 ) -> None:
     with (
@@ -271,7 +273,7 @@ def test_an_account_is_created_even_if_no_email_can_be_sent(
 
 
 @first
-def test_a_refused_recipient_is_not_told_to_whoever_asks(accounts: Accounts, visit: Visit) -> None:
+def test_rejected_recipient_is_not_revealed(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.sign_up("Ann")
     with visit(accounts.stack.person("Visitor")) as visitor, accounts.mail.without(ann.email):
         ask(visitor, ann.email)
@@ -283,19 +285,21 @@ def test_a_refused_recipient_is_not_told_to_whoever_asks(accounts: Accounts, vis
 
 
 @first
-def test_asking_too_often_is_refused_in_words(accounts: Accounts, visit: Visit) -> None:
+def test_too_many_reset_requests_are_rejected_with_a_message(
+    accounts: Accounts, visit: Visit
+) -> None:
     with visit(accounts.stack.person("Visitor")) as visitor:
         visitor.open("/forgot-password")
         for _ in range(4):
             visitor.fills_in("Email", "somebody@example.com")
             with visitor.page.expect_response("**/request-password-reset"):
-                visitor.clicks("Send a link")
+                visitor.clicks("Send reset link")
         visitor.sees("Too many attempts.")
         visitor.expected("429")
 
 
 @first
-def test_a_link_cannot_lead_to_another_site(accounts: Accounts) -> None:
+def test_reset_link_cannot_redirect_to_another_site(accounts: Accounts) -> None:
     ann = accounts.stack.sign_up("Ann")
 
     refused = ann.site.post(

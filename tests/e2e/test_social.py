@@ -1,4 +1,4 @@
-"""Signing in with Google and GitHub, by Better Auth's own code for both."""
+"""Sign-in with Google and GitHub, with Better Auth's own code for both."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def session(visitor: Visitor) -> dict[str, dict[str, object]] | None:
 
 @every
 @PROVIDERS
-def test_a_new_user_keeps_tasks_and_deletes_the_account_without_a_password(
+def test_user_without_a_password_keeps_tasks_and_can_delete_the_account(
     accounts: Accounts, visit: Visit, provider: str
 ) -> None:
     ann = accounts.stack.person("Ann")
@@ -79,13 +79,15 @@ def test_a_new_user_keeps_tasks_and_deletes_the_account_without_a_password(
         visitor.sees("without a password")
         visitor.shows("account-without-password")
         visitor.clicks("Delete account and tasks")
-        visitor.sees("Your account and all its tasks are deleted.")
+        visitor.sees("Your account and all its tasks have been deleted.")
         signs_in(visitor, provider, identity)
         visitor.sees("All clear")
 
 
 @first
-def test_a_confirmed_account_can_be_used_both_ways(accounts: Accounts, visit: Visit) -> None:
+def test_confirmed_account_accepts_both_password_and_provider(
+    accounts: Accounts, visit: Visit
+) -> None:
     ann = accounts.stack.sign_up("Ann")
     confirm(accounts, ann)
     ann.add("From before")
@@ -98,10 +100,10 @@ def test_a_confirmed_account_can_be_used_both_ways(accounts: Accounts, visit: Vi
 
 @first
 @PROVIDERS
-def test_an_unconfirmed_account_is_not_shared_with_the_owner_of_the_address(
+def test_provider_opens_an_unconfirmed_account_only_after_a_password_reset(
     accounts: Accounts, visit: Visit, provider: str
 ) -> None:
-    """Somebody has registered Ann's address before she comes."""
+    """A stranger has registered Ann's address before she signs up."""
     stranger = accounts.stack.sign_up("Ann")
     stranger.add("Of the stranger")
     ann = accounts.stack.person("Ann")
@@ -116,11 +118,11 @@ def test_an_unconfirmed_account_is_not_shared_with_the_owner_of_the_address(
         visitor.page.get_by_role("link", name="Forgot your password?").click()
         visitor.page.wait_for_url("**/forgot-password")
         visitor.fills_in("Email", ann.email)
-        visitor.clicks("Send a link")
+        visitor.clicks("Send reset link")
         visitor.page.goto(link(accounts.mail.next(ann.email, "Reset")))
         visitor.fills_in("New password", "battery staple")
-        visitor.clicks("Save the password")
-        visitor.sees("Your password is changed")
+        visitor.clicks("Reset password")
+        visitor.sees("Your password has been reset")
         signs_in(visitor, provider, identity_of(ann))
         visitor.page.wait_for_url(accounts.stack.site_url + "/")
         signed_in = session(visitor)
@@ -133,7 +135,7 @@ def test_an_unconfirmed_account_is_not_shared_with_the_owner_of_the_address(
 
 
 @first
-def test_an_account_is_not_opened_by_a_provider_that_has_not_confirmed_the_address(
+def test_provider_without_a_confirmed_address_does_not_open_an_account(
     accounts: Accounts, visit: Visit
 ) -> None:
     ann = accounts.stack.sign_up("Ann")
@@ -148,10 +150,10 @@ def test_an_account_is_not_opened_by_a_provider_that_has_not_confirmed_the_addre
 
 @first
 @PROVIDERS
-def test_an_address_that_the_provider_has_not_confirmed_makes_no_account(
+def test_provider_without_a_confirmed_address_creates_no_account(
     accounts: Accounts, visit: Visit, provider: str
 ) -> None:
-    """Else a stranger's account would stay linked after its owner has reset the password."""
+    """Otherwise a stranger's account would stay linked after Ann has reset the password."""
     ann = accounts.stack.person("Ann")
     with visit(accounts.stack.person("Stranger")) as visitor:
         signs_in(visitor, provider, identity_of(ann, verified=False))
@@ -163,9 +165,7 @@ def test_an_address_that_the_provider_has_not_confirmed_makes_no_account(
 
 
 @first
-def test_a_known_and_an_unknown_address_get_the_same_words(
-    accounts: Accounts, visit: Visit
-) -> None:
+def test_known_and_unknown_addresses_get_the_same_message(accounts: Accounts, visit: Visit) -> None:
     ann, nobody = accounts.stack.sign_up("Ann"), accounts.stack.person("Nobody")
     pages = []
     for person in (ann, nobody):
@@ -179,29 +179,31 @@ def test_a_known_and_an_unknown_address_get_the_same_words(
 
 @first
 @PROVIDERS
-def test_says_why_signing_in_failed(accounts: Accounts, visit: Visit, provider: str) -> None:
+def test_sign_in_page_says_why_the_provider_failed(
+    accounts: Accounts, visit: Visit, provider: str
+) -> None:
     ann = accounts.stack.person("Ann")
     with visit(ann) as visitor:
         goes_to(visitor, provider)
         visitor.clicks("Cancel")
-        visitor.sees("You canceled signing in.")
+        visitor.sees("Sign-in was canceled.")
         visitor.shows("sign-in-canceled")
         signs_in(visitor, provider, Identity("Ann", ""))
-        visitor.sees("did not tell us your email address")
+        visitor.sees("did not share your email address")
         signs_in(visitor, provider, identity_of(ann), failing=True)
-        visitor.sees("Signing in at the other site did not work.")
+        visitor.sees("Sign-in with the other site failed.")
         visitor.shows("sign-in-provider-failed")
-    # From another address, because Better Auth allows three attempts in ten seconds.
+    # As a new person with another IP address: Better Auth allows three attempts in ten seconds.
     with visit(accounts.stack.person("Ann")) as visitor:
         signs_in(visitor, provider, identity_of(ann))
         visitor.sees("All clear")
 
 
 @first
-def test_a_response_of_the_provider_works_only_in_the_browser_that_asked(
+def test_provider_callback_works_only_in_the_browser_that_started_it(
     accounts: Accounts, visit: Visit
 ) -> None:
-    """Else a stranger could sign Ann in to the stranger's account."""
+    """Otherwise a stranger could sign Ann in to the stranger's account."""
     ann, stranger = accounts.stack.person("Ann"), accounts.stack.person("Stranger")
     with visit(stranger) as visitor:
         goes_to(visitor, "Google")
@@ -218,19 +220,17 @@ def test_a_response_of_the_provider_works_only_in_the_browser_that_asked(
 
 
 @first
-def test_the_words_of_an_error_are_never_taken_from_the_url(
-    accounts: Accounts, visit: Visit
-) -> None:
+def test_error_messages_contain_no_text_from_the_url(accounts: Accounts, visit: Visit) -> None:
     with visit(accounts.stack.person("Ann")) as visitor:
         visitor.open("/sign-in?error=Call+0800+123&error_description=Call+0800+123")
-        visitor.sees("Signing in at the other site did not work.")
+        visitor.sees("Sign-in with the other site failed.")
         assert "0800" not in visitor.page.locator("body").inner_text()
         visitor.open("/verify-email?error=Call+0800+123")
         assert "0800" not in visitor.page.locator("body").inner_text()
 
 
 @first
-def test_a_user_of_a_provider_can_set_a_password(accounts: Accounts, visit: Visit) -> None:
+def test_user_without_a_password_can_set_one(accounts: Accounts, visit: Visit) -> None:
     ann = accounts.stack.person("Ann")
     identity = identity_of(ann)
     with visit(ann) as visitor:
@@ -241,8 +241,8 @@ def test_a_user_of_a_provider_can_set_a_password(accounts: Accounts, visit: Visi
         visitor.sees(f"We sent a link to {ann.email}.")
         visitor.page.goto(link(accounts.mail.next(ann.email, "Reset")))
         visitor.fills_in("New password", PASSWORD)
-        visitor.clicks("Save the password")
-        visitor.sees("Your password is changed")
+        visitor.clicks("Reset password")
+        visitor.sees("Your password has been reset")
         visitor.signs_in(ann)
         visitor.sees("All clear")
         visitor.signs_out()
@@ -251,7 +251,7 @@ def test_a_user_of_a_provider_can_set_a_password(accounts: Accounts, visit: Visi
 
 
 @first
-def test_an_address_registered_by_a_provider_cannot_sign_up_with_a_password(
+def test_address_of_a_provider_account_cannot_sign_up_with_a_password(
     accounts: Accounts, visit: Visit
 ) -> None:
     ann = accounts.stack.person("Ann")

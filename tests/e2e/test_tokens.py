@@ -78,7 +78,7 @@ def tokens(
 ) -> dict[str, str]:
     """One token of each kind that Better Auth issues for Ann, by kind."""
     ann.auth("/change-email", newEmail="anna@example.com")
-    # Better Auth's responses do not wait for emails.
+    # Better Auth responds before it sends emails.
     wait_until(lambda: len(emailed(authorization, ann)) == 2, 10, lambda: "no email was sent")
     verification, change_of_email = emailed(authorization, ann)
     refresh_token = application.tokens(ann, "tasks:read offline_access")["refresh_token"]

@@ -1,4 +1,4 @@
-"""Without the settings for mail, Google and GitHub, everything else works."""
+"""Without the settings for email, Google and GitHub, everything else works."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -29,7 +29,7 @@ def visit(browser: Browser, stack: Stack, axe: str) -> Visit:
 
 
 @production
-def test_there_is_no_button_and_no_email_in_production(stack: Stack, visit: Visit) -> None:
+def test_production_offers_no_providers_and_no_email(stack: Stack, visit: Visit) -> None:
     with visit(stack.person("Ann")) as visitor:
         visitor.open("/sign-in")
         visitor.shows("sign-in-without-providers")
@@ -47,13 +47,13 @@ def test_there_is_no_button_and_no_email_in_production(stack: Stack, visit: Visi
 
 
 @development
-def test_development_prints_its_emails(stack: Stack, visit: Visit) -> None:
+def test_development_prints_emails(stack: Stack, visit: Visit) -> None:
     ann = stack.sign_up("Ann")
     with visit(stack.person("Ann")) as visitor:
         visitor.open("/forgot-password")
         visitor.fills_in("Email", ann.email)
-        visitor.clicks("Send a link")
-        visitor.sees("If there is an account for")
+        visitor.clicks("Send reset link")
+        visitor.sees("If an account exists for")
         wait_until(lambda: "Reset your password" in stack.log(), 10, stack.log)
         [url] = [line for line in stack.log().splitlines() if "/reset-password/" in line]
         visitor.page.goto(url)

@@ -20,7 +20,7 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Better Auth counts attempts by address. The API would not accept this header of another origin.
+# Better Auth limits attempts by IP address. The API's CORS settings do not allow this header.
 SEND_ADDRESS = """
   const fetchAnything = window.fetch;
   window.fetch = (resource, options) => {
@@ -34,7 +34,7 @@ SERIOUS = ("serious", "critical")
 # In development, Next compiles a page on its first request, while other tests use the machine too.
 PATIENCE = 60_000  # milliseconds
 
-# If set, pictures of all pages are put into this folder, for a review.
+# If set, screenshots of all pages are written to this folder, for a review.
 PICTURES = os.environ.get("E2E_PICTURES")
 WIDTHS = {"wide": 1280, "narrow": 360}
 
@@ -118,13 +118,13 @@ class Visitor:
         self.page.get_by_role("navigation", name="Show").get_by_role("link", name=name).click()
 
     def returns(self, *, from_tab: bool = False) -> None:
-        """Come back from a window beside this one, or from a tab, which hid this one."""
+        """Return from another window, or from another tab, which hid this page."""
         self.page.evaluate("window.dispatchEvent(new Event('focus'))")
         if from_tab:
             self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     def sees_tasks(self, *titles: str) -> None:
-        """These and no others, in this order."""
+        """Exactly these, in this order."""
         rows = self.page.get_by_role("listitem")
         expect(rows.locator("label")).to_have_text(titles)
 
@@ -144,7 +144,7 @@ class Visitor:
             ]
 
     def shows(self, name: str) -> None:
-        """The page has no barrier. Its pictures are taken under this name, if asked for."""
+        """The page has no barrier. With E2E_PICTURES, save screenshots of it under this name."""
         self.finds_no_barrier()
         size = self.page.viewport_size
         for width in WIDTHS if PICTURES else ():

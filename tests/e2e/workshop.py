@@ -50,7 +50,7 @@ class Workshop:
             RenderedProject(frontend).run(NPM_INSTALL, NODE_ENV="production")
 
     def install_packages(self, name: str, *packages: str) -> RenderedProject:
-        """Return a new folder of this name with packages from npm."""
+        """Create a folder of this name, and install packages from npm there."""
         folder = RenderedProject(self._root / name)
         folder.path.mkdir()
         folder.run(f"{NPM_INSTALL} {' '.join(packages)}")

@@ -146,7 +146,7 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
     def issue(self, key: ec.EllipticCurvePrivateKey, *names: str) -> x509.Certificate:
-        """Return a certificate for hosts or addresses, or for a role as its common name."""
+        """Return a certificate for host names or IP addresses, or for a role (its common name)."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         alternatives = x509.SubjectAlternativeName([general_name(name) for name in names])
         return self._sign(self._builder(subject, key).add_extension(alternatives, critical=False))

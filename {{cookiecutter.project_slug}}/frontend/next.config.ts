@@ -14,8 +14,8 @@ const headers = [
 
 const config: NextConfig = {
   agentRules: false,
-  // Only tests set NEXT_DIST_DIR: their build must not replace the one in `.next`, nor take longer
-  // than it has to. `npm run typecheck` checks types.
+  // Only tests set NEXT_DIST_DIR, so that their build does not replace the one in `.next`. To save
+  // time, it does not check types; `npm run typecheck` does.
   distDir: process.env.NEXT_DIST_DIR || ".next",
   typescript: { ignoreBuildErrors: !!process.env.NEXT_DIST_DIR },
   headers: async () => [{ source: "/:path*", headers }],

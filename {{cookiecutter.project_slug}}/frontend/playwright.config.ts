@@ -3,11 +3,11 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium, defineConfig, devices } from "@playwright/test";
 
-// Ports of their own, so that `make run` and `npm run dev` can stay.
+// Separate ports, so that `make run` and `npm run dev` can keep running.
 const port = (name: string, usual: number) => Number(process.env[name] || usual);
 const api = `http://localhost:${port("TEST_API_PORT", 8100)}`;
 const site = `http://localhost:${port("TEST_SITE_PORT", 3100)}`;
-// All that the tests write. The data of earlier runs is deleted first.
+// Everything that the tests write. Data of earlier runs is deleted first.
 const folder = ".test";
 const log = join(folder, "service.log");
 # jinja: if cookiecutter.database == "postgresql"
@@ -17,13 +17,13 @@ const database = `sqlite:///frontend/${folder}/data/tasks.db`;
 # jinja: endif
 const secret = randomBytes(32).toString("base64url");
 
-/** Returns the variables of a .env.example as empty ones, so that no .env file has an effect. */
+/** Returns all variables of a .env.example, but empty, so that no .env file has an effect. */
 function unset(example: string): Record<string, string> {
   const names = readFileSync(join(__dirname, example), "utf8").matchAll(/^(?:# )?(\w+)=/gm);
   return Object.fromEntries([...names].map(([, name]) => [name, ""]));
 }
 
-/** Returns the path of an installed browser, or undefined if Playwright has one of its own. */
+/** Returns the path of the system's browser, or undefined if Playwright has its own. */
 function browser(): string | undefined {
   if (existsSync(chromium.executablePath())) return undefined;
   const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -43,7 +43,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** The service's log has a line for each request, so it is shown only after a failure. */
+/** Shows the end of the service's log. Only after a failure, because it has a line per request. */
 function showLog(): void {
   if (!existsSync(log)) return;
   const lines = readFileSync(log, "utf8").trimEnd().split("\n");
@@ -54,7 +54,7 @@ const isWorker = process.env.TEST_WORKER_INDEX !== undefined;
 if (!isWorker) process.on("exit", (code) => code && showLog());
 
 const server = {
-  // It would be one with other settings, or that of a test run under way.
+  // A running server would have other settings, or belong to another test run.
   reuseExistingServer: false,
   gracefulShutdown: { signal: "SIGTERM" as const, timeout: 20_000 },
   timeout: 240_000, // The first time, the service's dependencies are installed.
@@ -73,7 +73,7 @@ export default defineConfig({
     trace: "retain-on-failure",
     launchOptions: { executablePath: browser() },
   },
-  // They start one after the other.
+  // Playwright starts these one after the other.
   webServer: [
     {
       ...server,

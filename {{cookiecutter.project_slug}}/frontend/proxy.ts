@@ -22,7 +22,7 @@ export function proxy(request: NextRequest) {
 
   const headers = new Headers(request.headers);
   headers.set("Content-Security-Policy", policy);
-  headers.set("x-nonce", nonce); // For the layout's own script.
+  headers.set("x-nonce", nonce); // For the inline script of the layout.
   const response = NextResponse.next({ request: { headers } });
   response.headers.set("Content-Security-Policy", policy);
   return response;

@@ -31,7 +31,7 @@ from urllib.parse import quote
 
 from app.config import PROJECT, ConfigurationError, DatabaseSettings
 
-# The frontend's tests set another one, so that they start with an empty database.
+# The frontend's tests set another folder, so that they start with an empty database.
 FOLDER = PROJECT / os.environ.get("DEVELOPMENT_DATABASE_FOLDER", ".postgres")
 HOST = "127.0.0.1"
 DEVELOPMENT_URL = re.compile(

@@ -15,7 +15,7 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], **__:
     Schemathesis expects each valid request to take effect, but repeats keys with other bodies.
     """
     if case.meta is None or case.meta.generation.mode.is_negative:
-        # After a change, Schemathesis would add the header that this case is meant to lack.
+        # If the case is changed, Schemathesis adds the header that this case is meant to omit.
         return
     key = case.headers.get("Idempotency-Key")
     if key and KEY.fullmatch(key):

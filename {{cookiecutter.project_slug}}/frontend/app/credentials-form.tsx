@@ -16,7 +16,7 @@ export function CredentialsForm({ purpose }: { purpose: "sign-in" | "sign-up" })
           ? authClient.signUp.email({ name: name.trim(), ...typed })
           : authClient.signIn.email(typed),
       ));
-    // A new page, not a soft navigation: nothing of an earlier user is left in memory.
+    // A full page load, so that no data of an earlier user stays in memory.
     if (!refused) return new Promise<never>(() => location.assign("/"));
     return refused;
   }

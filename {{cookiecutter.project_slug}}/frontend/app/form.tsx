@@ -13,20 +13,20 @@ import {
 import type { Refusal } from "@/lib/problems";
 import { useHydrated } from "./use-hydrated";
 
-/** What a form's action found wrong, by field, or `notice` for what it did. Nothing if it leads on. */
+/** The errors of a form's action, by field, or its success as `notice`. */
 export type Outcome = Refusal & { notice?: string };
 
 const Refused = createContext<Refusal>({});
 
-/** A form that keeps what was typed, shows problems at their fields, and moves the focus there. */
+/** A form that shows errors at their fields, focuses the first, and keeps what was typed. */
 export function Form({
   action,
   button,
-  working = "One moment…",
+  working = "Please wait…",
   className = "primary",
   children,
 }: {
-  /** Gets the fields' values by name. What it returns is shown. */
+  /** Called with the values by field name. The form shows what it returns, if anything. */
   action: (values: Record<string, string>) => Promise<Outcome | undefined>;
   button: string;
   working?: string;
@@ -69,7 +69,7 @@ export function Form({
   );
 }
 
-/** An input with its label, hint and error, which screen readers announce together. */
+/** An input with its label, and a hint or an error that screen readers announce with it. */
 export function Field({
   label,
   hint,
@@ -103,7 +103,7 @@ export function Field({
   );
 }
 
-/** For password managers, which want to know whose password it is. */
+/** Tells password managers which account the password belongs to. */
 export function HiddenUsername({ email }: { email: string }) {
   return <input hidden readOnly autoComplete="username" value={email} />;
 }

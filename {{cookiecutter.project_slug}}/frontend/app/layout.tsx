@@ -8,7 +8,7 @@ import "./globals.css";
 export const metadata: Metadata = { title: { default: appName, template: `%s · ${appName}` } };
 
 export default async function Layout({ children }: { children: ReactNode }) {
-  // A page that was built in advance could not carry the nonce of proxy.ts.
+  // Reading headers renders pages per request: a static page could not have the nonce of proxy.ts.
   const nonce = (await headers()).get("x-nonce") ?? undefined;
   return (
     <html lang="en">

@@ -13,7 +13,7 @@ export default async function TasksPage({
 }) {
   const user = await requiredUser();
   const queries = new QueryClient();
-  // If it fails, the list is not in the page, and the browser fetches it.
+  // If this fails, the page has no list yet, and the browser fetches it.
   await queries.infiniteQuery(tasksQuery(api, toShow((await searchParams).show))).catch(() => {});
   return (
     <Shell user={user}>

@@ -11,28 +11,28 @@ import {
 import { type ReactNode, useState } from "react";
 import { isPassing, retryDelay } from "@/lib/problems";
 
-// By default, a page is refreshed only after it was hidden, not after it was beside another window.
+// By default, only pages that were hidden refetch, not those that stayed visible without focus.
 if (typeof window !== "undefined") window.addEventListener("focus", () => focusManager.onFocus());
 
 const createClient = () =>
   new QueryClient({
-    // A change is pending until the page shows it.
+    // Returning the promise keeps a mutation pending until the refetched list shows the change.
     mutationCache: new MutationCache({
       onSuccess: (_data, _variables, _result, _mutation, { client }) => client.invalidateQueries(),
     }),
     defaultOptions: {
       mutations: { networkMode: "always", retryDelay },
       queries: {
-        networkMode: "offlineFirst", // While the browser is offline, the page says so and waits.
+        networkMode: "offlineFirst", // If the browser is offline, show an error, then wait.
         refetchOnWindowFocus: "always",
         retry: (_, error) => isPassing(error),
         retryDelay,
-        staleTime: 10_000, // Else the browser would fetch at once what the server has rendered.
+        staleTime: 10_000, // Otherwise the browser would refetch what the server rendered.
       },
     },
   });
 
-/** Keeps what the page fetches, beginning with what the server has `fetched`. */
+/** Provides the query cache, which begins with the data that the server has `fetched`. */
 export function Queries({ fetched, children }: { fetched: DehydratedState; children: ReactNode }) {
   const [client] = useState(createClient);
   return (

@@ -9,7 +9,7 @@ const NAMES = { google: "Google", github: "GitHub" };
 
 export type Provider = keyof typeof NAMES;
 
-/** Buttons for signing in, or up, with an account at another site. */
+/** Buttons to sign in or sign up with a provider such as Google. */
 export function SocialSignIn({ providers }: { providers: Provider[] }) {
   const [problem, setProblem] = useState<string>();
   const [busy, startTransition] = useTransition();
@@ -20,7 +20,7 @@ export function SocialSignIn({ providers }: { providers: Provider[] }) {
       const refused = await refusal(
         authClient.signIn.social({ provider, callbackURL: "/", errorCallbackURL: "/sign-in" }),
       );
-      // Without a problem, the browser is on its way to the provider.
+      // On success, the browser is being redirected to the provider: stay busy until it leaves.
       if (refused) setProblem(refused.form);
       else return new Promise<never>(() => {});
     });

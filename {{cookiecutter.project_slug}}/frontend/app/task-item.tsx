@@ -47,7 +47,7 @@ export function TaskItem({ task, list }: { task: Task; list: List }) {
 
 const select = (input: HTMLInputElement | null) => input?.select();
 
-/** `task` is the version that the user saw, so that saving does not overwrite a newer one. */
+/** Edits `task`, the version that the user saw, so that saving does not overwrite a newer one. */
 export function TaskForm({ task, list }: { task: Task; list: List }) {
   const change = useChangeTask(task, list);
   const close = () => list.stopEditing(task);

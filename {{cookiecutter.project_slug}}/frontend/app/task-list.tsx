@@ -49,7 +49,7 @@ export function TaskList() {
       ) : !isSuccess ? (
         <p className="more">Loading your tasks…</p>
       ) : list.tasks.length > 0 ? null : show === "done" ? (
-        <p className="empty">Nothing is done yet.</p>
+        <p className="empty">No tasks are done yet.</p>
       ) : (
         <div className="empty">
           <p>All clear: nothing to do.</p>
@@ -79,7 +79,7 @@ function FilterLink({ filter, isCurrent }: { filter: Show; isCurrent: boolean })
       prefetch={false}
       aria-current={isCurrent ? "page" : undefined}
       onNavigate={(event) => {
-        event.preventDefault(); // The browser fetches the tasks itself, and keeps what was typed.
+        event.preventDefault(); // Do not load a page: typed text stays.
         window.history.pushState(null, "", href);
       }}
     >
@@ -105,7 +105,7 @@ function AddTask({ list }: { list: List }) {
     create.mutate(unanswered.current, {
       onSuccess() {
         unanswered.current = undefined;
-        if (field.value === typed) field.value = ""; // Else the next one is being typed already.
+        if (field.value === typed) field.value = ""; // Otherwise it is the next title.
       },
     });
   }

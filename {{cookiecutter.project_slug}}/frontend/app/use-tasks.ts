@@ -8,7 +8,7 @@ import { type NewTask, type Show, type Task, type TaskChange, tasksQuery } from 
 
 export type List = ReturnType<typeof useTasks>;
 
-/** Returns the list of the tasks that `show` names, with functions for what the user does. */
+/** Returns the tasks that `show` selects, with functions for the user's actions. */
 export function useTasks(show: Show) {
   const query = useInfiniteQuery(tasksQuery(api, show));
   const queries = useQueryClient();
@@ -22,7 +22,7 @@ export function useTasks(show: Show) {
   const isHidden = ({ completed }: Task) => show !== "all" && completed !== (show === "done");
 
   const fetched = query.data?.pages.flatMap(({ items }) => items) ?? [];
-  // A form stays, with what was typed, even if its task disappears from the list.
+  // An open form keeps its text even if its task is no longer in the list.
   const tasks = [...edited, ...fetched.filter((task) => edited.every(isOther(task)))];
   tasks.sort((a, b) => (a.id < b.id ? 1 : -1)); // Newest first, as the service sorts them.
 
@@ -48,7 +48,7 @@ export function useTasks(show: Show) {
     leave(task);
   }
 
-  /** If the focus is on a task that is about to disappear, moves it to the next one. */
+  /** If the focus is on a task that is about to leave the list, moves it to the next task. */
   function leave({ id }: Task) {
     const row = document.getElementById(`task-${id}`)?.closest("li:focus-within");
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
@@ -66,7 +66,7 @@ export function useTasks(show: Show) {
     const known = query.data?.pages.length ?? 0;
     const { data } = await query.fetchNextPage();
     const added = data?.pages[known]?.items;
-    if (!added) return; // The list was fetched again in between.
+    if (!added) return; // The list was refetched in the meantime.
     setStatus(`${added.length} more tasks.`);
     focus(`task-${added[0]?.id}`);
   }
@@ -74,7 +74,7 @@ export function useTasks(show: Show) {
   const retry = () =>
     startRetrying(async () => {
       const again = query.isFetchingNextPage ? query.fetchNextPage : query.refetch;
-      await queries.cancelQueries(); // Else it would wait for the next attempt.
+      await queries.cancelQueries(); // Otherwise it would wait for the pending retry.
       await again();
     });
 
@@ -116,7 +116,7 @@ export function useChangeTask(task: Task, { changed, removed }: List) {
   // Change only the version that this user saw. If there is a newer one, the response is 412.
   const params = { path, header: { "If-Match": `"${task.version}"` } };
 
-  /** After a 412, throws unless the task is as wanted. An earlier response may have been lost. */
+  /** After a 412, throws unless the change is stored already, because a response was lost. */
   async function compare(change: TaskChange | null, { message }: Problem) {
     const now = await answer(api.GET("/api/v1/tasks/{id}", { params: { path } }));
     changed(now);
@@ -128,7 +128,7 @@ export function useChangeTask(task: Task, { changed, removed }: List) {
   }
 
   return useMutation({
-    // Without retries: if only the response was lost, the next one would be 412 or 404.
+    // No retries: if only the response was lost, a retry would return 412 or 404.
     async mutationFn(change: TaskChange | null) {
       try {
         if (change?.title !== undefined) checkTitle(change.title);

@@ -1,4 +1,4 @@
-/** The emails that Better Auth has sent, and what it may conclude from their links. */
+/** The emails that Better Auth sends, and what opening their links confirms. */
 import type { BetterAuthPlugin } from "better-auth";
 import { createAuthMiddleware } from "better-auth/api";
 import { decodeJwt } from "jose";
@@ -12,12 +12,12 @@ interface Link {
   token: string;
 }
 
-// No email contains a user's name: anybody could have any text sent to any address with it.
+// No email contains the user's name: otherwise anybody could send any text to any address.
 const site = `${appName} (${env.issuer})`;
 const ending = (otherwise: string) =>
-  `The link works for one hour.\n\nIf it was not you, ignore this email: ${otherwise}`;
+  `The link expires in one hour.\n\nIf this was not you, ignore this email: ${otherwise}`;
 
-/** Returns the link with the page that shows its result. */
+/** Returns the link, with a redirect to the page that shows its result. */
 function leadingTo(page: string, url: string): string {
   const link = new URL(url);
   link.searchParams.set("callbackURL", page);
@@ -28,33 +28,33 @@ export const sendResetPassword = ({ user, url }: Link) =>
   sendMail(
     user.email,
     `Reset your password for ${appName}`,
-    `Somebody asked to reset the password of your account at ${site}. To choose a new password, open this link:\n\n${url}\n\n${ending("your password stays as it is.")}`,
+    `Someone asked to reset the password of your account at ${site}. To choose a new password, open this link:\n\n${url}\n\n${ending("your password will not change.")}`,
   );
 
-/** Asks the old address before the new one gets a link: somebody else may use the account. */
+/** Asks the old address before the new one gets a link: somebody else may be using the account. */
 export const sendChangeEmailConfirmation = ({ user, newEmail, url }: Link & { newEmail: string }) =>
   sendMail(
     user.email,
     `Approve your new email address for ${appName}`,
-    `Somebody asked to change the email address of your account at ${site} to ${newEmail}. To approve it, open this link:\n\n${leadingTo("/verify-email?step=approved", url)}\n\nWe then send another link to the new address. ${ending("your address stays as it is. Change your password if you did not share it.")}`,
+    `Someone asked to change the email address of your account at ${site} to ${newEmail}. To approve it, open this link:\n\n${leadingTo("/verify-email?step=approved", url)}\n\nWe then send another link to the new address. ${ending("your address will not change. If you did not share your password, change it.")}`,
   );
 
-/** Sends the link that proves an address: that of an account, or the one it is to be changed to. */
+/** Sends the link that confirms an account's address, or the new one that a user wants. */
 export const sendVerificationEmail = ({ user, url, token }: Link) =>
   decodeJwt(token).updateTo
     ? sendMail(
         user.email,
         `Confirm your new email address for ${appName}`,
-        `Somebody wants to use this email address for an account at ${site}. To confirm it, open this link:\n\n${leadingTo("/verify-email?step=changed", url)}\n\n${ending("the address is not used.")}`,
+        `Someone wants to use this email address for an account at ${site}. To confirm it, open this link:\n\n${leadingTo("/verify-email?step=changed", url)}\n\n${ending("the address will not be used.")}`,
       )
     : sendMail(
         user.email,
         `Confirm your email address for ${appName}`,
-        `Somebody created an account with this email address at ${site}. To confirm that the address is yours, open this link:\n\n${leadingTo("/verify-email?step=verified", url)}\n\n${ending("the address stays unconfirmed.")}`,
+        `Someone created an account with this email address at ${site}. To confirm that the address is yours, open this link:\n\n${leadingTo("/verify-email?step=verified", url)}\n\n${ending("the address will stay unconfirmed.")}`,
       );
 
-// Whether these endpoints send an email depends on whether an account has the address. They must
-// not depend on it if no email can be sent.
+// These endpoints send an email only if an account has the address. A failing mail server must not
+// reveal the difference, so it is checked first, for every address.
 const SENDING = ["/change-email", "/request-password-reset", "/send-verification-email"];
 
 export const accountEmails = {
@@ -71,7 +71,7 @@ export const accountEmails = {
     options: {
       emailAndPassword: {
         enabled: true,
-        // Whoever opened the link reads what is sent to the address.
+        // Opening the emailed link proves that the user can read email to this address.
         onPasswordReset: async ({ user }) => {
           await context.internalAdapter.updateUser(user.id, { emailVerified: true });
         },
@@ -81,11 +81,11 @@ export const accountEmails = {
           update: {
             before: async (changes, request) => {
               if (request?.path !== "/verify-email" || !changes.email) return;
-              // Another account may have got the address since the link was sent.
+              // Another account may have taken the address since the link was sent.
               if (await context.internalAdapter.findUserByEmail(changes.email)) {
                 throw request.redirect("/verify-email?error=EMAIL_TAKEN");
               }
-              // The link confirms the new address, even if the earlier one was not confirmed.
+              // The link confirms the new address, even if the old one was not confirmed.
               return { data: { ...changes, emailVerified: true } };
             },
           },

@@ -1,4 +1,4 @@
-/** The service's API in the browser, typed by its OpenAPI document, called as the signed-in user. */
+/** Client for the service's API in the browser: typed from OpenAPI, authenticated as the user. */
 import { decodeJwt } from "jose";
 import createClient from "openapi-fetch";
 import type { paths } from "./api-types";
@@ -16,7 +16,7 @@ interface Memory {
 
 let memory: Memory = {};
 
-/** Call this at sign-out. A token that arrives later is stored in a memory that nothing reads. */
+/** Call this at sign-out. A token that is still being fetched is then discarded, too. */
 export function forgetToken() {
   memory = {};
 }
@@ -37,8 +37,8 @@ async function fetchToken(mine: Memory): Promise<string> {
     throw unreachable("This site");
   });
   if (error?.status === 401) {
-    authClient.$store.notify("$sessionSignal"); // Makes useSession() look again.
-    throw new Problem("You are signed out. Sign in again, then repeat this.", 401);
+    authClient.$store.notify("$sessionSignal"); // Makes useSession() refetch.
+    throw new Problem("You are signed out. Sign in again, then retry.", 401);
   }
   if (error) throw new Problem("Signing in does not work just now. Try again.", error.status);
 
@@ -46,7 +46,7 @@ async function fetchToken(mine: Memory): Promise<string> {
   if (mine.owner && mine.owner !== sub) {
     throw new Problem("Somebody else has signed in in this browser. Reload the page.", 401);
   }
-  // Nine tenths of its lifetime, by this clock only: the servers' clocks may differ from it.
+  // Nine tenths of its lifetime, by this machine's clock: the servers' clocks may differ from it.
   Object.assign(mine, { owner: sub, token: data.token, until: asked + (exp - iat) * 900 });
   return data.token;
 }

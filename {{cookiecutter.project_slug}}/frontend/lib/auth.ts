@@ -19,9 +19,9 @@ export const auth = betterAuth({
   secret: env.secret,
   database,
   advanced: {
-    // Browsers share cookies between all ports of a host. Other projects have other prefixes.
+    // Browsers share cookies between all ports of a host, so each project has its own prefix.
     cookiePrefix: appSlug,
-    // The response does not wait for emails: its time would show whether there is an account.
+    // Responses do not wait for emails: the delay would reveal whether an account exists.
     backgroundTasks: {
       handler: (task) => void import("next/server").then(({ after }) => after(task)),
     },
@@ -32,17 +32,17 @@ export const auth = betterAuth({
     revokeSessionsOnPasswordReset: true,
     sendResetPassword,
   },
-  // Not required for signing in with a password. Better Auth adds a provider's account to one that
-  // exists only if both have confirmed the address. Otherwise somebody could register another
+  // Not required to sign in with a password. Better Auth links a provider's account to an existing
+  // one only if the address is confirmed on both sides. Otherwise somebody could register another
   // person's address in advance, and share the account later.
   emailVerification: { sendOnSignUp: true, sendVerificationEmail },
   socialProviders: { google: env.google, github: env.github },
-  // Where a user returns to if the provider's response belongs to no request, or to an old one.
+  // Where users are redirected if the provider's response matches no request, or an expired one.
   onAPIError: { errorURL: `${env.issuer}/sign-in` },
   user: {
     changeEmail: { enabled: true, sendChangeEmailConfirmation },
     deleteUser: { enabled: true },
-    // A provider's account may have any address that the provider has not confirmed.
+    // An address that the provider has not confirmed may belong to somebody else.
     validateUserInfo: ({ user, source }) =>
       source.method === "oauth" && source.action !== "sign-in" && !user.emailVerified
         ? { error: "email_not_verified" }

@@ -1,7 +1,7 @@
 import { LibsqlDialect } from "@libsql/kysely-libsql";
 import type { BetterAuthOptions } from "better-auth";
 
-// A relative path begins in this app's folder, because `scripts/settings.mjs` changes to it.
+// Relative to this app's folder: `scripts/settings.mjs` changes the working directory to it.
 const FILE = process.env.AUTH_DATABASE || "auth.db";
 
 /** Better Auth's tables, in a file. */

@@ -3,8 +3,8 @@ import { createAuthEndpoint, sensitiveSessionMiddleware } from "better-auth/api"
 
 /**
  * Adds `POST /end-session`, which ends one of the user's sessions by its `id`. Better Auth's own
- * `/revoke-session` takes the session's token, with which anybody could use the session. A page
- * that lists sessions should not contain these.
+ * `/revoke-session` takes the session's token, which is enough to use the session, so a page that
+ * lists sessions should not contain it.
  */
 export const endSession = {
   id: "end-session",
@@ -21,7 +21,7 @@ export const endSession = {
         const sessions = await internalAdapter.listSessions(session.user.id);
         const ended = sessions.find(({ id }) => id === body?.id);
         if (ended) await internalAdapter.deleteSession(ended.token);
-        return json({ success: true }); // An ended session is gone, too, if it was not there.
+        return json({ success: true }); // Even if it had ended before.
       },
     ),
   },

@@ -28,13 +28,13 @@ const isApiUrl = (value: string) =>
   new URL(value).href.replace(/\/$/, "") === value &&
   !/[?#]|\/$/.test(value);
 
-/** Returns two settings that need each other, or undefined if neither is set. */
+/** Returns two settings that must be set together, or undefined if neither is set. */
 function pair(...rules: [Parameters<typeof variable>, Parameters<typeof variable>]) {
   if (building || !rules.some(([name]) => process.env[name])) return;
   return rules.map((rule) => variable(...rule)) as [string, string];
 }
 
-/** Returns this app's registration with a provider like Google, from `GOOGLE_CLIENT_ID` and `_SECRET`. */
+/** Returns this app's client ID and secret at a provider like Google, or undefined if not set. */
 function oauthClient(provider: string) {
   const [id, secret] = [`${provider}_CLIENT_ID`, `${provider}_CLIENT_SECRET`];
   const isSet = (value: string) => value !== "";

@@ -3,14 +3,14 @@ import { APIError } from "better-auth/api";
 import { createTransport } from "nodemailer";
 import { env } from "./env";
 
-const TIMEOUT = 5_000; // Milliseconds. A person waits for it.
+const TIMEOUT = 5_000; // Milliseconds. The user waits this long for an error.
 
 const transport = env.mail && connect(...env.mail);
 
-/** Whether this app can send email. In development, it prints messages instead if it cannot. */
+/** Whether this app can send email. In development, it prints emails if SMTP_URL is not set. */
 export const canSendMail = transport !== undefined || process.env.NODE_ENV === "development";
 
-/** SMTP_URL's query parameters are Nodemailer's options, and win over these. */
+/** Query parameters of SMTP_URL are Nodemailer's options, and override the ones here. */
 function connect(url: string, from: string) {
   const { hostname, username } = new URL(url);
   const isLoopback = /^(localhost|127\..*|\[::1\])$/.test(hostname);
@@ -19,13 +19,13 @@ function connect(url: string, from: string) {
     connectionTimeout: TIMEOUT,
     greetingTimeout: TIMEOUT,
     socketTimeout: TIMEOUT,
-    // Without it, whoever controls the network could have the password sent unencrypted.
+    // Without this, an attacker on the network could make the client send the password unencrypted.
     requireTLS: username !== "" && !isLoopback,
   };
   return createTransport(options, { from });
 }
 
-/** Throws an APIError if the mail server cannot be used. It is asked whoever the recipient is. */
+/** Throws an APIError if the mail server cannot be used, whoever the recipient would be. */
 export async function checkMail(): Promise<void> {
   if (!canSendMail) throw notSent("SMTP_URL is not set");
   await transport?.verify().catch((error) => {
@@ -33,7 +33,7 @@ export async function checkMail(): Promise<void> {
   });
 }
 
-/** Sends an email. Throws an APIError if the server does not take it. */
+/** Sends an email. Throws an APIError if the server does not accept it. */
 export async function sendMail(to: string, subject: string, text: string): Promise<void> {
   if (transport) {
     await transport.sendMail({ to, subject, text }).catch((error) => {
@@ -45,7 +45,7 @@ export async function sendMail(to: string, subject: string, text: string): Promi
 }
 
 function notSent(reason: Error | string) {
-  // Not the error itself, which may contain the message with its link.
+  // Only the error's message: the error itself may contain the email with its link.
   console.error(`Email was not sent: ${reason instanceof Error ? reason.message : reason}`);
   return new APIError("SERVICE_UNAVAILABLE", {
     code: "EMAIL_NOT_SENT",

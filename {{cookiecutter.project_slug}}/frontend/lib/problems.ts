@@ -35,8 +35,8 @@ const serviceWords: Record<number, string> = {
   404: "This task is no longer there. It may have been deleted in another window.",
   412: "This task was changed elsewhere in the meantime.",
   413: "This is too much text for one task. Shorten it and try again.",
-  429: "That was a lot in a short time. Try again in a moment.",
-  503: "The task service is not ready just now. Try again in a moment.",
+  429: "Too many requests. Try again in a moment.",
+  503: "The task service is temporarily unavailable. Try again in a moment.",
 };
 
 /** Returns the service's error response (RFC 9457) in words for users. */
@@ -75,21 +75,21 @@ const titleRule = "A title needs at least one and at most 200 characters that ca
 export function titleProblem(title: string): string | undefined {
   // Code points, as the service counts them: an emoji is one.
   const length = [...title.trim()].length;
-  if (length === 0) return "Type a title first.";
+  if (length === 0) return "Enter a title.";
   if (length > 200) return `A title has at most 200 characters; this one has ${length}.`;
 }
 
-/** What is wrong, by field; `form` is about all of it. */
+/** Errors by field; `form` is for those that concern the whole form. */
 export type Refusal = Partial<Record<"name" | "email" | "current" | "password" | "form", string>>;
 
 const requests = {
-  name: "Type your name.",
-  email: "Type your email address.",
-  current: "Type your current password.",
-  password: "Type your password.",
+  name: "Enter your name.",
+  email: "Enter your email address.",
+  current: "Enter your current password.",
+  password: "Enter a password.",
 };
 
-/** Returns what is missing in these values, before Better Auth gets them. */
+/** Returns an error for each missing value, without a request to Better Auth. */
 export function missing(typed: { [Name in keyof typeof requests]?: string }): Refusal | undefined {
   const names = Object.keys(typed) as (keyof typeof requests)[];
   const wrong = names.filter((name) =>
@@ -98,36 +98,36 @@ export function missing(typed: { [Name in keyof typeof requests]?: string }): Re
   if (wrong.length) return Object.fromEntries(wrong.map((name) => [name, requests[name]]));
 }
 
-const signInAgain = "You are signed out. Sign in again, then repeat this.";
+const signInAgain = "You are signed out. Sign in again, then retry.";
 const freshSession =
-  "Sign out and in again, then repeat this within a day: it shows that it is you.";
+  "To confirm that it is you, sign out and sign in again, then retry within a day.";
 
-// By Better Auth's codes. None tells whether an account has an address.
+// By Better Auth's error codes. Only the one for signing up reveals that an account has an address.
 const authWords: Record<string, Refusal> = {
-  EMAIL_ALREADY_VERIFIED: { form: "This address is confirmed already. Reload the page." },
-  EMAIL_MISMATCH: { form: "Your address was changed elsewhere. Reload the page." },
+  EMAIL_ALREADY_VERIFIED: { form: "This address is already confirmed. Reload the page." },
+  EMAIL_MISMATCH: { form: "Your email address was changed elsewhere. Reload the page." },
   EMAIL_NOT_SENT: { form: "The email could not be sent. Try again in a few minutes." },
   EMAIL_NOT_VERIFIED: {
-    form: "Confirm your email address first: open the link in the email that we sent to it.",
+    form: "Confirm your email address first: open the link that we sent to it.",
   },
-  INVALID_EMAIL: { email: "This is not an email address." },
+  INVALID_EMAIL: { email: "Enter a valid email address." },
   INVALID_EMAIL_OR_PASSWORD: { password: "Incorrect email or password." },
   INVALID_PASSWORD: { current: "Incorrect password.", password: "Incorrect password." },
-  INVALID_TOKEN: { form: "This link was used already, or it is older than one hour." },
-  PASSWORD_TOO_LONG: { password: "A password has at most 128 characters." },
-  PASSWORD_TOO_SHORT: { password: "A password needs at least 8 characters." },
+  INVALID_TOKEN: { form: "This link has expired or has already been used." },
+  PASSWORD_TOO_LONG: { password: "Use at most 128 characters." },
+  PASSWORD_TOO_SHORT: { password: "Use at least 8 characters." },
   SESSION_EXPIRED: { form: freshSession },
   SESSION_NOT_FRESH: { form: freshSession },
   TASKS_NOT_DELETED: {
-    form: "Your tasks could not be deleted just now, so your account was kept.",
+    form: "Your tasks could not be deleted, so your account was kept. Try again later.",
   },
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: {
-    email: "You cannot sign up with this address. If it is yours, sign in, or reset your password.",
+    email: "You cannot sign up with this address. If it is yours, sign in or reset your password.",
   },
-  VALIDATION_ERROR: { email: "This is not an email address." },
+  VALIDATION_ERROR: { email: "Enter a valid email address." },
 };
 
-/** Returns Better Auth's objection in plain words, or nothing if the request succeeded. */
+/** Returns Better Auth's error in words for users, or undefined if the request succeeded. */
 export async function refusal(
   call: Promise<{ error: { status: number; code?: string; message?: string } | null }>,
 ): Promise<Refusal | undefined> {
@@ -139,40 +139,39 @@ export async function refusal(
     if (code.endsWith("ORIGIN")) return { form: wrongAddress() };
     if (status === 401) return { form: signInAgain };
     if (status === 429) return { form: "Too many attempts. Wait a minute and try again." };
-    return { form: `This did not work (${code || status}). Try again in a moment.` };
+    return { form: `Something went wrong (${code || status}). Try again in a moment.` };
   } catch {
     return { form: unreachable("This site").message };
   }
 }
 
 const wrongAddress = () =>
-  `This site does not accept requests from ${location.origin}. Open it at its own address.`;
+  `This site does not accept requests from ${location.origin}. Use its own address.`;
 
-// The same words for both: they must not tell whether an account has the address.
+// The same for both, so that it does not reveal whether an account has the address.
 const unconfirmed =
-  "Your email address must be confirmed first, at that site and here. If you have an account here, reset its password: that confirms the address.";
+  "Your email address must be confirmed first, both there and here. If you already have an account here, resetting its password confirms the address.";
 
-// By the `error` in the URL to which Better Auth sends the browser.
+// By the `error` parameter of the URL to which Better Auth redirects.
 const providerWords: Record<string, string> = {
-  access_denied: "You canceled signing in.",
+  access_denied: "Sign-in was canceled.",
   account_not_linked: unconfirmed,
   email_not_found:
-    "That site did not tell us your email address. Add one there, or sign up with a password.",
+    "That site did not share your email address. Add one there, or sign up with a password.",
   email_not_verified: unconfirmed,
-  state_mismatch: "Signing in took too long, or was started in another browser. Try again.",
+  state_mismatch: "Sign-in took too long or was started in another browser. Try again.",
 };
 
 /** Returns why signing in at another site failed. */
 export const providerProblem = (error: string) =>
-  providerWords[error] ?? "Signing in at the other site did not work. Try again in a moment.";
+  providerWords[error] ?? "Sign-in with the other site failed. Try again in a moment.";
 
 const linkWords: Record<string, string> = {
-  EMAIL_TAKEN: "Another account has this address by now, so yours was not changed.",
-  INVALID_USER:
-    "This link belongs to another account than the one that is signed in. Sign out, then open it again.",
-  TOKEN_EXPIRED: "This link is older than one hour. Have another one sent.",
+  EMAIL_TAKEN: "Another account now uses this address, so yours was not changed.",
+  INVALID_USER: "This link belongs to another account. Sign out, then open it again.",
+  TOKEN_EXPIRED: "This link has expired. Request a new one.",
 };
 
 /** Returns why a link about an email address cannot be used. */
 export const linkProblem = (error: string) =>
-  linkWords[error] ?? "This link is not valid, or it was used already.";
+  linkWords[error] ?? "This link is invalid or has already been used.";

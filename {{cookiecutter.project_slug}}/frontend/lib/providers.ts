@@ -1,4 +1,4 @@
 import { env } from "./env";
 
-/** The providers that users can sign in with, because both of their settings are set. */
+/** The providers whose two settings are set, so that users can sign in with them. */
 export const providers = (["google", "github"] as const).filter((provider) => env[provider]);

@@ -9,20 +9,20 @@ export async function currentUser() {
   return session?.user;
 }
 
-/** Returns the session and its user. Redirects everybody who is not signed in. */
+/** Returns the session and its user. Redirects to the sign-in page if there is no session. */
 export async function requiredSession() {
   const session = await auth.api.getSession({ headers: await headers() });
   if (!session) redirect("/sign-in");
   return session;
 }
 
-/** Returns the signed-in user, as browsers may know them. Redirects everybody else. */
+/** Returns the fields of the signed-in user that the browser gets, or redirects to sign in. */
 export async function requiredUser() {
   const { user } = await requiredSession();
   return { id: user.id, name: user.name || user.email, email: user.email };
 }
 
-/** Returns whether a user has a password, and not only accounts at other sites. */
+/** Returns whether the signed-in user has a password, and not only accounts at providers. */
 export async function hasPassword(): Promise<boolean> {
   const accounts = await auth.api.listUserAccounts({ headers: await headers() });
   return accounts.some(({ providerId }) => providerId === "credential");
@@ -37,7 +37,7 @@ export interface Session {
 
 /** Returns a user's sessions, newest first, without their tokens. */
 export async function activeSessions(userId: string): Promise<Session[]> {
-  // Not auth.api.listSessions: for that, a user has to have signed in within a day.
+  // Not auth.api.listSessions, which requires that the user has signed in within the last day.
   const { internalAdapter } = await auth.$context;
   const sessions = await internalAdapter.listSessions(userId, { onlyActiveSessions: true });
   return sessions
@@ -50,13 +50,13 @@ export async function activeSessions(userId: string): Promise<Session[]> {
     }));
 }
 
-/** Shortens IPv6 addresses, which Better Auth stores in full, without the part of the device. */
+/** Shortens IPv6 addresses: Better Auth stores their network part, without omitting zeros. */
 function shortIp(ip: string): string {
   const short = ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
-  return short === "::" ? "" : short; // This machine, or no proxy that says who it is.
+  return short === "::" ? "" : short; // Loopback, or a proxy sent no client address.
 }
 
-/** Returns words like "Firefox on Linux" for a `User-Agent`. */
+/** Returns a name like "Firefox on Linux" for a `User-Agent`. */
 function device(userAgent?: string | null): string {
   if (!userAgent) return "Unknown device";
   const { browser, os } = Bowser.parse(userAgent);

@@ -10,7 +10,7 @@ export type TaskChange = components["schemas"]["TaskUpdate"];
 
 export type Show = "all" | "open" | "done";
 
-/** Returns the filter that the page's URL names: `?show=open` or `?show=done`. */
+/** Returns the filter from the page's URL, such as `?show=open`; all tasks for other values. */
 export const toShow = (value?: string | null): Show =>
   value === "open" || value === "done" ? value : "all";
 

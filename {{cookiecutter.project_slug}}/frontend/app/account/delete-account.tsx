@@ -17,7 +17,7 @@ export function DeleteAccount({ email, usesPassword }: { email: string; usesPass
   return (
     <section className="panel">
       <h2>Delete account</h2>
-      <p>This deletes your account and all your tasks at once. It cannot be undone.</p>
+      <p>This permanently deletes your account and all your tasks. It cannot be undone.</p>
       <Form
         action={submit}
         button="Delete account and tasks"

@@ -22,9 +22,11 @@ export function EmailAddress({
     const newEmail = typed.trim();
     return (
       missing({ email: newEmail }) ??
-      (newEmail.toLowerCase() === email ? { email: "This is your address already." } : undefined) ??
+      (newEmail.toLowerCase() === email
+        ? { email: "This is already your email address." }
+        : undefined) ??
       (await refusal(authClient.changeEmail({ newEmail }))) ?? {
-        // The same for an address that another account has: nobody should learn of it.
+        // The same for a taken address, so that it does not reveal the other account.
         notice: verified
           ? `We sent a link to ${email}. Open it to approve the new address.`
           : `We sent a link to ${newEmail}. Open it to confirm the new address.`,
@@ -40,8 +42,10 @@ export function EmailAddress({
       </p>
       {canSendMail ? (
         <>
-          {!verified && <Form action={resend} button="Send the link again" className="secondary" />}
-          <Form action={change} button="Change the address">
+          {!verified && (
+            <Form action={resend} button="Resend confirmation email" className="secondary" />
+          )}
+          <Form action={change} button="Change email address">
             <Field
               label="New email address"
               name="email"
@@ -52,7 +56,7 @@ export function EmailAddress({
           </Form>
         </>
       ) : (
-        <p className="hint">This site cannot send email, so the address cannot be changed here.</p>
+        <p className="hint">This site cannot send email, so you cannot change your address here.</p>
       )}
     </section>
   );

@@ -23,7 +23,7 @@ export function Password({
           revokeOtherSessions: true,
         }),
       ));
-    return refused ?? { notice: "Your password is changed, and all other sessions are ended." };
+    return refused ?? { notice: "Your password has been changed. All other sessions have ended." };
   }
 
   const sendLink = async () =>
@@ -35,7 +35,7 @@ export function Password({
     <section className="panel">
       <h2>Password</h2>
       {usesPassword ? (
-        <Form action={change} button="Change the password">
+        <Form action={change} button="Change password">
           <HiddenUsername email={email} />
           <Field
             label="Current password"
@@ -48,12 +48,12 @@ export function Password({
             name="password"
             type="password"
             autoComplete="new-password"
-            hint="At least 8 characters. This ends all other sessions."
+            hint="At least 8 characters. Changing it ends all other sessions."
           />
         </Form>
       ) : (
         <>
-          <p>You sign in with an account at another site, without a password.</p>
+          <p>You sign in through another site, without a password.</p>
           {canSendMail && (
             <Form action={sendLink} button="Send a link to set a password" className="secondary" />
           )}

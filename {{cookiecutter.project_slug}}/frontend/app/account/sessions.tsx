@@ -7,7 +7,7 @@ import { refusal } from "@/lib/problems";
 import type { Session } from "@/lib/session";
 import { useHydrated } from "../use-hydrated";
 
-// The server renders these too, without knowing the browser's language and time zone.
+// The server renders these dates, too, and does not know the browser's language and time zone.
 const format = new Intl.DateTimeFormat("en", {
   dateStyle: "medium",
   timeStyle: "short",
@@ -45,7 +45,7 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
             ) : (
               <button
                 type="button"
-                aria-label={`End the session of ${device}`}
+                aria-label={`End session: ${device}`}
                 disabled={!hydrated}
                 onClick={() => end(() => authClient.endSession({ id }))}
               >
@@ -68,8 +68,7 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
         {problem}
       </p>
       <p className="hint">
-        An ended session cannot get new tokens. One that it has already works for at most five
-        minutes.
+        A session that you end may still be able to reach your tasks for up to five minutes.
       </p>
     </section>
   );

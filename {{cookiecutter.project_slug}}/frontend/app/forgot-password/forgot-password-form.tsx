@@ -12,14 +12,14 @@ export function ForgotPasswordForm() {
       (await refusal(
         authClient.requestPasswordReset({ ...typed, redirectTo: "/reset-password" }),
       )) ?? {
-        notice: `If there is an account for ${typed.email}, an email with a link is on its way. The link works for one hour.`,
+        notice: `If an account exists for ${typed.email}, we sent it a link to reset your password. The link expires in one hour.`,
       }
     );
   }
 
   return (
-    <Form action={submit} button="Send a link">
-      <p>Type the email address of your account. You get a link for choosing a new password.</p>
+    <Form action={submit} button="Send reset link">
+      <p>Enter your email address, and we will send you a link to reset your password.</p>
       <Field label="Email" name="email" type="email" autoComplete="username" spellCheck={false} />
     </Form>
   );

@@ -14,10 +14,10 @@ export default function ForgotPasswordPage() {
       {canSendMail ? (
         <ForgotPasswordForm />
       ) : (
-        <p>This site cannot send email. Ask the people who run it for help.</p>
+        <p>This site cannot send email. Contact its administrator for help.</p>
       )}
       <p className="aside">
-        <Link href="/sign-in">Back to signing in</Link>
+        <Link href="/sign-in">Back to sign-in</Link>
       </p>
     </main>
   );

@@ -5,7 +5,7 @@ import { ResetPasswordForm } from "./reset-password-form";
 
 export const metadata: Metadata = { title: "Choose a new password" };
 
-/** Where the link in the email leads: with a token, or with an error if the link cannot be used. */
+/** Reset links redirect here: with a token, or without one if the link has expired or was used. */
 export default async function ResetPasswordPage({
   searchParams,
 }: {
@@ -19,10 +19,10 @@ export default async function ResetPasswordPage({
       {token ? (
         <ResetPasswordForm token={String(token)} />
       ) : (
-        <p role="alert">This link was used already, or it is older than one hour.</p>
+        <p role="alert">This link has expired or has already been used.</p>
       )}
       <p className="aside">
-        <Link href="/forgot-password">Send another link</Link>
+        <Link href="/forgot-password">Request a new link</Link>
       </p>
     </main>
   );

@@ -16,8 +16,8 @@ export function ResetPasswordForm({ token }: { token: string }) {
   }
 
   return (
-    <Form action={submit} button="Save the password">
-      <p>This ends all your sessions.</p>
+    <Form action={submit} button="Reset password">
+      <p>This signs you out on all devices.</p>
       <Field
         label="New password"
         name="password"

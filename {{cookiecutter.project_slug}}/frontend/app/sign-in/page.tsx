@@ -11,8 +11,8 @@ import { SocialSignIn } from "../social-sign-in";
 export const metadata: Metadata = { title: "Sign in" };
 
 const notices: Record<string, string> = {
-  deleted: "Your account and all its tasks are deleted.",
-  reset: "Your password is changed, and all sessions are ended. Sign in with the new password.",
+  deleted: "Your account and all its tasks have been deleted.",
+  reset: "Your password has been reset. Sign in with your new password.",
 };
 
 export default async function SignInPage({

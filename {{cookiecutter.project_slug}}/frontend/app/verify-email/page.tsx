@@ -6,12 +6,12 @@ import { Logo } from "../logo";
 export const metadata: Metadata = { title: "Email address" };
 
 const results: Record<string, string> = {
-  approved: "One more step: open the link in the email that we sent to your new address.",
-  changed: "Your new email address is confirmed. Use it when you sign in.",
-  verified: "Thank you. The email address is confirmed.",
+  approved: "One more step: open the link that we sent to your new address.",
+  changed: "Your new email address is confirmed. Use it the next time you sign in.",
+  verified: "Thank you. Your email address is confirmed.",
 };
 
-/** Where the links in the emails about addresses lead. */
+/** Shows the result after a user opens a link that confirms or approves an email address. */
 export default async function VerifyEmailPage({
   searchParams,
 }: {

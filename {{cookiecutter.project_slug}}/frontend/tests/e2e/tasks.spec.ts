@@ -3,7 +3,7 @@ import { expect, type Page, test } from "@playwright/test";
 
 const PASSWORD = "correct horse";
 
-test("a user keeps tasks that another user of the same browser does not see", async ({ page }) => {
+test("the next user of the same browser does not see the first user's tasks", async ({ page }) => {
   await page.goto("/");
   await expect(page).toHaveURL("/sign-in");
 
@@ -32,7 +32,7 @@ test("a user keeps tasks that another user of the same browser does not see", as
   await expect(page.getByText("Water the beans")).toHaveCount(0);
 });
 
-test("the list shows open or done tasks, and comes with the page", async ({ page }) => {
+test("the list is filtered by open and done, and is part of the HTML", async ({ page }) => {
   await beSignedIn(page);
   await add(page, "Book the train");
   await add(page, "Send the invoice");
@@ -42,7 +42,7 @@ test("the list shows open or done tasks, and comes with the page", async ({ page
   await expect(task(page, "Book the train")).toHaveCount(0);
   await expect(task(page, "Send the invoice")).toBeVisible();
 
-  // Without a browser, no script runs.
+  // This request runs no scripts: the tasks are in the HTML.
   const open = await (await page.request.get("/?show=open")).text();
   expect(open).toContain("Book the train</span>");
   expect(open).not.toContain("Send the invoice</span>");
@@ -69,7 +69,7 @@ test("a task is created once if the first response is lost", async ({ page }) =>
 
 const newEmail = () => `${crypto.randomUUID()}@example.com`;
 
-/** Creates an account by the form. Better Auth allows this three times in ten seconds. */
+/** Signs up with the form. Better Auth allows this three times in ten seconds. */
 async function signUp(page: Page, name: string) {
   await page.goto("/sign-up");
   await page.getByLabel("Name").fill(name);
@@ -79,7 +79,7 @@ async function signUp(page: Page, name: string) {
   await expect(page.getByRole("heading", { name: "Tasks" })).toBeVisible();
 }
 
-/** Opens the list of a new user. Better Auth limits attempts by address, so each has its own. */
+/** Opens a new user's list. Better Auth limits attempts by IP address, so each user has its own. */
 async function beSignedIn(page: Page) {
   const address = Array.from({ length: 3 }, () => Math.floor(Math.random() * 256)).join(".");
   const created = await page.request.post("/api/auth/sign-up/email", {
@@ -96,7 +96,7 @@ async function add(page: Page, title: string) {
   await expect(task(page, title)).toBeVisible();
 }
 
-/** Waits until the service has stored what `act` changes. */
+/** Runs `act` and waits until the service has stored the change. */
 async function changed(page: Page, act: () => Promise<void>) {
   const response = page.waitForResponse((each) => each.request().method() === "PATCH");
   await act();

@@ -14,7 +14,7 @@ beforeEach(async () => {
   const url = await backend.start();
   vi.stubEnv("BETTER_AUTH_URL", url);
   vi.stubEnv("NEXT_PUBLIC_API_URL", url);
-  vi.resetModules(); // As in a new page, there is no token.
+  vi.resetModules(); // As in a newly loaded page, there is no token.
   client = await import("@/lib/api");
 });
 
@@ -101,7 +101,7 @@ describe("the token", () => {
     expect(backend.tokensSent).toEqual([bobs, createToken(1, "ann"), bobs]);
   });
 
-  test("of another user is not used: the page still shows the first user's tasks", async () => {
+  test("of another user is rejected: the page still shows the first user's tasks", async () => {
     await list();
     backend.onToken = (number) => tokenReply(number, "bob");
     vi.setSystemTime(Date.now() + 5 * MINUTE);
@@ -112,7 +112,7 @@ describe("the token", () => {
     expect(backend.calls).toHaveLength(1);
   });
 
-  test("is fetched again after a fetch that failed", async () => {
+  test("is fetched again after a failed fetch", async () => {
     backend.onToken = (number) => (number === 1 ? { status: 500 } : tokenReply(number));
 
     await expect(list()).rejects.toMatchObject({ status: 500, isPassing: true });
@@ -125,7 +125,7 @@ describe("the token", () => {
     backend.onToken = () => ({ status: 401, body: { message: "Unauthorized" } });
 
     await expect(create()).rejects.toMatchObject({
-      message: "You are signed out. Sign in again, then repeat this.",
+      message: "You are signed out. Sign in again, then retry.",
     });
     expect(backend.tokenRequests).toHaveLength(1);
     expect(backend.calls).toEqual([]);
@@ -133,7 +133,7 @@ describe("the token", () => {
 });
 
 describe("a request", () => {
-  test("that creates has the key that it was given", async () => {
+  test("sends the Idempotency-Key that the caller passes", async () => {
     const params = { header: { "Idempotency-Key": '"the-key"' } };
 
     await client.answer(client.api.POST(TASKS, { params, body: { title: TASK.title } }));
@@ -154,13 +154,13 @@ describe("a request", () => {
     backend.onCall = () => problemReply(429, { "Retry-After": "6" });
 
     await expect(create()).rejects.toMatchObject({
-      message: expect.stringContaining("a lot in a short time"),
+      message: expect.stringContaining("Too many requests"),
       retryAfterSeconds: 6,
       isPassing: true,
     });
   });
 
-  // Callers decide about retries: only they know whether a request may be repeated.
+  // Retries are up to the caller, who knows whether a request may be repeated.
   test.each(["lost", 409, 500, 503] as const)("is sent once if the response is %s", async (way) => {
     backend.onCall = () => (way === "lost" ? way : problemReply(way));
 
@@ -169,7 +169,7 @@ describe("a request", () => {
   });
 });
 
-test("no two keys are the same, and all are quoted", () => {
+test("idempotency keys are unique and quoted", () => {
   const keys = Array.from({ length: 100 }, () => client.newKey());
 
   expect(new Set(keys)).toHaveLength(100);

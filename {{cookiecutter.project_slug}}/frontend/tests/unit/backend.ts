@@ -27,10 +27,9 @@ export function gate() {
 }
 
 /**
- * An HTTP server on loopback in the place of Better Auth's token endpoint and of the service.
+ * An HTTP server on loopback that replaces Better Auth's token endpoint and the service.
  *
- * It records all requests. A test sets how it responds: with a reply, or, for "lost", by closing the
- * connection instead.
+ * It records all requests. Tests set its replies; for "lost", it closes the connection instead.
  */
 export class Backend {
   readonly tokenRequests: Received[] = [];
@@ -68,13 +67,13 @@ export class Backend {
     this.server.closeAllConnections();
   }
 
-  /** The tokens of the calls that arrived, in order. */
+  /** The tokens of all calls to the service, in order. */
   get tokensSent() {
     return this.calls.map(({ headers }) => headers.authorization?.replace("Bearer ", ""));
   }
 }
 
-/** A token that differs from those with another number. Only the service checks signatures. */
+/** Returns an unsigned token, different for each number. Only the service checks signatures. */
 export function createToken(number: number, subject = "ann", lifetime = 300): string {
   // The issuer's clock may differ from the browser's: only `exp` minus `iat` counts.
   const iat = 1_000_000_000;

@@ -1,4 +1,4 @@
-/** DATABASE_URL: what libpq's URLs mean here, and what is refused. */
+/** DATABASE_URL: how libpq's URLs are read, and which are rejected. */
 import { describe, expect, test, vi } from "vitest";
 import { storedPassword } from "@/lib/postgresql/passfile";
 import { parsePostgresUrl } from "@/lib/postgresql/url";
@@ -102,17 +102,17 @@ test.each([
   ["ann:pass-hush@db/tasks?connect_timeout=soon", "connect_timeout to be a whole number"],
   ["ann:pass-hush@db/tasks?schema=auth", "schema, which is not supported: set AUTH_SCHEMA"],
   ["ann:pass-hush@db/tasks?slmode=require", "slmode, which is not supported: check its spelling"],
-])("%s is refused in one line without the password", (rest, rule) => {
+])("%s is rejected in one line without the password", (rest, rule) => {
   expect(refusal(rest)).toMatch(/^DATABASE_URL /);
   expect(refusal(rest)).toContain(rule);
   expect(refusal(rest)).not.toMatch(/hush|\n/);
 });
 
-test("another scheme is refused", () => {
+test("another scheme is rejected", () => {
   expect(() => parsePostgresUrl("mysql://ann@db/tasks")).toThrow("must be a postgresql:// URL");
 });
 
-test("a stored password is that of the first line that matches", () => {
+test("the stored password comes from the first matching line", () => {
   const lines = [
     ["db", "5432", "tasks", "bob", "bob's"],
     ["*", "*", "*", "ann", "ann's"],

@@ -1,4 +1,4 @@
-/** The settings: which values the app starts with, and what it says about others. */
+/** The settings: which values are accepted, and the messages for others. */
 import { expect, test, vi } from "vitest";
 
 const GOOD = {
@@ -12,7 +12,7 @@ const MAIL = {
   SMTP_URL: "smtps://user:word@smtp.example.com:465",
   MAIL_FROM: "Tasks <tasks@example.com>",
 };
-// What a machine has set must not matter.
+// Variables of the machine must have no effect.
 const UNSET = ["GOOGLE", "GITHUB"].flatMap((name) => [
   `${name}_CLIENT_ID`,
   `${name}_CLIENT_SECRET`,
@@ -60,7 +60,7 @@ test.each([
   ["MAIL_FROM", "Nobody"],
   ["MAIL_FROM", "one@example.com, two@example.com"],
   ["MAIL_FROM", "Tasks <tasks@example.com>, other@example.com"],
-])("%s=%s is refused in one line without the value", async (name, value) => {
+])("%s=%s is rejected in one line without the value", async (name, value) => {
   const message = await load({ ...MAIL, [name]: value }).then(
     () => "nothing",
     (error) => error.message,
@@ -84,7 +84,7 @@ test("email and providers are optional", async () => {
   expect(await load({})).toMatchObject({ mail: undefined, google: undefined, github: undefined });
 });
 
-test.each(["tasks@example.com", "Tasks <tasks@example.com>"])("%s can send email", async (from) => {
+test.each(["tasks@example.com", "Tasks <tasks@example.com>"])("%s may send email", async (from) => {
   const { mail } = await load({ ...MAIL, MAIL_FROM: from });
 
   expect(mail).toEqual([MAIL.SMTP_URL, from]);
@@ -106,7 +106,7 @@ test.each([
   await expect(load(settings)).rejects.toThrow(new RegExp(`^${missing} must `));
 });
 
-test("a build needs no settings, and gets no value that could be one", async () => {
+test("a build needs no settings, and uses placeholders that cannot be real values", async () => {
   vi.stubEnv("NEXT_PHASE", "phase-production-build");
 
   const { secret, issuer } = await load({ BETTER_AUTH_SECRET: "", BETTER_AUTH_URL: "" });

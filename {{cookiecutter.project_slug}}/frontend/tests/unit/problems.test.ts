@@ -1,4 +1,4 @@
-/** The words that users read when something fails. */
+/** The messages that users see when something fails. */
 import { describe, expect, test, vi } from "vitest";
 import {
   inWords,
@@ -23,8 +23,8 @@ describe("an error response of the service", () => {
     [404, "no longer there"],
     [412, "changed elsewhere"],
     [413, "too much text"],
-    [429, "a lot in a short time"],
-    [503, "not ready just now"],
+    [429, "Too many requests"],
+    [503, "temporarily unavailable"],
   ])("%i becomes a message for users", (status, words) => {
     const problem = serviceProblem(response(status), { detail: "for developers" });
 
@@ -33,20 +33,20 @@ describe("an error response of the service", () => {
     expect(problem.status).toBe(status);
   });
 
-  test("409 while the same request is being processed is like 503", () => {
+  test("409 for a request that is still being processed has the message of 503", () => {
     const problem = serviceProblem(response(409, { "Retry-After": "1" }), {});
 
     expect(problem.message).toBe(serviceProblem(response(503), {}).message);
     expect(problem.retryAfterSeconds).toBe(1);
   });
 
-  test("422 about the title says the rule", () => {
+  test("422 for the title states the rule", () => {
     const problem = serviceProblem(response(422), invalid("title", "String should have …"));
 
     expect(problem.message).toMatch(/at least one and at most 200 characters/);
   });
 
-  test("422 about another field names it", () => {
+  test("422 for another field names it", () => {
     const problem = serviceProblem(response(422), invalid("due_on", "Input should be a date"));
 
     expect(problem.message).toContain("due_on: Input should be a date");
@@ -56,14 +56,14 @@ describe("an error response of the service", () => {
     expect(serviceProblem(response(422), {}).message).toContain("input: invalid");
   });
 
-  test("any other one has the request id to report", () => {
+  test("any other status includes the request id to report", () => {
     const problem = serviceProblem(response(500), { request_id: "r-1" });
 
     expect(problem.message).toMatch(/failed \(500\).*report r-1/);
   });
 
   test.each([undefined, "<html>Bad gateway</html>"])(
-    "with a body that is no problem document has a message, too: %s",
+    "without a problem document in its body has a message, too: %s",
     (body) => {
       expect(serviceProblem(response(502), body).message).toContain("failed (502)");
     },
@@ -77,17 +77,17 @@ test.each([
   [401, false],
   [404, false],
   [412, false],
-])("a problem with status %i may pass by itself: %s", (status, passes) => {
+])("a problem with status %i is temporary: %s", (status, passes) => {
   expect(isPassing(new Problem("…", status))).toBe(passes);
 });
 
-test("a request that is being processed may be repeated, and other conflicts may not", () => {
+test("a 409 is temporary only with Retry-After", () => {
   expect(isPassing(serviceProblem(response(409, { "Retry-After": "1" }), {}))).toBe(true);
   expect(isPassing(serviceProblem(response(409), {}))).toBe(false);
   expect(isPassing(new TypeError())).toBe(false);
 });
 
-test("the pause between attempts doubles up to 30 s, or is what the service asks for", () => {
+test("the delay between retries doubles up to 30 s, and is at least Retry-After", () => {
   const seconds = (failures: number, retryAfter?: number) =>
     retryDelay(failures, new Problem("…", 503, retryAfter)) / 1000;
 
@@ -106,11 +106,11 @@ describe("a title", () => {
     expect(titleProblem(title)).toBeUndefined();
   });
 
-  test.each(["", "   "])("without characters is refused: '%s'", (title) => {
-    expect(titleProblem(title)).toBe("Type a title first.");
+  test.each(["", "   "])("without characters is rejected: '%s'", (title) => {
+    expect(titleProblem(title)).toBe("Enter a title.");
   });
 
-  test("with more than 200 characters is refused with its length", () => {
+  test("with more than 200 characters is rejected with its length", () => {
     expect(titleProblem(` ${"🍅".repeat(201)} `)).toContain("this one has 201");
   });
 });
@@ -149,7 +149,7 @@ describe("an error of Better Auth", () => {
     });
   });
 
-  test("that is not known is reported with its code", async () => {
+  test("with an unknown code is reported with it", async () => {
     expect(await refused({ status: 400, code: "NEW_CODE" })).toEqual({
       form: expect.stringContaining("NEW_CODE"),
     });
@@ -167,44 +167,44 @@ describe("an error of Better Auth", () => {
     });
   });
 
-  test("that never arrived says that the site cannot be reached", async () => {
+  test("because of a failed request says that the site cannot be reached", async () => {
     expect(await refusal(Promise.reject(new TypeError("fetch failed")))).toEqual({
       form: unreachable("This site").message,
     });
   });
 
-  test("is nothing if there was none", async () => {
+  test("is undefined if the request succeeded", async () => {
     expect(await refusal(Promise.resolve({ error: null }))).toBeUndefined();
   });
 });
 
 describe("a form", () => {
-  test("without its values says what to type, by field", () => {
+  test("without values gets an error for each field", () => {
     expect(missing({ name: " ", email: "ann", password: "" })).toEqual({
-      name: "Type your name.",
-      email: "Type your email address.",
-      password: "Type your password.",
+      name: "Enter your name.",
+      email: "Enter your email address.",
+      password: "Enter a password.",
     });
   });
 
-  test("with all its values has nothing missing", () => {
+  test("with all values gets no error", () => {
     expect(missing({ email: "ann@example.com", password: "correct horse" })).toBeUndefined();
   });
 });
 
 test.each(["access_denied", "email_not_found", "state_mismatch", "unheard_of"])(
-  "signing in at another site that ends with %s has a message without the code",
+  "provider sign-in that fails with %s has a message without the code",
   (error) => {
     expect(providerProblem(error)).not.toContain(error);
   },
 );
 
-test("accounts that are not linked and addresses that are not verified look the same", () => {
+test("unlinked accounts and unverified addresses get the same message", () => {
   expect(providerProblem("account_not_linked")).toBe(providerProblem("email_not_verified"));
 });
 
 test.each(["INVALID_USER", "TOKEN_EXPIRED", "INVALID_TOKEN"])(
-  "a link that is refused with %s has a message without the code",
+  "a link that fails with %s has a message without the code",
   (error) => {
     expect(linkProblem(error)).toMatch(/^This link /);
     expect(linkProblem(error)).not.toContain(error);

@@ -1,11 +1,11 @@
-/** The .env files that the app accepts: those that all programs read the same way. */
+/** The app accepts only .env files that all programs read the same way. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 
-// The script reads the files in the folder above its own, so each test has a copy in another one.
+// The script reads the files in its parent folder, so each test has a copy in a folder of its own.
 const source = join(process.cwd(), "scripts/settings.mjs");
 const modules = join(process.cwd(), "node_modules");
 const above = mkdtempSync(join(tmpdir(), "settings-"));
@@ -64,7 +64,7 @@ test.each([
   ["NAME=pass\u00A0word", /NAME contains an invisible character/],
   ["password", /line 1 is not NAME=value/],
   ["2NAME=password", /line 1 is not NAME=value/],
-])("%j is refused with file and name, but without the value", (text, rule) => {
+])("%j is rejected with file and name, but without the value", (text, rule) => {
   write(text);
 
   expect(message()).toMatch(rule);
@@ -76,13 +76,13 @@ test.each([
   ["UTF-16", Buffer.from("\uFEFFNAME=value", "utf16le")],
   ["Latin-1", Buffer.from("NAME=schön", "latin1")],
   ["a zero byte", "NAME=val\0ue"],
-])("a file with %s is refused", (_, content) => {
+])("a file with %s is rejected", (_, content) => {
   write(content);
 
   expect(message()).toBe(".env.local is not UTF-8 text. Save it as UTF-8.");
 });
 
-test("a variable of the environment with $ is refused if a file sets it, too", () => {
+test("an environment variable with $ is rejected if a file sets it, too", () => {
   write("NAME=value");
   vi.stubEnv("NAME", "pa$$word");
 
@@ -96,13 +96,13 @@ test("only the files of the mode are read", () => {
   expect(message("development")).toMatch(/^\.env\.development: line 1/);
 });
 
-test("NODE_ENV becomes the mode, whatever another tool has set", () => {
+test("NODE_ENV is set to the mode, whatever it was before", () => {
   settings.checkSettings("production");
 
   expect(process.env.NODE_ENV).toBe("production");
 });
 
-test("loadSettings reads the files, and the environment wins", () => {
+test("loadSettings reads the files, but the environment takes precedence", () => {
   write("FROM_FILE=file\nFROM_BOTH=file");
   vi.stubEnv("FROM_BOTH", "environment");
   vi.stubEnv("FROM_FILE", undefined);

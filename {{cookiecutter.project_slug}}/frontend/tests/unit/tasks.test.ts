@@ -1,4 +1,4 @@
-/** The query of the list, with the browser's client, against a real HTTP server. */
+/** The query for the task list, with the browser's client, against a real HTTP server. */
 import { QueryClient } from "@tanstack/react-query";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Show, tasksQuery, toShow } from "@/lib/tasks";
@@ -27,7 +27,7 @@ test.each([
   ["all", null],
   ["open", "false"],
   ["done", "true"],
-] as const)("of %s tasks asks for completed=%s", async (show, completed) => {
+] as const)("the query for %s tasks sends completed=%s", async (show, completed) => {
   await queries.infiniteQuery(tasksQuery(api, show));
 
   const { searchParams } = new URL(backend.calls[0]?.path ?? "", "http://localhost");
@@ -35,7 +35,7 @@ test.each([
   expect(searchParams.has("cursor")).toBe(false);
 });
 
-test("continues with the cursor of the page before, until there is none", async () => {
+test("the query follows next_cursor until there is none", async () => {
   backend.onCall = (_, number) => ({
     body: { items: [{ id: `${number}` }], next_cursor: number === 1 ? "after 1" : null },
   });
