@@ -14,6 +14,8 @@ const headers = [
 
 const config: NextConfig = {
   agentRules: false,
+  // The development server serves its scripts on localhost and on this host only.
+  allowedDevOrigins: [new URL(process.env.BETTER_AUTH_URL || "http://localhost:3000").hostname],
   // Only tests set NEXT_DIST_DIR, so that their build does not replace the one in `.next`. To save
   // time, it does not check types; `npm run typecheck` does.
   distDir: process.env.NEXT_DIST_DIR || ".next",

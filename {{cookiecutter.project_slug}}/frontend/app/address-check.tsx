@@ -14,8 +14,8 @@ export function AddressCheck({ nonce }: { nonce?: string }) {
           This site works only at <a href={env.issuer}>{env.issuer}</a>.
         </p>
         <p className="hint">
-          For the administrator: to use the address that you opened, set BETTER_AUTH_URL to it, for
-          this site and for the service.
+          To use it at the address that you opened, its administrator has to change BETTER_AUTH_URL:
+          see “The address of the site” in the frontend’s README.
         </p>
       </div>
       <script
@@ -35,11 +35,11 @@ function checkAddress(site: string) {
   // On another machine, localhost would be that machine, so do not redirect.
   const isElsewhere = isLoopback(new URL(site).hostname) && !isLoopback(location.hostname);
   // Back here after a redirect: something redirects the other way. Stop the loop.
-  const key = "redirected-to-its-address";
-  if (isElsewhere || sessionStorage.getItem(key)) {
+  const key = "redirected-at";
+  if (isElsewhere || Date.now() - Number(sessionStorage.getItem(key)) < 5_000) {
     document.getElementById("other-address")?.removeAttribute("hidden");
   } else {
-    sessionStorage.setItem(key, "true");
+    sessionStorage.setItem(key, `${Date.now()}`);
     location.replace(site + location.pathname + location.search + location.hash);
   }
 }

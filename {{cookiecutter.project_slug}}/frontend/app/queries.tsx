@@ -14,11 +14,14 @@ import { isPassing, retryDelay } from "@/lib/problems";
 // By default, only pages that were hidden refetch, not those that stayed visible without focus.
 if (typeof window !== "undefined") window.addEventListener("focus", () => focusManager.onFocus());
 
+const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
 const createClient = () =>
   new QueryClient({
-    // Returning the promise keeps a mutation pending until the refetched list shows the change.
+    // Returning the promise keeps a mutation pending until the refetched list shows the change. Not longer, if it cannot.
     mutationCache: new MutationCache({
-      onSuccess: (_data, _variables, _result, _mutation, { client }) => client.invalidateQueries(),
+      onSuccess: (_data, _variables, _result, _mutation, { client }) =>
+        Promise.race([client.invalidateQueries(), wait(3_000)]),
     }),
     defaultOptions: {
       mutations: { networkMode: "always", retryDelay },

@@ -2,7 +2,7 @@
 
 import Link from "next/link";
 import { type ReactNode, useEffect, useState } from "react";
-import { forgetToken } from "@/lib/api";
+import { expectOwner, forgetToken } from "@/lib/api";
 import { authClient } from "@/lib/auth-client";
 import { refusal } from "@/lib/problems";
 import { Logo } from "./logo";
@@ -20,6 +20,8 @@ export function Shell({
   const [problem, setProblem] = useState<string>();
   const signedOut = !session.isPending && !session.error && !session.data && !leaving;
   const replaced = session.data && session.data.user.id !== user.id;
+
+  useEffect(() => expectOwner(user.id), [user.id]);
 
   useEffect(() => {
     if (replaced) location.reload();

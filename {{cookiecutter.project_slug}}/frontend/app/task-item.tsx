@@ -69,7 +69,9 @@ export function TaskForm({ task, list }: { task: Task; list: List }) {
         noValidate
         aria-label={`Edit ${task.title}`}
         onSubmit={save}
-        onKeyDown={(event) => event.key === "Escape" && close()}
+        onKeyDown={({ key, nativeEvent }) =>
+          key === "Escape" && !nativeEvent.isComposing && close()
+        }
       >
         <label htmlFor={`title-${task.id}`}>Title</label>
         <input

@@ -123,7 +123,8 @@ export function useChangeTask(task: Task, { changed, removed }: List) {
     queries.invalidateQueries();
     if (change && JSON.stringify({ ...now, ...change }) === JSON.stringify(now)) return;
     const state = now.completed ? "done" : "not done";
-    const words = `It now reads “${now.title}” and is ${state}. Make your change again if you still want it.`;
+    const text = now.description !== task.description ? `, with “${now.description ?? ""}”,` : "";
+    const words = `It now reads “${now.title}”${text} and is ${state}. Make your change again if you still want it.`;
     throw new Problem(`${message} ${words}`, 412);
   }
 

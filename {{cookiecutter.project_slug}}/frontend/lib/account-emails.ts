@@ -1,6 +1,6 @@
 /** The emails that Better Auth sends, and what opening their links confirms. */
-import type { BetterAuthPlugin } from "better-auth";
-import { createAuthMiddleware } from "better-auth/api";
+import type { AuthContext, BetterAuthPlugin } from "better-auth";
+import { APIError, createAuthMiddleware, getSessionFromCtx } from "better-auth/api";
 import { decodeJwt } from "jose";
 import { appName } from "./app-name";
 import { env } from "./env";
@@ -50,20 +50,55 @@ export const sendVerificationEmail = ({ user, url, token }: Link) =>
     : sendMail(
         user.email,
         `Confirm your email address for ${appName}`,
-        `Someone created an account with this email address at ${site}. To confirm that the address is yours, open this link:\n\n${leadingTo("/verify-email?step=verified", url)}\n\n${ending("the address will stay unconfirmed.")}`,
+        `Someone created an account with this email address at ${site}. If that was you, open this link to confirm the address:\n\n${leadingTo("/verify-email?step=verified", url)}\n\n${ending("whoever created the account knows its password.")}`,
       );
 
 // These endpoints send an email only if an account has the address. A failing mail server must not
 // reveal the difference, so it is checked first, for every address.
 const SENDING = ["/change-email", "/request-password-reset", "/send-verification-email"];
 
+/** Ends links for a new password that were sent before the password or the address changed. */
+const endResetLinks = ({ adapter }: AuthContext, userId: string) =>
+  adapter.deleteMany({
+    model: "verification",
+    where: [
+      { field: "value", value: userId },
+      { field: "identifier", operator: "starts_with", value: "reset-password:" },
+    ],
+  });
+
+/** Returns whether the user has chosen a new password since the token of this link was issued. */
+async function hasNewPassword({ internalAdapter }: AuthContext, token: string): Promise<boolean> {
+  const { iat = 0, userId } = decodeJwt<{ userId: string }>(token);
+  const user = await internalAdapter.findUserById(userId);
+  const accounts = await internalAdapter.findAccounts(userId);
+  // `iat` has no fractions: the password of the sign-up may seem newer than the token.
+  const since = Math.max(iat * 1000, (user?.createdAt.getTime() ?? 0) + 1000);
+  return accounts.some(({ password, updatedAt }) => password && updatedAt.getTime() >= since);
+}
+
 export const accountEmails = {
   id: "account-emails",
   hooks: {
     before: [
       {
+        // Better Auth waits for this email, so the time would reveal whether there is an account.
+        matcher: ({ path }) => path === "/send-verification-email",
+        handler: createAuthMiddleware(async (request) => {
+          if (!(await getSessionFromCtx(request))) throw new APIError("UNAUTHORIZED");
+        }),
+      },
+      {
         matcher: ({ path }) => SENDING.includes(path ?? ""),
         handler: createAuthMiddleware(checkMail),
+      },
+    ],
+    after: [
+      {
+        matcher: ({ path }) => path === "/change-password",
+        handler: createAuthMiddleware(async ({ context }) => {
+          if (context.session) await endResetLinks(context, context.session.user.id);
+        }),
       },
     ],
   },
@@ -74,6 +109,7 @@ export const accountEmails = {
         // Opening the emailed link proves that the user can read email to this address.
         onPasswordReset: async ({ user }) => {
           await context.internalAdapter.updateUser(user.id, { emailVerified: true });
+          await endResetLinks(context, user.id);
         },
       },
       databaseHooks: {
@@ -81,12 +117,19 @@ export const accountEmails = {
           update: {
             before: async (changes, request) => {
               if (request?.path !== "/verify-email" || !changes.email) return;
+              // Somebody else may have asked for this address. A new password took the account back.
+              if (await hasNewPassword(context, request.query?.token)) {
+                throw request.redirect("/verify-email?error=INVALID_TOKEN");
+              }
               // Another account may have taken the address since the link was sent.
               if (await context.internalAdapter.findUserByEmail(changes.email)) {
                 throw request.redirect("/verify-email?error=EMAIL_TAKEN");
               }
               // The link confirms the new address, even if the old one was not confirmed.
               return { data: { ...changes, emailVerified: true } };
+            },
+            after: async ({ id }, request) => {
+              if (request?.path === "/verify-email") await endResetLinks(context, id);
             },
           },
         },

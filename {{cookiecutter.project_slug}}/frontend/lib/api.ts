@@ -21,6 +21,11 @@ export function forgetToken() {
   memory = {};
 }
 
+/** Call this with the user for whom the server rendered the page: other users' tokens are not used. */
+export function expectOwner(id: string) {
+  memory.owner ??= id;
+}
+
 /** Returns a token that is still valid. Concurrent requests share one fetch. */
 async function getToken(): Promise<string> {
   const mine = memory;

@@ -49,7 +49,7 @@ const isSmtpUrl = (value: string) =>
   /^smtps?:\/\/./.test(value) && URL.canParse(value) && new URL(value).hostname !== "";
 // One address, with or without a name before it.
 const isSender = (value: string) =>
-  /^([^<>@]+ <[^\s<>@,]+@[^\s<>@,]+>|[^\s<>@,]+@[^\s<>@,]+)$/.test(value);
+  /^([^<>@:;\p{C}]+ <[^\s<>@,]+@[^\s<>@,]+>|[^\s<>@,]+@[^\s<>@,]+)$/u.test(value);
 
 /** The settings, checked once, at the start. */
 export const env = {

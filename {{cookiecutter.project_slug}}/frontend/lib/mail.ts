@@ -13,7 +13,7 @@ export const canSendMail = transport !== undefined || process.env.NODE_ENV === "
 /** Query parameters of SMTP_URL are Nodemailer's options, and override the ones here. */
 function connect(url: string, from: string) {
   const { hostname, username } = new URL(url);
-  const isLoopback = /^(localhost|127\..*|\[::1\])$/.test(hostname);
+  const isLoopback = /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
   const options = {
     url,
     connectionTimeout: TIMEOUT,

@@ -30,6 +30,10 @@ export const unreachable = (what: string) =>
 export const inWords = (error: unknown) =>
   error instanceof Problem ? error.message : "Something unexpected went wrong. Try again.";
 
+/** Returns the words for a code, which may come from a URL. */
+const wordsFor = (words: Record<string, string>, code: string, otherwise: string) =>
+  (Object.hasOwn(words, code) && words[code]) || otherwise;
+
 const serviceWords: Record<number, string> = {
   401: "The task service does not accept your sign-in. Sign out and in again; if that does not help, tell whoever runs this site.",
   404: "This task is no longer there. It may have been deleted in another window.",
@@ -112,7 +116,7 @@ const authWords: Record<string, Refusal> = {
   },
   INVALID_EMAIL: { email: "Enter a valid email address." },
   INVALID_EMAIL_OR_PASSWORD: { password: "Incorrect email or password." },
-  INVALID_PASSWORD: { current: "Incorrect password.", password: "Incorrect password." },
+  INVALID_PASSWORD: { current: "Incorrect password." },
   INVALID_TOKEN: { form: "This link has expired or has already been used." },
   PASSWORD_TOO_LONG: { password: "Use at most 128 characters." },
   PASSWORD_TOO_SHORT: { password: "Use at least 8 characters." },
@@ -135,7 +139,7 @@ export async function refusal(
     const { error } = await call;
     if (!error) return;
     const { status, code = "" } = error;
-    if (code in authWords) return authWords[code];
+    if (Object.hasOwn(authWords, code)) return authWords[code];
     if (code.endsWith("ORIGIN")) return { form: wrongAddress() };
     if (status === 401) return { form: signInAgain };
     if (status === 429) return { form: "Too many attempts. Wait a minute and try again." };
@@ -164,7 +168,7 @@ const providerWords: Record<string, string> = {
 
 /** Returns why signing in at another site failed. */
 export const providerProblem = (error: string) =>
-  providerWords[error] ?? "Sign-in with the other site failed. Try again in a moment.";
+  wordsFor(providerWords, error, "Sign-in with Google or GitHub failed. Try again in a moment.");
 
 const linkWords: Record<string, string> = {
   EMAIL_TAKEN: "Another account now uses this address, so yours was not changed.",
@@ -174,4 +178,4 @@ const linkWords: Record<string, string> = {
 
 /** Returns why a link about an email address cannot be used. */
 export const linkProblem = (error: string) =>
-  linkWords[error] ?? "This link is invalid or has already been used.";
+  wordsFor(linkWords, error, "This link is invalid or has already been used.");

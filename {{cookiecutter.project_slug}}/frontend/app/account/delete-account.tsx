@@ -6,9 +6,10 @@ import { missing, refusal } from "@/lib/problems";
 import { Field, Form, HiddenUsername } from "../form";
 
 export function DeleteAccount({ email, usesPassword }: { email: string; usesPassword: boolean }) {
-  async function submit({ password = "" }: Record<string, string>) {
-    const typed = usesPassword ? { password } : {};
-    const refused = missing(typed) ?? (await refusal(authClient.deleteUser(typed)));
+  async function submit({ current = "" }: Record<string, string>) {
+    const refused =
+      missing(usesPassword ? { current } : {}) ??
+      (await refusal(authClient.deleteUser(usesPassword ? { password: current } : {})));
     if (refused) return refused;
     forgetToken();
     return new Promise<never>(() => location.assign("/sign-in?deleted"));
@@ -29,7 +30,7 @@ export function DeleteAccount({ email, usesPassword }: { email: string; usesPass
             <HiddenUsername email={email} />
             <Field
               label="Your password"
-              name="password"
+              name="current"
               type="password"
               autoComplete="current-password"
             />

@@ -38,7 +38,7 @@ export function EmailAddress({
     <section className="panel">
       <h2>Email address</h2>
       <p>
-        {email} is {verified ? "confirmed" : "not confirmed yet"}.
+        {email} {verified ? "is confirmed." : canSendMail ? "is not confirmed yet." : ""}
       </p>
       {canSendMail ? (
         <>

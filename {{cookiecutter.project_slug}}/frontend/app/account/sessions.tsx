@@ -67,9 +67,9 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
       <p className="error" role="alert">
         {problem}
       </p>
-      <p className="hint">
-        A session that you end may still be able to reach your tasks for up to five minutes.
-      </p>
+      {sessions.length > 1 && (
+        <p className="hint">A session that you end may still reach your tasks for five minutes.</p>
+      )}
     </section>
   );
 }

@@ -5,11 +5,11 @@ import { Logo } from "../logo";
 
 export const metadata: Metadata = { title: "Email address" };
 
-const results: Record<string, string> = {
-  approved: "One more step: open the link that we sent to your new address.",
-  changed: "Your new email address is confirmed. Use it the next time you sign in.",
-  verified: "Thank you. Your email address is confirmed.",
-};
+const results = new Map([
+  ["approved", "One more step: open the link that we sent to your new address."],
+  ["changed", "Your new email address is confirmed. Use it the next time you sign in."],
+  ["verified", "Thank you. Your email address is confirmed."],
+]);
 
 /** Shows the result after a user opens a link that confirms or approves an email address. */
 export default async function VerifyEmailPage({
@@ -25,7 +25,9 @@ export default async function VerifyEmailPage({
       {error ? (
         <p role="alert">{linkProblem(String(error))}</p>
       ) : (
-        <p role="status">{results[String(step)] ?? results.verified}</p>
+        <p role="status">
+          {results.get(String(step)) ?? "Open the link in the email that we sent to you."}
+        </p>
       )}
       <p className="aside">
         <Link href="/account">Go to your account</Link>

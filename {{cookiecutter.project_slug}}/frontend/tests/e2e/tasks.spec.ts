@@ -86,7 +86,7 @@ async function beSignedIn(page: Page) {
     headers: { "X-Forwarded-For": `10.${address}` },
     data: { name: "Ann", email: newEmail(), password: PASSWORD },
   });
-  expect(created).toBeOK();
+  await expect(created).toBeOK();
   await page.goto("/");
 }
 
