@@ -15,7 +15,6 @@ from pages import follow
 from playwright.sync_api import Browser, sync_playwright
 from scaling.machines import which
 
-from e2e.accounts import ACCOUNTS, Accounts, running_accounts
 from e2e.stack import COMBINATIONS, Stack, replace, running
 from e2e.visitor import CHROMIUM_FLAGS
 from e2e.workshop import Workshop
@@ -98,13 +97,6 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
         prefixed=request.param == COMBINATIONS[1],
     ) as stack:
         yield stack
-
-
-@pytest.fixture(scope="session", params=ACCOUNTS, ids="-".join)
-def accounts(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Accounts]:
-    """A running project with email and sign-in with Google and GitHub."""
-    with running_accounts(workshop, *request.param) as accounts:
-        yield accounts
 
 
 # Settings from Better Auth's documentation, and a file that shows the emails that it sends.

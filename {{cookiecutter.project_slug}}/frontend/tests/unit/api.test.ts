@@ -112,6 +112,14 @@ describe("the token", () => {
     expect(backend.calls).toHaveLength(1);
   });
 
+  test("of a user other than the page's is rejected, even if it is the first one", async () => {
+    client.expectOwner("ann");
+    backend.onToken = (number) => tokenReply(number, "bob");
+
+    await expect(create()).rejects.toMatchObject({ status: 401 });
+    expect(backend.calls).toEqual([]);
+  });
+
   test("is fetched again after a failed fetch", async () => {
     backend.onToken = (number) => (number === 1 ? { status: 500 } : tokenReply(number));
 

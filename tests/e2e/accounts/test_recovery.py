@@ -3,15 +3,14 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser
 
-from e2e.accounts import ACCOUNTS, SENDER, Accounts
+from e2e.accounts.project import SENDER, Accounts, Visit, every, first
 from e2e.mail import MailServer, link, text
-from e2e.people import Person
-from e2e.visitor import Visitor, visiting
+from e2e.people import PASSWORD, Person
+from e2e.visitor import Visitor
 
 NEW_PASSWORD = "battery staple"
 SENT = "If an account exists for"
@@ -19,23 +18,6 @@ NOT_SENT = "The email could not be sent."
 USED = "This link has expired or has already been used."
 # How long a user may have to wait.
 SECONDS = 10
-
-Visit = Callable[[Person], AbstractContextManager[Visitor]]
-
-first = pytest.mark.parametrize(
-    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
-)
-every = pytest.mark.parametrize("accounts", ACCOUNTS, indirect=True, ids="-".join, scope="session")
-
-
-@pytest.fixture(scope="module")
-def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
-    return accounts.chromium_flags
-
-
-@pytest.fixture
-def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
-    return partial(visiting, browser, accounts.stack, axe)
 
 
 def ask(visitor: Visitor, email: str) -> None:
@@ -56,6 +38,11 @@ def request_link(accounts: Accounts, person: Person) -> str:
     earlier = len(accounts.mail.to(person.email, "Reset"))
     person.auth("/request-password-reset", email=person.email, redirectTo="/reset-password")
     return link(accounts.mail.next(person.email, "Reset", earlier))
+
+
+def reset(person: Person, url: str) -> int:
+    body = {"newPassword": NEW_PASSWORD, "token": urlsplit(url).path.rsplit("/", 1)[1]}
+    return person.site.post("/api/auth/reset-password", json=body).status_code
 
 
 @every
@@ -125,6 +112,20 @@ def test_reset_link_opened_in_two_windows_works_in_one(accounts: Accounts, visit
         one.fills_in("Password", NEW_PASSWORD)
         one.clicks("Sign in")
         one.sees("All clear")
+
+
+@first
+@pytest.mark.parametrize("how", ["by another link", "on the account page"])
+def test_new_password_ends_earlier_reset_links(accounts: Accounts, how: str) -> None:
+    ann = accounts.stack.sign_up("Ann")
+    earlier = request_link(accounts, ann)
+
+    if how == "by another link":
+        assert reset(ann, request_link(accounts, ann)) == 200
+    else:
+        ann.auth("/change-password", currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+
+    assert reset(ann, earlier) == 400
 
 
 @first

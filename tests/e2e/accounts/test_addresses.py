@@ -1,36 +1,19 @@
 """Pages opened at other addresses, cookie names, incomplete settings, and the log."""
 
 import subprocess
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 
 import pytest
 from conftest import clean_environment
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Route, expect
 from servers import wait_until
 
-from e2e.accounts import ACCOUNTS, Accounts
+from e2e.accounts.project import Accounts, Visit, first
 from e2e.identity import CLIENT_SECRET
 from e2e.mail import PASSWORD as SMTP_PASSWORD
 from e2e.mail import QUOTED, link
-from e2e.people import PASSWORD, Person
-from e2e.visitor import Visitor, visiting
+from e2e.people import PASSWORD
 
-Visit = Callable[[Person], AbstractContextManager[Visitor]]
-pytestmark = pytest.mark.parametrize(
-    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
-)
-
-
-@pytest.fixture(scope="module")
-def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
-    return accounts.chromium_flags
-
-
-@pytest.fixture
-def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
-    return partial(visiting, browser, accounts.stack, axe)
+pytestmark = first
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

@@ -2,37 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from e2e.accounts import ACCOUNTS, Accounts
+from e2e.accounts.project import Accounts, Visit, every, first
 from e2e.identity import Identity, consents
 from e2e.mail import link
 from e2e.people import PASSWORD, Person
-from e2e.visitor import Visitor, visiting
+from e2e.visitor import Visitor
 
-Visit = Callable[[Person], AbstractContextManager[Visitor]]
-
-first = pytest.mark.parametrize(
-    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
-)
-every = pytest.mark.parametrize("accounts", ACCOUNTS, indirect=True, ids="-".join, scope="session")
 PROVIDERS = pytest.mark.parametrize("provider", ["Google", "GitHub"])
 UNCONFIRMED = "must be confirmed first"
-
-
-@pytest.fixture(scope="module")
-def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
-    return accounts.chromium_flags
-
-
-@pytest.fixture
-def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
-    return partial(visiting, browser, accounts.stack, axe)
 
 
 def identity_of(person: Person, *, verified: bool = True) -> Identity:

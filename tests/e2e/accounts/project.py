@@ -1,21 +1,30 @@
 """A project with email and sign-in with Google and GitHub, and the servers that it needs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+import pytest
 from conftest import RenderedProject
 from providers.servers import Authority
 
 from e2e.identity import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 from e2e.mail import MailServer, mail_server
+from e2e.people import Person
 from e2e.stack import Stack, running
-from e2e.visitor import CHROMIUM_FLAGS
+from e2e.visitor import CHROMIUM_FLAGS, Visitor
 from e2e.workshop import Workshop
 
 SENDER = "Task Service <tasks@example.com>"
 # Most tests use only the first one.
 ACCOUNTS = (("sqlite", "shared-secret", "starttls"), ("postgresql", "jwks", "tls"))
+
+every = pytest.mark.parametrize("accounts", ACCOUNTS, indirect=True, ids="-".join, scope="session")
+first = pytest.mark.parametrize(
+    "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
+)
+
+Visit = Callable[[Person], AbstractContextManager[Visitor]]
 
 
 @dataclass(frozen=True)
