@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from e2e.accounts.project import SENDER, Accounts, Visit, every, first
 from e2e.mail import MailServer, link, text
@@ -291,10 +292,12 @@ def test_too_many_reset_requests_are_rejected_with_a_message(
 ) -> None:
     with visit(accounts.stack.person("Visitor")) as visitor:
         visitor.open("/forgot-password")
+        button = visitor.page.get_by_role("button")
         for _ in range(4):
             visitor.fills_in("Email", "somebody@example.com")
             with visitor.page.expect_response("**/request-password-reset"):
                 visitor.clicks("Send reset link")
+            expect(button).to_have_attribute("aria-disabled", "false")
         visitor.sees("Too many attempts.")
         visitor.expected("429")
 

@@ -172,7 +172,7 @@ def test_sign_in_page_says_why_the_provider_failed(
         signs_in(visitor, provider, Identity("Ann", ""))
         visitor.sees("did not share your email address")
         signs_in(visitor, provider, identity_of(ann), failing=True)
-        visitor.sees("Sign-in with the other site failed.")
+        visitor.sees("Sign-in with Google or GitHub failed.")
         visitor.shows("sign-in-provider-failed")
     # As a new person with another IP address: Better Auth allows three attempts in ten seconds.
     with visit(accounts.stack.person("Ann")) as visitor:
@@ -204,7 +204,7 @@ def test_provider_callback_works_only_in_the_browser_that_started_it(
 def test_error_messages_contain_no_text_from_the_url(accounts: Accounts, visit: Visit) -> None:
     with visit(accounts.stack.person("Ann")) as visitor:
         visitor.open("/sign-in?error=Call+0800+123&error_description=Call+0800+123")
-        visitor.sees("Sign-in with the other site failed.")
+        visitor.sees("Sign-in with Google or GitHub failed.")
         assert "0800" not in visitor.page.locator("body").inner_text()
         visitor.open("/verify-email?error=Call+0800+123")
         assert "0800" not in visitor.page.locator("body").inner_text()

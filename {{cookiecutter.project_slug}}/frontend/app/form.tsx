@@ -46,7 +46,7 @@ export function Form({
     startTransition(async () => {
       const found = (await action(values)) ?? {};
       setOutcome(found);
-      if (found.notice) form.reset();
+      if (found.notice) clearPasswords(form);
       (form.elements.namedItem(Object.keys(found)[0] ?? "") as HTMLElement | null)?.focus();
     });
   }
@@ -67,6 +67,10 @@ export function Form({
       </form>
     </Refused>
   );
+}
+
+function clearPasswords(form: HTMLFormElement) {
+  for (const input of form.querySelectorAll<HTMLInputElement>('[type="password"]')) input.value = "";
 }
 
 /** An input with its label, and a hint or an error that screen readers announce with it. */
