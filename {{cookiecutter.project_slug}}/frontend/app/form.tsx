@@ -70,7 +70,8 @@ export function Form({
 }
 
 function clearPasswords(form: HTMLFormElement) {
-  for (const input of form.querySelectorAll<HTMLInputElement>('[type="password"]')) input.value = "";
+  for (const input of form.querySelectorAll<HTMLInputElement>('[type="password"]'))
+    input.value = "";
 }
 
 /** An input with its label, and a hint or an error that screen readers announce with it. */
