@@ -21,9 +21,11 @@ export const auth = betterAuth({
   advanced: {
     // Browsers share cookies between all ports of a host, so each project has its own prefix.
     cookiePrefix: appSlug,
-    // Responses do not wait for emails: the delay would reveal whether an account exists.
+    // Responses do not wait for emails: the delay would reveal whether an account exists. In a
+    // script, after() throws, because there is no response; the task runs anyway.
     backgroundTasks: {
-      handler: (task) => void import("next/server").then(({ after }) => after(task)),
+      handler: (task) =>
+        void import("next/server").then(({ after }) => after(task)).catch(() => {}),
     },
   },
   emailAndPassword: {
