@@ -641,7 +641,7 @@ async def test_name_whose_lookup_hangs_leaves_threads_for_other_names(
     finally:
         answers.set()
     await asyncio.sleep(0.05)
-    with pytest.raises(ConnectionError, match=r"lost:5432: gaierror: no answer; "):
+    with pytest.raises(ConnectionError, match=r"lost2?:5432: gaierror: no answer; lost"):
         await connector("lost,lost2").connect(2)
 
     assert hosts == ["a"] * 50

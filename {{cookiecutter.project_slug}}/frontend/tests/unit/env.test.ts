@@ -9,7 +9,7 @@ const GOOD = {
 };
 
 const MAIL = {
-  SMTP_URL: "smtps://user:word@smtp.example.com:465",
+  SMTP_URL: "smtps://user@smtp.example.com:465",
   MAIL_FROM: "Tasks <tasks@example.com>",
 };
 // Variables of the machine must have no effect.
@@ -91,9 +91,12 @@ test.each(["tasks@example.com", "Tasks <tasks@example.com>"])("%s may send email
 });
 
 test("a provider is set up by two variables", async () => {
-  const { google, github } = await load({ GITHUB_CLIENT_ID: "id", GITHUB_CLIENT_SECRET: "word" });
+  const { google, github } = await load({
+    GITHUB_CLIENT_ID: "id",
+    GITHUB_CLIENT_SECRET: "some words",
+  });
 
-  expect(github).toEqual({ clientId: "id", clientSecret: "word" });
+  expect(github).toEqual({ clientId: "id", clientSecret: "some words" });
   expect(google).toBeUndefined();
 });
 
@@ -101,7 +104,7 @@ test.each([
   [{ SMTP_URL: MAIL.SMTP_URL }, "MAIL_FROM"],
   [{ MAIL_FROM: MAIL.MAIL_FROM }, "SMTP_URL"],
   [{ GOOGLE_CLIENT_ID: "id" }, "GOOGLE_CLIENT_SECRET"],
-  [{ GITHUB_CLIENT_SECRET: "word" }, "GITHUB_CLIENT_ID"],
+  [{ GITHUB_CLIENT_SECRET: "some words" }, "GITHUB_CLIENT_ID"],
 ])("%j needs %s, too", async (settings, missing) => {
   await expect(load(settings)).rejects.toThrow(new RegExp(`^${missing} must `));
 });
