@@ -171,11 +171,11 @@ def test_change_of_address_fails_if_it_was_taken_meanwhile(
 
 
 def test_password_reset_ends_a_pending_change_of_address(accounts: Accounts) -> None:
-    # Somebody else may have signed up with Ann's address, and asked to change it.
+    # As if an attacker had signed up with Ann's address and requested a change to Eve's.
     ann, eve = accounts.stack.sign_up("Ann"), accounts.stack.person("Eve")
     ann.auth("/change-email", newEmail=eve.email)
     change = link(accounts.mail.next(eve.email, "Confirm"))
-    time.sleep(1)  # The rule ignores passwords that are set in the first second.
+    time.sleep(1)  # Passwords from the first second of an account do not count as new.
     ann.auth("/request-password-reset", email=ann.email, redirectTo="/reset-password")
     token = urlsplit(link(accounts.mail.next(ann.email, "Reset"))).path.rsplit("/", 1)[1]
     ann.auth("/reset-password", newPassword=NEW_PASSWORD, token=token)

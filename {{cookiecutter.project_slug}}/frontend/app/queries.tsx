@@ -18,7 +18,7 @@ const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resol
 
 const createClient = () =>
   new QueryClient({
-    // Returning the promise keeps a mutation pending until the refetched list shows the change. Not longer, if it cannot.
+    // A mutation stays pending until the refetched list shows the change, for 3 seconds at most.
     mutationCache: new MutationCache({
       onSuccess: (_data, _variables, _result, _mutation, { client }) =>
         Promise.race([client.invalidateQueries(), wait(3_000)]),

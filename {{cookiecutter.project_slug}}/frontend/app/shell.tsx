@@ -7,7 +7,7 @@ import { authClient } from "@/lib/auth-client";
 import { refusal } from "@/lib/problems";
 import { Logo } from "./logo";
 
-/** The frame of the pages for people who are signed in, as long as that person still is. */
+/** The frame of pages for signed-in users. It hides the page while the user is signed out. */
 export function Shell({
   user,
   children,

@@ -57,7 +57,7 @@ export const sendVerificationEmail = ({ user, url, token }: Link) =>
 // reveal the difference, so it is checked first, for every address.
 const SENDING = ["/change-email", "/request-password-reset", "/send-verification-email"];
 
-/** Ends links for a new password that were sent before the password or the address changed. */
+/** Invalidates password reset links that were sent before the password or the address changed. */
 const endResetLinks = ({ adapter }: AuthContext, userId: string) =>
   adapter.deleteMany({
     model: "verification",
@@ -72,7 +72,7 @@ async function hasNewPassword({ internalAdapter }: AuthContext, token: string): 
   const { iat = 0, userId } = decodeJwt<{ userId: string }>(token);
   const user = await internalAdapter.findUserById(userId);
   const accounts = await internalAdapter.findAccounts(userId);
-  // `iat` has no fractions: the password of the sign-up may seem newer than the token.
+  // `iat` is in whole seconds, so a password from the sign-up could seem newer than the token.
   const since = Math.max(iat * 1000, (user?.createdAt.getTime() ?? 0) + 1000);
   return accounts.some(({ password, updatedAt }) => password && updatedAt.getTime() >= since);
 }
@@ -117,7 +117,7 @@ export const accountEmails = {
           update: {
             before: async (changes, request) => {
               if (request?.path !== "/verify-email" || !changes.email) return;
-              // Somebody else may have asked for this address. A new password took the account back.
+              // An attacker may have requested this change before the owner reset the password.
               if (await hasNewPassword(context, request.query?.token)) {
                 throw request.redirect("/verify-email?error=INVALID_TOKEN");
               }

@@ -21,7 +21,7 @@ export function forgetToken() {
   memory = {};
 }
 
-/** Call this with the user for whom the server rendered the page: other users' tokens are not used. */
+/** Call this with the user for whom the page was rendered. Other users' tokens are then rejected. */
 export function expectOwner(id: string) {
   memory.owner ??= id;
 }

@@ -3,15 +3,16 @@ import { headers } from "next/headers";
 import { redirect } from "next/navigation";
 import { auth } from "./auth";
 
+const currentSession = async () => auth.api.getSession({ headers: await headers() });
+
 /** Returns the signed-in user, for a page on the server. */
 export async function currentUser() {
-  const session = await auth.api.getSession({ headers: await headers() });
-  return session?.user;
+  return (await currentSession())?.user;
 }
 
 /** Returns the session and its user. Redirects to the sign-in page if there is no session. */
 export async function requiredSession() {
-  const session = await auth.api.getSession({ headers: await headers() });
+  const session = await currentSession();
   if (!session) redirect("/sign-in");
   return session;
 }
@@ -19,7 +20,7 @@ export async function requiredSession() {
 /** Returns the fields of the signed-in user that the browser gets, or redirects to sign in. */
 export async function requiredUser() {
   const { user } = await requiredSession();
-  return { id: user.id, name: user.name || user.email, email: user.email };
+  return { id: user.id, name: user.name || user.email };
 }
 
 /** Returns whether the signed-in user has a password, and not only accounts at providers. */
