@@ -21,7 +21,7 @@ export function forgetToken() {
   memory = {};
 }
 
-/** Call this with the user for whom the page was rendered. Other users' tokens are then rejected. */
+/** Call this with the user for whom the page was rendered. Tokens of others are then rejected. */
 export function expectOwner(id: string) {
   memory.owner ??= id;
 }
