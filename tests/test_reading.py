@@ -96,6 +96,26 @@ def headings(file: Path) -> set[str]:
     return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
 
 
+def assert_short_and_listed(decisions: Path) -> None:
+    pages = {
+        str(page.relative_to(decisions)): len(page.read_text().splitlines())
+        for page in decisions.rglob("*.md")
+        if page.name != "README.md"
+    }
+    listed = re.findall(r"(?m)^\| \[.*?\]\((\S+)\) \|", (decisions / "README.md").read_text())
+
+    assert sorted(listed) == sorted(pages)
+    assert [page for page, lines in pages.items() if lines > 40] == []
+
+
+def test_decisions_of_a_project_are_short_and_listed(project: RenderedProject) -> None:
+    assert_short_and_listed(project.path / "docs" / "decisions")
+
+
+def test_decisions_of_the_template_are_short_and_listed() -> None:
+    assert_short_and_listed(ROOT / "docs" / "decisions")
+
+
 def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> None:
     pages = [file for file in project.files if file.suffix == ".md"]
 
