@@ -59,22 +59,6 @@ def test_each_module_has_its_layer(project: RenderedProject, layers: list[list[s
     assert {name for layer in layers for name in layer} == modules
 
 
-def test_each_word_of_the_glossary_is_in_the_code(project: RenderedProject) -> None:
-    code = "".join(
-        path.read_text() for folder in ("app", "migrations") for path in python_in(project, folder)
-    )
-    glossary = (project.path / "docs" / "glossary.md").read_text()
-    places = re.findall(r"(?m)^\| [\w, ]+ \|.*\| (.*) \|$", glossary)[1:]
-    names = re.findall(r"`(\w+)`", " ".join(places))
-
-    assert len(names) > 20
-    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
-
-
-def python_in(project: RenderedProject, folder: str) -> list[Path]:
-    return sorted((project.path / folder).rglob("*.py"))
-
-
 def broken_links(folder: Path, files: list[Path]) -> list[str]:
     """The links to files that are not there, and to headings that are not in them."""
     broken = []
