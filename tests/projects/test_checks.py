@@ -167,10 +167,10 @@ def test_second_resource_and_removal_of_tasks_work_as_documented(
 ) -> None:
     project = machine.render(database=database, frontend="none")
 
-    follow(project, "A second resource", "help")
+    follow(project, "Add a resource", "help")
     follow(project, "A field of an existing resource", "help")
     with_both = project.run("make openapi")
-    removed = follow(project, "Without tasks", checks)
+    removed = follow(project, "Remove tasks", checks)
     with_notes = project.run("make openapi")
 
     assert '"/api/v1/notes/{id}"' in with_both
