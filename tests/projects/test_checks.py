@@ -168,7 +168,7 @@ def test_second_resource_and_removal_of_tasks_work_as_documented(
     project = machine.render(database=database, frontend="none")
 
     follow(project, "Add a resource", "help")
-    follow(project, "A field of an existing resource", "help")
+    follow(project, "Add a field", "help")
     with_both = project.run("make openapi")
     removed = follow(project, "Remove tasks", checks)
     with_notes = project.run("make openapi")
