@@ -1,4 +1,4 @@
-"""How the service ends: it says so first, and leaves nobody without an answer."""
+"""Graceful shutdown: report not ready, keep serving, then stop."""
 
 import asyncio
 import signal
@@ -10,11 +10,10 @@ from types import FrameType
 
 @contextmanager
 def draining(seconds: float, begin: Callable[[], None]) -> Iterator[None]:
-    """Within the block, SIGTERM calls `begin`, and `seconds` later what the server does on it.
+    """Within the block, SIGTERM calls `begin`, and reaches the server `seconds` later.
 
-    In between, whoever asks whether the service is ready hears that it is not and sends people
-    elsewhere, while those who come all the same are served. Where no server handles the signal,
-    this changes nothing.
+    Meanwhile the readiness check fails, so load balancers send requests elsewhere; requests that
+    arrive all the same are served. Without a handler for SIGTERM, this does nothing.
     """
     stop = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(stop):

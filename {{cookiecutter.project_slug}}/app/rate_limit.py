@@ -1,4 +1,4 @@
-"""How many requests one caller may make. What counts is kept in memory, or in Redis for all."""
+"""Rate limits. Counters live in memory, or in Redis, shared by all processes."""
 
 import asyncio
 import math
@@ -14,14 +14,14 @@ from limits.storage import storage_from_string
 from app.config import ConfigurationError
 from app.errors import TooManyRequests
 
-PATIENCE = 0.25  # seconds for the storage to answer
-PAUSE = 5.0  # seconds in which a storage that did not is left alone
+STORAGE_TIMEOUT = 0.25  # seconds
+BACKOFF = 5.0  # seconds without requests to a storage that failed
 
 log = structlog.get_logger()
 
 
 class RateLimiter:
-    """Counts requests over a sliding window. A storage that is away lets everybody pass."""
+    """Counts requests in a sliding window. Without access to the storage, there is no limit."""
 
     def __init__(self, rate: str, storage_url: str) -> None:
         """`rate` is like `100/minute`. Raises ConfigurationError if the storage needs a package."""
@@ -35,19 +35,19 @@ class RateLimiter:
             ) from None
         self._rate = parse(rate)
         self._counter = SlidingWindowCounterRateLimiter(storage)
-        self._paused_until = -math.inf
+        self._retry_at = -math.inf
 
-    async def count(self, caller: str) -> None:
-        """Raises TooManyRequests if this is one too many."""
-        if time.monotonic() < self._paused_until:
+    async def check(self, caller: str) -> None:
+        """Count a request. Raises TooManyRequests if the caller has sent too many."""
+        if time.monotonic() < self._retry_at:
             return
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(STORAGE_TIMEOUT):
                 if await self._counter.hit(self._rate, caller):
                     return
                 reset, _ = await self._counter.get_window_stats(self._rate, caller)
         except (StorageError, TimeoutError) as error:
-            self._paused_until = time.monotonic() + PAUSE
+            self._retry_at = time.monotonic() + BACKOFF
             log.warning("requests not counted", error=type(error).__name__, reason=str(error))
             return
         raise TooManyRequests(max(1, math.ceil(reset - time.time())))

@@ -20,7 +20,7 @@ from app.config import Settings
 from app.dependencies import current_user
 from app.errors import Unauthenticated
 from app.main import create_app
-from app.routers import ROUTERS, include_api
+from app.routers import ROUTERS, api_routes
 from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
@@ -647,10 +647,10 @@ def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> No
 
 def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> None:
     # The second lock. A request never shows it while the first one, the middleware, holds.
-    forgetful, without_middleware = api_router("/forgetful"), FastAPI()
+    forgetful = api_router("/forgetful")
     forgetful.get("")(lambda: None)
     monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
-    include_api(without_middleware)
+    without_middleware = FastAPI(routes=[*api_routes()])
 
     with pytest.raises(Unauthenticated):
         TestClient(without_middleware).get("/api/v1/forgetful")
