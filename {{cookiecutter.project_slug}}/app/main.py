@@ -20,8 +20,6 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.database import Database
-from app.http_protocol import replace_uvicorns_protocols
-from app.lifecycle import draining
 from app.logging import configure_logging
 from app.middleware import Authentication, CrossOrigin, Deadline, RequestContext, RootPath
 from app.openapi import complete_openapi
@@ -32,9 +30,11 @@ from app.routers.json_body import MAX_BODY_BYTES
 from app.routers.resource_metadata import MetadataLocation, resource_metadata_router
 from app.security.keys import key_source
 from app.security.verifier import TokenVerifier
+from app.server.http_protocol import replace_uvicorns_protocols
+from app.server.lifecycle import draining
 
 if TYPE_CHECKING:
-    from app.rate_limit import RateLimiter
+    from app.middleware.rate_limit import RateLimiter
 
 ALLOWED_HEADERS = [
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"),
@@ -130,6 +130,6 @@ def rate_limiter(settings: Settings) -> "RateLimiter | None":
     if not settings.rate_limit:
         return None
     # Imported here, because it takes long, and most services have no limit.
-    from app.rate_limit import RateLimiter
+    from app.middleware.rate_limit import RateLimiter
 
     return RateLimiter(settings.rate_limit, settings.rate_limit_storage_url.get_secret_value())

@@ -48,7 +48,7 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 def problem_response(error: Exception, scope: Scope) -> Response:
     """Return the response to an exception. Unexpected ones become a 500 without details."""
-    status, detail, headers, errors = 500, "Something went wrong here.", {}, None
+    status, detail, headers, errors = 500, "Internal server error.", {}, None
     if isinstance(error, ServiceError):
         status, detail, headers = error.status, error.detail, {**(error.headers or {})}
         scope["state"]["reason"] = error.reason

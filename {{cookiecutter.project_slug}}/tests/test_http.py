@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -628,6 +628,27 @@ def test_a_mistake_of_ours_is_a_500_that_says_nothing(settings: Settings) -> Non
     assert is_problem(response, 500)
     assert "MARKER" not in response.text
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_exception_in_a_websocket_is_left_to_the_server(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket("/socket")
+    async def fail(_: WebSocket) -> None:
+        raise RuntimeError("MARKER")
+
+    with (
+        pytest.raises(RuntimeError, match="MARKER"),
+        TestClient(app).websocket_connect("/socket"),
+    ):
+        """Connect."""
+
+
+def test_unsupported_method_on_the_documentation_returns_405(client: httpx2.Client) -> None:
+    response = client.post("/docs")
+
+    assert is_problem(response, 405)
+    assert "GET" in response.headers["Allow"]
 
 
 def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from app.errors import ServiceError, SeveralCredentials, Unauthenticated
 from app.security.verifier import TokenVerifier, User
 
 if TYPE_CHECKING:
-    from app.rate_limit import RateLimiter
+    from app.middleware.rate_limit import RateLimiter
 
 
 class Authentication:

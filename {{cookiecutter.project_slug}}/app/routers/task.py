@@ -25,7 +25,7 @@ async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Respo
 
 @router.get("", response_model=TaskPage)
 async def list_tasks(query: Annotated[TaskQuery, Query()], tasks: Tasks) -> Response:
-    """Newest first. `next_cursor` continues after this page; null means there is no more."""
+    """Return a page, newest first. `next_cursor` is the `cursor` of the next page, if any."""
     page, next_cursor = await tasks.list(query)
     return json(PAGE, {"items": page, "next_cursor": next_cursor})
 
@@ -38,12 +38,12 @@ async def get_task(id: UUID, tasks: Tasks) -> Response:
 
 @router.patch("/{id}", response_model=TaskRead, responses=problems(404, 409, 412))
 async def update_task(id: UUID, changes: TaskUpdate, tasks: Tasks, request: Request) -> Response:
-    """Change what is named; with the ETag in `If-Match`, only if it is still that version."""
+    """Change the given fields. With an ETag in `If-Match`, only if it is the current version."""
     task = await tasks.update(id, changes.model_dump(), if_match(request))
     return json(TASK, task, headers={"ETag": etag(task)})
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 409, 412))
 async def delete_task(id: UUID, tasks: Tasks, request: Request) -> None:
-    """With the ETag in `If-Match`, only if it is still that version."""
+    """Delete it. With an ETag in `If-Match`, only if it is the current version."""
     await tasks.delete(id, if_match(request))

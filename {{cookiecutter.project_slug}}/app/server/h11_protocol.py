@@ -1,9 +1,9 @@
-"""uvicorn's h11 protocol, with the limits for slow clients. See `app/http_protocol.py`."""
+"""uvicorn's h11 protocol, with the limits for slow clients. See `app/server/http_protocol.py`."""
 
 import h11
 from uvicorn.protocols.http import h11_impl
 
-from app.slow_clients import MAX_REST_BYTES, Connection
+from app.server.slow_clients import MAX_REST_BYTES, Connection
 
 
 class H11Protocol(Connection, h11_impl.H11Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.slow_clients import MAX_REST_BYTES, Awaited, Connection
+from app.server.slow_clients import MAX_REST_BYTES, Awaited, Connection
 
 MAX_HEAD_BYTES = 16 * 1024  # as h11 limits a head that arrives in parts
 
@@ -83,7 +83,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
 
     def _continue_with_h11(self, data: bytes) -> None:
         # Imported only when needed: this takes 20 ms, and most processes never need it.
-        from app.h11_protocol import H11Protocol
+        from app.server.h11_protocol import H11Protocol
 
         self.connections.discard(self)
         protocol = H11Protocol(self.config, self.server_state, self.app_state, self.loop)
@@ -119,7 +119,7 @@ def replace_uvicorns_protocols() -> None:
     if "uvicorn.protocols.http.h11_impl" in sys.modules:  # uvicorn --http h11
         from uvicorn.protocols.http import h11_impl
 
-        from app.h11_protocol import H11Protocol
+        from app.server.h11_protocol import H11Protocol
 
         _replace(h11_impl.H11Protocol, H11Protocol)
 
