@@ -30,6 +30,8 @@ UNUSED = {
             "deploy/kubernetes/horizontalpodautoscaler.yaml",
             "deploy/kubernetes/migration.yaml",
             "deploy/kubernetes/poddisruptionbudget.yaml",
+            "docs/decisions/frontend/node-postgres-and-libpq-urls.md",
+            "docs/decisions/postgresql",
             "frontend/lib/database-postgresql.ts",
             "frontend/lib/postgresql",
             "frontend/tests/unit/database-url.test.ts",
@@ -46,7 +48,7 @@ UNUSED = {
         "shared-secret": ["frontend/lib/tokens-jwks.ts", "tests/better_auth_keys.json"],
         "jwks": ["frontend/lib/tokens-shared-secret.ts", "scripts/sign_token.py"],
     },
-    "frontend": {"none": [".github/workflows/frontend.yml", "frontend"]},
+    "frontend": {"none": [".github/workflows/frontend.yml", "docs/decisions/frontend", "frontend"]},
 }
 
 SERVICE_ENV = Path(".env")

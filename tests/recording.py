@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,8 +29,9 @@ ANSWERS = ("Shopping List", "", "", "", "", "", "")
 
 def first_task(project: Path) -> list[str]:
     """The lines that the project's README says to type, up to the one that makes the task."""
-    [lines] = re.findall(r"```sh\n(TOKEN=.*?milk\"}')\n", (project / "README.md").read_text(), re.S)
-    return lines.splitlines()
+    readme = (project / "README.md").read_text()
+    [lines] = re.findall(r"```sh\n( *TOKEN=.*?milk\"}')\n", readme, re.S)
+    return textwrap.dedent(lines).splitlines()
 
 
 def record(machine: Machine) -> str:

@@ -59,22 +59,6 @@ def test_each_module_has_its_layer(project: RenderedProject, layers: list[list[s
     assert {name for layer in layers for name in layer} == modules
 
 
-def test_each_word_of_the_glossary_is_in_the_code(project: RenderedProject) -> None:
-    code = "".join(
-        path.read_text() for folder in ("app", "migrations") for path in python_in(project, folder)
-    )
-    glossary = (project.path / "docs" / "glossary.md").read_text()
-    places = re.findall(r"(?m)^\| [\w, ]+ \|.*\| (.*) \|$", glossary)[1:]
-    names = re.findall(r"`(\w+)`", " ".join(places))
-
-    assert len(names) > 20
-    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
-
-
-def python_in(project: RenderedProject, folder: str) -> list[Path]:
-    return sorted((project.path / folder).rglob("*.py"))
-
-
 def broken_links(folder: Path, files: list[Path]) -> list[str]:
     """The links to files that are not there, and to headings that are not in them."""
     broken = []
@@ -94,6 +78,26 @@ def headings(file: Path) -> set[str]:
         return {""}
     titles = re.findall(r"(?m)^#+ (.*)", file.read_text())
     return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
+
+
+def assert_short_and_listed(decisions: Path) -> None:
+    pages = {
+        str(page.relative_to(decisions)): len(page.read_text().splitlines())
+        for page in decisions.rglob("*.md")
+        if page.name != "README.md"
+    }
+    listed = re.findall(r"(?m)^\| \[.*?\]\((\S+)\) \|", (decisions / "README.md").read_text())
+
+    assert sorted(listed) == sorted(pages)
+    assert [page for page, lines in pages.items() if lines > 40] == []
+
+
+def test_decisions_of_a_project_are_short_and_listed(project: RenderedProject) -> None:
+    assert_short_and_listed(project.path / "docs" / "decisions")
+
+
+def test_decisions_of_the_template_are_short_and_listed() -> None:
+    assert_short_and_listed(ROOT / "docs" / "decisions")
 
 
 def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> None:
