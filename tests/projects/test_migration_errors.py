@@ -260,7 +260,7 @@ for url in sys.argv[1:]:
 
 def suite(service: Service, url: str) -> tuple[int, str]:
     """Run a few of the project's tests on a database."""
-    tests = ("-q", "-k", "goes_up or agree", "tests/test_migrations.py")
+    tests = ("-q", "-k", "upgrades_down or agree", "tests/test_migrations.py")
     return service.run(".venv/bin/python", "-m", "pytest", *tests, TEST_DATABASE_URL=url)
 
 

@@ -10,8 +10,8 @@ from scaling.machines import PgBouncer
 # They are about what a connection remembers: behind PgBouncer others would meet with it.
 WITHOUT = (
     "tests/test_connections.py",
-    "tests/test_database.py::test_a_connection_that_cannot_write_is_not_used_again",
-    "tests/test_database.py::test_it_writes_again_when_no_such_connection_is_left",
+    "tests/test_database.py::test_read_only_connection_is_not_reused",
+    "tests/test_database.py::test_writes_succeed_once_all_read_only_connections_are_replaced",
     "tests/test_pooling.py::test_statements_are_prepared_once_for_each_connection",
 )
 

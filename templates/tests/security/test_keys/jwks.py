@@ -75,7 +75,7 @@ async def settle() -> None:
 # --- When it fetches
 
 
-async def test_keys_are_fetched_once_and_then_kept() -> None:
+async def test_keys_are_fetched_once_and_cached() -> None:
     source = Source(Issuer("first"), Issuer("second"))
     key_set = source.key_set()
 
@@ -84,7 +84,7 @@ async def test_keys_are_fetched_once_and_then_kept() -> None:
     assert source.fetches == 1
 
 
-async def test_many_who_wait_share_one_fetch() -> None:
+async def test_concurrent_requests_share_one_fetch() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
 
@@ -92,7 +92,7 @@ async def test_many_who_wait_share_one_fetch() -> None:
     assert source.fetches == 1
 
 
-async def test_one_who_hangs_up_does_not_end_the_fetch_for_the_others() -> None:
+async def test_canceled_request_does_not_cancel_the_shared_fetch() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     source.held.clear()
@@ -107,7 +107,7 @@ async def test_one_who_hangs_up_does_not_end_the_fetch_for_the_others() -> None:
     assert source.fetches == 1
 
 
-async def test_a_rotated_key_works_on_its_first_request() -> None:
+async def test_rotated_key_works_on_its_first_request() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -117,7 +117,7 @@ async def test_a_rotated_key_works_on_its_first_request() -> None:
     assert await knows(key_set, "second")
 
 
-async def test_a_rotated_key_works_though_a_fetch_began_before_it() -> None:
+async def test_rotated_key_works_even_if_a_fetch_was_already_running() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -134,7 +134,7 @@ async def test_a_rotated_key_works_though_a_fetch_began_before_it() -> None:
     assert source.fetches == 3
 
 
-async def test_made_up_key_ids_cost_two_fetches_in_each_cooldown() -> None:
+async def test_unknown_key_ids_cause_two_fetches_per_cooldown() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -149,7 +149,7 @@ async def test_made_up_key_ids_cost_two_fetches_in_each_cooldown() -> None:
     assert source.fetches == 4
 
 
-async def test_the_cooldown_counts_from_the_end_of_a_fetch_that_failed_too() -> None:
+async def test_cooldown_starts_when_a_failed_fetch_ends() -> None:
     source = Source()
     source.error = httpx2.ConnectError("refused")
     key_set = source.key_set()
@@ -161,7 +161,7 @@ async def test_the_cooldown_counts_from_the_end_of_a_fetch_that_failed_too() -> 
         assert source.fetches == fetches
 
 
-async def test_a_known_key_never_waits_for_a_fetch() -> None:
+async def test_known_key_never_waits_for_a_fetch() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -176,7 +176,7 @@ async def test_a_known_key_never_waits_for_a_fetch() -> None:
     assert not await waiting
 
 
-async def test_old_keys_are_refreshed_behind_the_requests() -> None:
+async def test_stale_keys_are_refreshed_in_the_background() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -194,7 +194,7 @@ async def test_old_keys_are_refreshed_behind_the_requests() -> None:
 # --- When a fetch fails
 
 
-async def test_without_any_key_set_nobody_can_tell() -> None:
+async def test_failed_first_fetch_raises_unavailable() -> None:
     source = Source()
     source.error = httpx2.ConnectError("refused")
 
@@ -204,7 +204,7 @@ async def test_without_any_key_set_nobody_can_tell() -> None:
     assert caught.value.headers == {"Retry-After": str(COOLDOWN)}
 
 
-async def test_a_fetch_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_fetch_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "FETCH_TIMEOUT", 0.01)
     source = Source(Issuer("first"))
     source.held.clear()
@@ -213,7 +213,7 @@ async def test_a_fetch_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) 
         await source.key_set().keys_for(with_key_id("first"))
 
 
-async def test_keys_outlive_an_outage_for_a_day_and_come_back_after_it() -> None:
+async def test_keys_are_kept_for_a_day_of_outage_and_fetched_again_after_it() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -231,7 +231,7 @@ async def test_keys_outlive_an_outage_for_a_day_and_come_back_after_it() -> None
     assert await knows(key_set, "first")
 
 
-async def test_a_key_that_a_successful_fetch_no_longer_shows_is_dropped() -> None:
+async def test_key_missing_from_a_successful_fetch_is_dropped() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -244,7 +244,7 @@ async def test_a_key_that_a_successful_fetch_no_longer_shows_is_dropped() -> Non
     assert not await knows(key_set, "first")
 
 
-async def test_a_token_must_name_its_key() -> None:
+async def test_token_without_kid_is_rejected_without_a_fetch() -> None:
     source = Source(Issuer("first"))
 
     with pytest.raises(Unauthenticated):
@@ -383,7 +383,7 @@ UNUSABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("bad", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_an_unusable_key_is_skipped_and_the_good_ones_beside_it_stay(bad: Any) -> None:
+def test_unusable_key_is_skipped_and_usable_ones_are_kept(bad: Any) -> None:
     if isinstance(bad, dict) and bad.get("kid") == "first":
         bad = bad | {"kid": "bad"}
     good = entry(ED25519)
@@ -392,7 +392,7 @@ def test_an_unusable_key_is_skipped_and_the_good_ones_beside_it_stay(bad: Any) -
         assert parse_key_set(json.dumps({"keys": order}).encode()).keys() == {"first"}
 
 
-def test_of_two_keys_with_one_id_the_first_counts() -> None:
+def test_first_of_two_keys_with_the_same_id_is_used() -> None:
     document = json.dumps({"keys": [entry(ED25519), entry(P256)]}).encode()
 
     assert parse_key_set(document)["first"].algorithm_name == "EdDSA"
@@ -416,7 +416,7 @@ BAD_DOCUMENTS = [
 
 
 @pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=lambda document: repr(document[:20]))
-async def test_a_document_that_is_no_key_set_changes_nothing(document: bytes) -> None:
+async def test_document_that_is_not_a_key_set_changes_nothing(document: bytes) -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
@@ -460,14 +460,14 @@ def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: s
     handler.wfile.write(body)
 
 
-async def test_a_document_is_fetched_whole() -> None:
+async def test_document_at_the_size_limit_is_accepted() -> None:
     document = b" " * MAX_DOCUMENT_BYTES
 
     with answering(lambda handler: send(handler, 200, document)) as url:
         assert await HttpFetch(url)() == document
 
 
-async def test_a_document_that_is_too_large_is_refused() -> None:
+async def test_document_over_the_size_limit_is_rejected() -> None:
     document = b" " * (MAX_DOCUMENT_BYTES + 1)
 
     with (
@@ -478,7 +478,9 @@ async def test_a_document_that_is_too_large_is_refused() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 304, 307, 404, 500, 503])
-async def test_any_answer_but_200_is_refused_and_no_redirect_followed(status: int) -> None:
+async def test_status_other_than_200_is_rejected_and_redirects_are_not_followed(
+    status: int,
+) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         if handler.path == "/elsewhere":
             send(handler, 200, b"{}")
@@ -489,7 +491,7 @@ async def test_any_answer_but_200_is_refused_and_no_redirect_followed(status: in
         await HttpFetch(url)()
 
 
-async def test_a_server_that_is_away_is_an_error_the_key_set_expects() -> None:
+async def test_unreachable_server_raises_http_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
 
@@ -572,7 +574,7 @@ async def test_key_accepts_only_its_own_algorithm(algorithm: str, key_algorithm:
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("spelling", ["raw", "PEM", "DER", "JWK", "x"])
-async def test_the_public_key_is_not_a_secret_to_sign_with(algorithm: str, spelling: str) -> None:
+async def test_public_key_used_as_hmac_secret_is_rejected(algorithm: str, spelling: str) -> None:
     issuer = Issuer("first")
     verifier = TokenVerifier(
         Source(issuer).key_set(), issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=0

@@ -179,7 +179,7 @@ async def test_owner_that_is_not_a_user_raises_type_error(users: Users, owner: A
         UserData(users.database, owner)
 
 
-async def test_canceled_calls_touch_no_row_of_another_user(users: Users) -> None:
+async def test_canceled_repository_calls_touch_no_row_of_another_user(users: Users) -> None:
     chance = random.Random(1)  # noqa: S311 - not for secrets
 
     async def one_call() -> Any:

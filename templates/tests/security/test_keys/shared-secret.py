@@ -22,7 +22,7 @@ def trusting(current: str, previous: str | None = None) -> TokenVerifier:
     return TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=0)
 
 
-async def test_the_secret_that_is_being_replaced_is_still_accepted() -> None:
+async def test_previous_secret_is_still_accepted() -> None:
     old, new = Issuer(), Issuer()
     verifier = trusting(new.secret, previous=old.secret)
 
@@ -30,7 +30,7 @@ async def test_the_secret_that_is_being_replaced_is_still_accepted() -> None:
     assert await verifier.verify(token(new))
 
 
-async def test_a_secret_that_was_replaced_is_refused() -> None:
+async def test_secret_that_is_no_longer_configured_is_rejected() -> None:
     old, new = Issuer(), Issuer()
 
     with pytest.raises(Unauthenticated, match="signature does not verify"):
@@ -38,7 +38,7 @@ async def test_a_secret_that_was_replaced_is_refused() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-async def test_a_signature_with_the_secret_and_another_hash_is_refused(algorithm: str) -> None:
+async def test_signature_with_another_hash_is_rejected(algorithm: str) -> None:
     secret = secrets.token_urlsafe(48)
     signed = f"{encode({'alg': algorithm})}.{encode(claims())}"
     signature = hmac.digest(secret.encode(), signed.encode(), f"sha{algorithm[2:]}")
@@ -47,7 +47,7 @@ async def test_a_signature_with_the_secret_and_another_hash_is_refused(algorithm
         await trusting(secret).verify(f"{signed}.{encode(signature)}")
 
 
-def test_a_secret_is_in_no_repr() -> None:
+def test_repr_does_not_show_the_secret() -> None:
     secret = secrets.token_urlsafe(48)
     keys = SharedSecret(SecretStr(secret))
 
@@ -65,7 +65,7 @@ def test_a_secret_is_in_no_repr() -> None:
         "CHANGE_ME-CHANGE_ME-CHANGE_ME-0123456789",
     ],
 )
-def test_a_secret_that_can_be_guessed_stops_the_start(name: str, bad: str) -> None:
+def test_weak_secret_is_rejected_and_not_shown(name: str, bad: str) -> None:
     values: dict[str, Any] = {"better_auth_secret": secrets.token_urlsafe(48)} | {name: bad}
 
     with pytest.raises(ValidationError) as caught:
@@ -75,14 +75,14 @@ def test_a_secret_that_can_be_guessed_stops_the_start(name: str, bad: str) -> No
     assert bad not in str(caught.value)
 
 
-def test_the_service_does_not_start_without_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_secret_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTER_AUTH_SECRET", "")
 
     with pytest.raises(SystemExit, match=r"^BETTER_AUTH_SECRET: is not set: it belongs in"):
         create_app()
 
 
-def test_what_openssl_prints_is_a_good_secret() -> None:
+def test_secret_generated_by_openssl_is_accepted() -> None:
     good = b64encode(secrets.token_bytes(32)).decode()
 
     assert (
