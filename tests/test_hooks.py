@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, SECRET_FILES, clean_environment, hook
+
+from tests.rendering import PROJECT, ROOT, SECRET_FILES, clean_environment, hook
 
 GOOD_SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="

@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, Machine, RenderedProject
-from recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+
+from lab.recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+from tests.rendering import ROOT, Machine, RenderedProject
 
 PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
 

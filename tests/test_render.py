@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import (
+
+from tests.rendering import (
     PRE_COMMIT_ENVIRONMENT,
     PROJECT,
     ROOT,

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
-from terminal import Terminal
+
+from tests.rendering import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
+from tests.terminal import Terminal
 
 SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
