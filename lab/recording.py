@@ -24,7 +24,7 @@ COLUMNS = 104  # what it shows needs no more
 SHELL = ("bash", "--norc", "--noprofile", "--noediting", "-i")
 PROMPT = "$ "
 SCAFFOLD = "cookiecutter gh:org/template"
-ANSWERS = ("Shopping List", "", "", "", "", "", "")
+ANSWERS = ("Shopping List", *[""] * 7)
 
 
 def first_task(project: Path) -> list[str]:

@@ -41,7 +41,7 @@ def test_it_shows_every_question_and_choice() -> None:
 
 def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
     next_steps = project.printed.splitlines()
-    assert next_steps[0] == "shopping-list/ is ready. In it:"
+    assert next_steps[0] == "shopping-list/ is ready. Run there:"
     make_says = re.findall(r'\$\(SAY\) "(Installing .*?)"', (project.path / "Makefile").read_text())
     assert len(make_says) == 2
 

@@ -197,13 +197,14 @@ def on_a_terminal(
 
 def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Machine) -> None:
     dialogue = [
-        ("[1/7]", "My Tasks"),
-        ("[2/7]", ""),
-        ("[3/7]", "Mine."),
-        ("[4/7]", "2"),
-        ("[5/7]", ""),
-        ("[6/7]", "2"),
-        ("[7/7]", ""),
+        ("[1/8]", "My Tasks"),
+        ("[2/8]", ""),
+        ("[3/8]", "Mine."),
+        ("[4/8]", "2"),
+        ("[5/8]", ""),
+        ("[6/8]", "2"),
+        ("[7/8]", ""),
+        ("[8/8]", ""),
         ("BETTER_AUTH_SECRET (not shown)", SECRET),
     ]
 
@@ -217,7 +218,7 @@ def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Ma
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "none was given")]
+    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "no secret was entered")]
 )
 def test_a_refused_secret_that_was_typed_stays_unseen(
     machine: Machine, typed: str, said: str
