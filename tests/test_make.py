@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
+
+from tests.rendering import PROJECT, ROOT, Machine, clean_environment, copy_template
 
 
 @pytest.fixture
