@@ -108,7 +108,7 @@ def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
         if "uv run " in command
     ]
     if beside := re.findall("put `(.*?)` before a command that needs it", readme):
-        needs = ("run", "migrate", "migration", "resource", "field")
+        needs = ("run", "dev", "migrate", "migration", "resource", "field")
         found = [
             (target, f"{beside[0]} {command}" if target in needs else command)
             for target, command in found
@@ -130,7 +130,7 @@ def test_the_readmes_commands_work_without_make(machine: Machine, database: str,
     printed = {}
 
     for target, command in commands(project, tool):
-        if target == "run":
+        if target in ("run", "dev"):
             environment = {"PATH": path, "PORT": str(port)}
             server = Server(command, project.path, lambda: answers(url), environment=environment)
             try:
