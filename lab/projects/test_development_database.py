@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import httpx2
 import pytest
 
-from lab.servers import Server, free_ports, wait_until
+from lab.servers import Server, answers, free_ports, wait_until
 from tests.rendering import Machine, RenderedProject, clean_environment
 
 BESIDE = ".venv/bin/python -m scripts.postgres"
@@ -262,6 +263,36 @@ def test_signal_stops_the_command_and_the_server(
         wait_until(
             lambda: not (project.path / ".postgres/18/postmaster.pid").exists(), 30, server.printed
         )
+
+
+def test_dev_server_restarts_on_changes_survives_a_syntax_error_and_ends_with_ctrl_c(
+    project: RenderedProject,
+) -> None:
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    server = Server(
+        "make dev",
+        project.path,
+        lambda: answers(f"{url}/health/ready"),
+        environment={"PORT": str(port)},
+    )
+    main = project.path / "app/main.py"
+    text = main.read_text()
+    changed = text.replace('title=pyproject["tool"]["service"]["title"]', 'title="Changed"')
+    assert changed != text
+
+    server.start()
+    try:
+        main.write_text("def (:")
+        wait_until(lambda: "SyntaxError" in server.printed(), 60, server.printed)
+        main.write_text(changed)
+        wait_until(lambda: "Changed" in httpx2.get(f"{url}/docs").text, 60, server.printed)
+        os.killpg(server.pid, signal.SIGINT)
+        pid_file = project.path / ".postgres/18/postmaster.pid"
+        wait_until(lambda: not pid_file.exists(), 30, server.printed)
+        wait_until(lambda: not answers(f"{url}/health/live"), 30, server.printed)
+    finally:
+        server.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")

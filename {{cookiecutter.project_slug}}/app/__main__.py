@@ -26,7 +26,8 @@ ADVICE = {
 }
 
 
-def main() -> None:
+def main(reload_dirs: list[str] | None = None) -> None:
+    """Migrate, then serve. With `reload_dirs`, also restart when a Python file in them changes."""
     try:
         settings = Settings.load()
     except ConfigurationError as error:
@@ -58,6 +59,8 @@ def main() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            reload=bool(reload_dirs),
+            reload_dirs=reload_dirs,
         )
 
 
