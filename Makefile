@@ -36,21 +36,20 @@ help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
-	@# The longest tests first, so that no core is idle at the end.
-	@$(PYTEST) tests/test_suites.py tests/test_*.py
+	@$(PYTEST) tests
 
 check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
 	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
-	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/cluster tests/projects
+	@$(PYTEST) --dist loadgroup $(addprefix lab/,e2e faults scaling providers cluster projects)
 
 faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes; Linux)
-	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
+	@FAULTS_FULL=1 .venv/bin/python -m pytest lab/faults
 
 cluster: .venv/ready ## Measure failovers, and write the figures into two pages (35 minutes; needs etcd, HAProxy, PgBouncer)
-	@PYTHONPATH=tests .venv/bin/python -m cluster
+	@.venv/bin/python -m lab.cluster
 
 images: .venv/ready ## Build and run the images of two projects (10 minutes; Linux, root, buildah, podman)
-	@.venv/bin/python -m pytest -rs tests/containers
+	@.venv/bin/python -m pytest -rs lab/containers
 
 demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo
@@ -62,19 +61,19 @@ demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=
 	@exec $(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
 
 bench: .venv/ready ## Compare it with handwritten APIs (7 minutes; needs wrk; BENCH_BEFORE=revision)
-	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
+	@UV="$(abspath $(UV))" .venv/bin/python -m lab.benchmarks
 
 lighthouse: .venv/ready ## Measure the frontend's pages with Lighthouse, and write the figures into a page (5 minutes)
-	@PYTHONPATH=tests .venv/bin/python -m e2e.lighthouse
+	@.venv/bin/python -m lab.e2e.lighthouse
 
 sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)
-	@PYTHONPATH=tests .venv/bin/python -m scaling.sizes
+	@.venv/bin/python -m lab.scaling.sizes
 
 workers: .venv/ready ## Measure how many requests 1, 2 and 4 workers answer (needs wrk)
-	@PYTHONPATH=tests .venv/bin/python -m scaling.workers
+	@.venv/bin/python -m lab.scaling.workers
 
 recording: .venv/ready ## Record anew the way from the template to a first task, which the README shows
-	@PYTHONPATH=tests .venv/bin/python -m recording
+	@.venv/bin/python -m lab.recording
 
 clean: ## Remove what these commands made, the demo and its tasks too
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 
-from conftest import clean_environment
+from tests.rendering import clean_environment
 
 
 class Dockerfile:

@@ -54,7 +54,7 @@ class Progress:
             return
         self._next = now + EVERY
         failed = f", {self._failed} failed" if self._failed else ""
-        running = ", ".join(test.partition("tests/")[2] for test in self._running)
+        running = ", ".join(test.partition("/")[2] for test in self._running)
         line = f"{self._done} of {self._total}{failed}: {running}"
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1

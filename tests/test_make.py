@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
+
+from tests.rendering import (
+    PROJECT,
+    ROOT,
+    Machine,
+    RenderedProject,
+    clean_environment,
+    copy_template,
+)
 
 
 @pytest.fixture
@@ -168,6 +176,36 @@ def test_scope_and_role_of_a_token_are_taken_from_the_command_line_only(
     assert arguments() == ""
     assert arguments("SCOPE=tasks:read $x", "ROLE=admin") == "--scope=tasks:read $x --role=admin"
     assert arguments("SCOPE=") == "--scope="
+
+
+def commands_of(
+    project: RenderedProject, folder: Path, *goal: str, **environment: str
+) -> list[str]:
+    """The commands that make runs for this goal, without `uv run` and its options."""
+    uv = pretend(folder, "UV", 'if [ $1 = sync ]; then mkdir -p .venv; else echo "$@"; fi')
+    printed = make(project.path, "-s", *goal, uv, **environment).stdout
+    return [line.removeprefix("run --no-sync --quiet ") for line in printed.splitlines()]
+
+
+def test_names_of_tests_are_taken_from_the_command_line_only(
+    machine: Machine, tmp_path: Path
+) -> None:
+    project = machine.render()
+
+    assert commands_of(project, tmp_path, "test", T="etag") == ["pytest"]
+    for names in ("etag and not stale", 'it\'s["new"] or $HOME'):
+        [command] = commands_of(project, tmp_path, "test", f"T={names}")
+        assert command == f"pytest -m slow or not slow -k {names}"
+
+
+def test_lint_is_the_part_of_check_that_runs_no_tests(machine: Machine, tmp_path: Path) -> None:
+    project = machine.render()
+
+    lint, check = (commands_of(project, tmp_path, goal) for goal in ("lint", "check"))
+
+    assert lint == ["ruff check", "ruff format --check", "mypy", "lint-imports"]
+    assert check[: len(lint)] == lint
+    assert not [command for command in check[len(lint) :] if "coverage" not in command]
 
 
 def test_migration_name_is_taken_from_the_command_line_only(

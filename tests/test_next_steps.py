@@ -4,8 +4,9 @@ import re
 import sys
 
 import pytest
-from conftest import COOKIECUTTER, ROOT, Machine
-from terminal import Terminal
+
+from tests.rendering import COOKIECUTTER, ROOT, Machine
+from tests.terminal import Terminal
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

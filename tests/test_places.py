@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import SECRET_FILES, Machine, RenderedProject
+
+from tests.rendering import SECRET_FILES, Machine, RenderedProject
 
 
 def contents(project: RenderedProject) -> dict[Path, bytes]:

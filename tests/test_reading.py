@@ -6,7 +6,8 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Machine, RenderedProject
+
+from tests.rendering import ROOT, Machine, RenderedProject
 
 CHOICES = [
     {"database": "sqlite", "token_verification": "shared-secret", "frontend": "nextjs"},
@@ -108,7 +109,8 @@ def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> Non
 
 
 def test_each_link_of_the_template_leads_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+    folders = (ROOT / folder for folder in ("docs", "lab"))
+    pages = [*ROOT.glob("*.md"), *(page for folder in folders for page in folder.rglob("*.md"))]
 
     assert len(pages) >= 12
     assert broken_links(ROOT, [page.relative_to(ROOT) for page in pages]) == []

@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, Machine, RenderedProject
-from recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+
+from lab.recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+from tests.rendering import ROOT, Machine, RenderedProject
 
 PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
 
@@ -40,7 +41,7 @@ def test_it_shows_every_question_and_choice() -> None:
 
 def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
     next_steps = project.printed.splitlines()
-    assert next_steps[0] == "shopping-list/ is ready. In it:"
+    assert next_steps[0] == "shopping-list/ is ready. Run there:"
     make_says = re.findall(r'\$\(SAY\) "(Installing .*?)"', (project.path / "Makefile").read_text())
     assert len(make_says) == 2
 

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import chain, product
+from itertools import chain, cycle, product
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import (
+
+from tests.rendering import (
     PRE_COMMIT_ENVIRONMENT,
     PROJECT,
     ROOT,
@@ -26,7 +27,14 @@ from conftest import (
 VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
 QUESTIONS = {name: answer for name, answer in VARIABLES.items() if not name.startswith("_")}
 CHOICES = {name: offered for name, offered in QUESTIONS.items() if isinstance(offered, list)}
-COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in product(*CHOICES.values())]
+# Each license with some of the combinations, since it changes nothing but two files.
+LICENSES = CHOICES["license"]
+COMBINATIONS = [
+    dict(zip(CHOICES, (*chosen, license_), strict=True))
+    for chosen, license_ in zip(
+        product(*(CHOICES[name] for name in CHOICES if name != "license")), cycle(LICENSES)
+    )
+]
 
 # GitHub's expressions and React's style={{ }} are the projects' own.
 TEMPLATE_SYNTAX = re.compile(r"cookiecutter|\{%|# ?jinja:|(?<![$=])\{\{", re.IGNORECASE)
@@ -116,14 +124,38 @@ def test_ruff_is_content(project: RenderedProject, command: str) -> None:
 
 
 def test_no_project_may_have_the_name_of_a_package_that_it_requires(
-    project: RenderedProject,
+    project: RenderedProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
     extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
     required = chain(pyproject["project"]["dependencies"], *extras.values(), *groups.values())
+    monkeypatch.chdir(project.path)
 
-    names = {re.match(r"[\w-]+", requirement)[0] for requirement in required}
-    assert names <= set(hook("pre_gen_project").DEPENDENCIES.split())
+    for name in {re.match(r"[\w-]+", requirement)[0] for requirement in required}:
+        with pytest.raises(SystemExit, match="the project depends on a package of that name"):
+            hook("post_gen_project").refuse_name_of_dependency(name)
+
+
+def test_license_file_and_metadata_follow_the_answer(
+    project: RenderedProject, combination: dict[str, str]
+) -> None:
+    chosen = combination["license"]
+    file = project.path / "LICENSE"
+    metadata = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+
+    assert metadata.get("license", "none") == chosen
+    assert metadata.get("license-files", []) == ([file.name] if file.exists() else [])
+    beginning = file.read_text().split()[:2] if file.exists() else None
+    assert beginning == {"none": None, "MIT": ["MIT", "License"]}.get(chosen, ["Apache", "License"])
+
+
+def test_rendering_again_without_a_license_keeps_the_owners_license_file(machine: Machine) -> None:
+    project = machine.render(license="none")
+    (project.path / "LICENSE").write_text("All rights reserved.")
+
+    machine.render("--overwrite-if-exists", license="none")
+
+    assert (project.path / "LICENSE").read_text() == "All rights reserved."
 
 
 def test_ci_matrix_has_the_python_versions_of_the_classifiers(project: RenderedProject) -> None:

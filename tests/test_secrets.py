@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
-from terminal import Terminal
+
+from tests.rendering import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
+from tests.terminal import Terminal
 
 SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
@@ -196,13 +197,14 @@ def on_a_terminal(
 
 def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Machine) -> None:
     dialogue = [
-        ("[1/7]", "My Tasks"),
-        ("[2/7]", ""),
-        ("[3/7]", "Mine."),
-        ("[4/7]", "2"),
-        ("[5/7]", ""),
-        ("[6/7]", "2"),
-        ("[7/7]", ""),
+        ("[1/8]", "My Tasks"),
+        ("[2/8]", ""),
+        ("[3/8]", "Mine."),
+        ("[4/8]", "2"),
+        ("[5/8]", ""),
+        ("[6/8]", "2"),
+        ("[7/8]", ""),
+        ("[8/8]", ""),
         ("BETTER_AUTH_SECRET (not shown)", SECRET),
     ]
 
@@ -216,7 +218,7 @@ def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Ma
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "none was given")]
+    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "no secret was entered")]
 )
 def test_a_refused_secret_that_was_typed_stays_unseen(
     machine: Machine, typed: str, said: str

@@ -18,8 +18,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ROOT, SECRET_FILES, Machine, RenderedProject, hook
-from images import Dockerfile, sent_to_builder
+
+from tests.images import Dockerfile, sent_to_builder
+from tests.rendering import ROOT, SECRET_FILES, Machine, RenderedProject, hook
 
 COMBINATIONS = [*product(("sqlite", "postgresql"), ("shared-secret", "jwks"), ("nextjs", "none"))]
 SHIPPED = ("**/Dockerfile", "compose.yaml", "docs/deploying.md", ".github/**/*", "deploy/**/*")

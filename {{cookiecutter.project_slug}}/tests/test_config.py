@@ -37,7 +37,7 @@ def rule(issuer: Issuer, **variables: Any) -> str:
         ((), ()),
     ],
 )
-def test_origins_are_a_json_list_or_have_commas_between(
+def test_origins_may_be_a_json_list_or_separated_by_commas(
     issuer: Issuer, given: object, origins: tuple[str, ...]
 ) -> None:
     assert load(issuer, cors_origins=given).cors_origins == origins
@@ -46,7 +46,7 @@ def test_origins_are_a_json_list_or_have_commas_between(
 @pytest.mark.parametrize(
     "origin", ["*", "a.example", "http://a.example/", "http://a.example/x", "ftp://a.example", "[x"]
 )
-def test_an_origin_must_be_exact(issuer: Issuer, origin: str) -> None:
+def test_value_that_is_not_an_exact_origin_is_rejected(issuer: Issuer, origin: str) -> None:
     assert rule(issuer, cors_origins=origin).startswith("cors_origins: ")
 
 
@@ -67,7 +67,7 @@ def test_an_origin_must_be_exact(issuer: Issuer, origin: str) -> None:
         ("http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]"),
     ],
 )
-def test_origin_in_another_form_is_refused_with_the_form_that_browsers_send(
+def test_origin_in_another_form_is_rejected_with_the_form_that_browsers_send(
     issuer: Issuer, given: str, sent: str
 ) -> None:
     assert rule(issuer, cors_origins=given).endswith(f"that browsers send: {sent}")
@@ -118,7 +118,7 @@ def test_origin_as_browsers_send_it_is_accepted(issuer: Issuer, origin: str) -> 
         "chrome-extension://a",
     ],
 )
-def test_invalid_origin_is_refused_without_a_suggestion(issuer: Issuer, origin: str) -> None:
+def test_invalid_origin_is_rejected_without_a_suggestion(issuer: Issuer, origin: str) -> None:
     assert "must be origins, scheme://host[:port]" in rule(issuer, cors_origins=origin)
     assert "MARKER" not in rule(issuer, better_auth_url=origin)
 
@@ -127,7 +127,7 @@ def test_invalid_origin_is_refused_without_a_suggestion(issuer: Issuer, origin: 
     "origins",
     ["[x", '["http://a.example"', "[]]", pytest.param("[" * 100_000, id="too deeply nested")],
 )
-def test_malformed_json_list_of_origins_is_refused(issuer: Issuer, origins: str) -> None:
+def test_malformed_json_list_of_origins_is_rejected(issuer: Issuer, origins: str) -> None:
     assert "must be a JSON list, or items" in rule(issuer, cors_origins=origins)
 
 
@@ -140,7 +140,7 @@ def test_malformed_json_list_of_origins_is_refused(issuer: Issuer, origins: str)
         ("http://localhost:3000x/", None),
     ],
 )
-def test_issuer_in_another_form_is_refused_with_the_form_that_browsers_send(
+def test_issuer_in_another_form_is_rejected_with_the_form_that_browsers_send(
     issuer: Issuer, url: str, origin: str | None
 ) -> None:
     said = rule(issuer, better_auth_url=url)
@@ -158,7 +158,7 @@ def test_valid_root_path_is_accepted(issuer: Issuer, prefix: str) -> None:
     "prefix",
     ["/", "x", "/x/", "//x", "/x//y", "/x y", "/..", "/.x", "/x?", "/x#", "/%41", "/ä", "/x\n"],
 )
-def test_invalid_root_path_is_refused(issuer: Issuer, prefix: str) -> None:
+def test_invalid_root_path_is_rejected(issuer: Issuer, prefix: str) -> None:
     assert "must begin with a slash and not end with one" in rule(issuer, root_path=prefix)
 
 
@@ -182,7 +182,7 @@ def test_host_that_is_an_address_is_accepted(
 
 
 @pytest.mark.parametrize("url", ["http://x:port", "http://x:99999"])
-def test_a_port_is_one(issuer: Issuer, url: str) -> None:
+def test_issuer_with_an_invalid_port_is_rejected(issuer: Issuer, url: str) -> None:
     assert "Port " in rule(issuer, better_auth_url=url)
 
 
@@ -197,22 +197,24 @@ def test_a_port_is_one(issuer: Issuer, url: str) -> None:
         "http://x?y",
     ],
 )
-def test_an_issuer_is_a_url_without_a_final_slash(issuer: Issuer, url: str) -> None:
+def test_issuer_that_is_not_a_plain_url_is_rejected(issuer: Issuer, url: str) -> None:
     assert "better_auth_url: Value error, must " in rule(issuer, better_auth_url=url)
 
 
 @pytest.mark.parametrize("leeway", [-1, 61, "x"])
-def test_the_leeway_is_at_most_a_minute(issuer: Issuer, leeway: object) -> None:
+def test_leeway_outside_0_to_60_seconds_is_rejected(issuer: Issuer, leeway: object) -> None:
     assert rule(issuer, jwt_leeway_seconds=leeway).startswith("jwt_leeway_seconds: ")
 
 
 @pytest.mark.parametrize("rate", ["100", "0/minute", "1/year", "x/day", "1 per day", "-1/day"])
-def test_a_rate_is_requests_in_a_time(issuer: Issuer, rate: str) -> None:
+def test_malformed_rate_limit_is_rejected(issuer: Issuer, rate: str) -> None:
     assert "must be requests in a time" in rule(issuer, rate_limit=rate)
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://x", "memcached://x"])
-def test_requests_are_counted_in_memory_or_in_redis(issuer: Issuer, url: str) -> None:
+def test_rate_limit_storage_other_than_memory_or_redis_is_rejected(
+    issuer: Issuer, url: str
+) -> None:
     assert "must be memory://, or a redis://" in rule(issuer, rate_limit_storage_url=url)
     with_password = "rediss://user:pw@host:6380/1"  # pragma: allowlist secret
     load(issuer, rate_limit="100/minute", rate_limit_storage_url=with_password)
@@ -222,17 +224,17 @@ def test_requests_are_counted_in_memory_or_in_redis(issuer: Issuer, url: str) ->
     ("variable", "value"),
     [("database_pool_size", 0), ("request_timeout_seconds", 0), ("port", 65536), ("workers", 0)],
 )
-def test_a_number_has_bounds(issuer: Issuer, variable: str, value: int) -> None:
+def test_number_out_of_range_is_rejected(issuer: Issuer, variable: str, value: int) -> None:
     assert rule(issuer, **{variable: value}).startswith(f"{variable}: Input should be ")
 
 
 @pytest.mark.parametrize("url", ["", "tasks.db", "mysql://x/y", "oracle+oracledb://x/y"])
-def test_a_database_url_of_another_kind_is_refused(url: str) -> None:
+def test_database_url_with_another_scheme_is_rejected(url: str) -> None:
     with pytest.raises(ValidationError, match=r"must be a .*:// URL"):
         DatabaseSettings(database_url=url)
 
 
-def test_a_bad_variable_stops_the_start_with_one_line(issuer: Issuer) -> None:
+def test_invalid_setting_stops_the_start_with_one_line(issuer: Issuer) -> None:
     variables = {name.upper(): str(value) for name, value in issuer.settings.items()}
     bad = os.environ | variables | {"DATABASE_URL": "MARKER"}
 
@@ -253,7 +255,7 @@ def test_a_bad_variable_stops_the_start_with_one_line(issuer: Issuer) -> None:
         assert "MARKER" not in text
 
 
-def test_a_bad_variable_is_named_by_the_exception_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_error_names_the_invalid_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTER_AUTH_URL", "MARKER")
 
     with pytest.raises(ConfigurationError, match=r"^BETTER_AUTH_URL: must be an http") as caught:

@@ -25,9 +25,7 @@ INSERT = insert(Model).values(owner_id="ann", **VALUES).execution_options(**UNSC
 IDS = select(Model.id).execution_options(**UNSCOPED)
 
 
-async def test_a_statement_is_durable_when_it_has_run(
-    database: Database, settings: Settings
-) -> None:
+async def test_write_is_committed_when_run_returns(database: Database, settings: Settings) -> None:
     await database.run(INSERT)
 
     other = Database(settings)
@@ -36,7 +34,7 @@ async def test_a_statement_is_durable_when_it_has_run(
 
 
 @pytest.mark.parametrize(("question", "answer"), DURABLE.items())
-async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
+async def test_each_connection_commits_durably(
     database: Database, question: str, answer: dict[str, Any]
 ) -> None:
     answers = await asyncio.gather(*(database.run(text(question)) for _ in range(3)))
@@ -44,7 +42,7 @@ async def test_each_connection_keeps_what_it_acknowledges_through_a_power_cut(
     assert answers == [[answer]] * 3
 
 
-async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
+async def test_failed_transaction_writes_nothing(database: Database) -> None:
     with pytest.raises(Conflict):
         await _twice_in_one_transaction(database)
 
@@ -71,7 +69,7 @@ async def test_missing_value_raises_the_drivers_error(database: Database) -> Non
         await database.run(INSERT.values(version=None))
 
 
-async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> None:
+async def test_statement_over_its_timeout_raises_unavailable(settings: Settings) -> None:
     hasty = settings.model_copy(update={"database_statement_timeout_seconds": 0.2})
     database = Database(hasty)
 
@@ -82,7 +80,7 @@ async def test_a_statement_that_takes_too_long_is_ended(settings: Settings) -> N
     await database.close()
 
 
-async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settings) -> None:
+async def test_read_only_connection_is_not_reused(settings: Settings) -> None:
     database = Database(settings.model_copy(update={"database_pool_size": 1}))
     await database.run(text(MAKE_READ_ONLY))
 
@@ -94,7 +92,9 @@ async def test_a_connection_that_cannot_write_is_not_used_again(settings: Settin
     await database.close()
 
 
-async def test_it_writes_again_when_no_such_connection_is_left(settings: Settings) -> None:
+async def test_writes_succeed_once_all_read_only_connections_are_replaced(
+    settings: Settings,
+) -> None:
     database, threads = Database(settings), set(threading.enumerate())
     await asyncio.gather(*(database.run(text(MAKE_READ_ONLY)) for _ in range(3)))
     for _ in range(4):

@@ -124,7 +124,7 @@ def refusal(value: str, settings: Settings) -> str | None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_is_explained(name: str, issuer: Issuer, settings: Settings) -> None:
+def test_rejection_is_explained(name: str, issuer: Issuer, settings: Settings) -> None:
     make, told, changes = REFUSED[name]
     refused = make(issuer)
 
@@ -196,14 +196,14 @@ def test_neither_token_nor_secret_is_printed(
 
 
 @pytest.mark.usefixtures("_environment")
-def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_token_prints_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOKEN", raising=False)
 
     with pytest.raises(SystemExit, match="make doctor TOKEN="):
         doctor.main()
 
 
-def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTER_AUTH_URL", "localhost")
 
     with pytest.raises(SystemExit, match="BETTER_AUTH_URL"):

@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         "X= # nothing\nDATABASE_POOL_SIZE=7\n",
     ],
 )
-def test_file_that_all_programs_read_the_same_is_accepted(write: Write, content: str) -> None:
+def test_file_that_all_programs_parse_alike_is_accepted(write: Write, content: str) -> None:
     write(content)
 
     assert DatabaseSettings.load().database_pool_size == 7
@@ -72,7 +72,7 @@ def test_file_that_all_programs_read_the_same_is_accepted(write: Write, content:
         ("X='MARKER' 1\n", ".env: line 1 is not NAME=value."),
     ],
 )
-def test_line_that_programs_read_differently_is_refused_without_showing_its_value(
+def test_line_that_programs_parse_differently_is_rejected_without_showing_its_value(
     write: Write, content: str, fault: str
 ) -> None:
     write(content)
@@ -86,7 +86,7 @@ def test_line_that_programs_read_differently_is_refused_without_showing_its_valu
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
-def test_file_that_is_not_utf_8_is_refused(write: Write, encoding: str) -> None:
+def test_file_that_is_not_utf8_is_rejected(write: Write, encoding: str) -> None:
     write("X=MÄRKER\n".encode(encoding))
 
     with pytest.raises(ConfigurationError, match=r"^\.env is not UTF-8 text"):
@@ -101,7 +101,7 @@ def test_env_example_is_valid_and_lists_every_setting() -> None:
     assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
 
 
-def test_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_unreadable_file_is_rejected_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(EnvFileError, match=r"cannot be read: Is a directory\."):
         check_env_file(tmp_path)
 

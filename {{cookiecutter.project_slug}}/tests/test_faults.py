@@ -48,7 +48,7 @@ def texts(ann: httpx2.Client) -> list[str]:
     return [row[TEXT] for row in ann.get(PATH).json()["items"]]
 
 
-def test_a_locked_database_is_unavailable_until_it_is_not(
+def test_locked_database_returns_503_until_it_is_unlocked(
     settings: Settings, issuer: Issuer, database_url: str
 ) -> None:
     with service_with(settings, issuer, database_statement_timeout_seconds=0.2) as ann:
@@ -61,7 +61,7 @@ def test_a_locked_database_is_unavailable_until_it_is_not(
         assert texts(ann) == [BODY[TEXT]]
 
 
-def test_who_waits_too_long_for_a_connection_hears_of_it(
+def test_waiting_too_long_for_a_connection_returns_503(
     settings: Settings, issuer: Issuer, database_url: str
 ) -> None:
     pool = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
@@ -78,7 +78,7 @@ def test_who_waits_too_long_for_a_connection_hears_of_it(
         assert ann.post(PATH, json=BODY).status_code == 201
 
 
-def test_nothing_takes_longer_than_the_deadline(
+def test_request_over_its_deadline_returns_503(
     settings: Settings, issuer: Issuer, database_url: str
 ) -> None:
     with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
@@ -91,7 +91,7 @@ def test_nothing_takes_longer_than_the_deadline(
         assert ann.get("/health/ready").status_code == 200
 
 
-async def test_an_answer_that_comes_too_late_is_not_sent_as_well() -> None:
+async def test_response_after_the_deadline_is_dropped() -> None:
     sent: list[Message] = []
 
     async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -112,7 +112,7 @@ async def test_an_answer_that_comes_too_late_is_not_sent_as_well() -> None:
     assert sent[0]["status"] == 503
 
 
-def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: Issuer) -> None:
+def test_incomplete_body_returns_503_at_the_deadline(settings: Settings, issuer: Issuer) -> None:
     with service_with(settings, issuer, request_timeout_seconds=1) as ann:
         url = ann.base_url
         head = [
@@ -130,7 +130,7 @@ def test_a_body_that_never_comes_is_not_waited_for(settings: Settings, issuer: I
         assert texts(ann) == []
 
 
-def test_a_database_that_is_not_migrated_yet_is_unavailable(
+def test_missing_tables_return_503_until_they_are_migrated(
     settings: Settings, issuer: Issuer, alembic_config: alembic.config.Config
 ) -> None:
     with service_with(settings, issuer) as ann:
@@ -142,7 +142,7 @@ def test_a_database_that_is_not_migrated_yet_is_unavailable(
         assert ann.post(PATH, json=BODY).status_code == 201
 
 
-def test_what_happened_is_for_the_log_alone(settings: Settings, issuer: Issuer) -> None:
+def test_cause_of_a_503_is_logged_but_not_returned(settings: Settings, issuer: Issuer) -> None:
     with (
         service_with(settings, issuer, database_url=SecretStr(AWAY)) as ann,
         capture_logs() as logged,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -20,7 +20,7 @@ from app.config import Settings
 from app.dependencies import current_user
 from app.errors import Unauthenticated
 from app.main import create_app
-from app.routers import ROUTERS, include_api
+from app.routers import ROUTERS, api_routes
 from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import AWAY
@@ -73,7 +73,9 @@ def test_missing_credentials_return_a_challenge_without_error(client: httpx2.Cli
 
 
 @pytest.mark.parametrize("value", ["Basic YTpi", "Token x", "x", "bearerx", "Negotiate"])
-def test_other_schemes_count_as_missing_credentials(client: httpx2.Client, value: str) -> None:
+def test_other_authentication_schemes_count_as_missing_credentials(
+    client: httpx2.Client, value: str
+) -> None:
     response = client.get(PATH, headers={"Authorization": value})
 
     assert is_problem(response, 401)
@@ -81,7 +83,7 @@ def test_other_schemes_count_as_missing_credentials(client: httpx2.Client, value
 
 
 @pytest.mark.parametrize("value", ["Bearer x", "bearer x", "BEARER  x", "Bearer", "Bearer a b"])
-def test_rejected_token_returns_invalid_token(client: httpx2.Client, value: str) -> None:
+def test_rejected_token_returns_401_with_invalid_token(client: httpx2.Client, value: str) -> None:
     response = client.get(PATH, headers={"Authorization": value})
 
     assert is_problem(response, 401)
@@ -91,15 +93,15 @@ def test_rejected_token_returns_invalid_token(client: httpx2.Client, value: str)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_has_no_case(client: httpx2.Client, issuer: Issuer, scheme: str) -> None:
+def test_bearer_scheme_is_case_insensitive(
+    client: httpx2.Client, issuer: Issuer, scheme: str
+) -> None:
     response = client.get(PATH, headers={"Authorization": f"{scheme} {token(issuer)}"})
 
     assert response.status_code == 200
 
 
-def test_every_defect_of_a_token_gets_the_same_answer(
-    client: httpx2.Client, issuer: Issuer
-) -> None:
+def test_all_rejected_tokens_get_the_same_response(client: httpx2.Client, issuer: Issuer) -> None:
     bad = [token(issuer, exp=1), token(issuer, aud="x"), token(issuer, sub=""), "x", "x.y.z"]
 
     answers = {
@@ -112,7 +114,7 @@ def test_every_defect_of_a_token_gets_the_same_answer(
     assert len(answers) == 1
 
 
-def test_two_authorization_headers_are_refused(service: str, issuer: Issuer) -> None:
+def test_two_authorization_headers_return_400(service: str, issuer: Issuer) -> None:
     line = f"Authorization: Bearer {token(issuer)}"
 
     answer = raw(service, f"GET {PATH} HTTP/1.1", line, line)
@@ -125,7 +127,7 @@ def test_two_authorization_headers_are_refused(service: str, issuer: Issuer) -> 
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff", b'{"title": NaN}', b"x" * 100_000, b"{}"], ids=lambda body: body[:15]
 )
-def test_a_stranger_is_refused_before_the_body_is_read(
+def test_missing_or_invalid_token_returns_401_before_the_body_is_read(
     client: httpx2.Client, headers: dict[str, str], body: bytes
 ) -> None:
     for content_type in ("application/json", "text/plain"):
@@ -147,19 +149,19 @@ def test_a_stranger_is_refused_before_the_body_is_read(
         "/api/v1//me",
     ],
 )
-def test_all_below_the_prefix_is_closed(service: str, path: str) -> None:
+def test_every_path_under_the_prefix_requires_a_token(service: str, path: str) -> None:
     assert raw(service, f"GET {path} HTTP/1.1").startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(
     "path", ["//api/v1/me", "/API/V1/me", "/x/../api/v1/me", "/api/v1x/me", "/api"]
 )
-def test_what_only_looks_like_the_prefix_leads_nowhere(service: str, path: str) -> None:
+def test_path_that_only_resembles_the_prefix_returns_404(service: str, path: str) -> None:
     assert raw(service, f"GET {path} HTTP/1.1").startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-def test_health_is_open(client: httpx2.Client, path: str) -> None:
+def test_health_endpoints_need_no_token(client: httpx2.Client, path: str) -> None:
     response = client.get(path, headers=NOT_A_TOKEN)
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -185,7 +187,7 @@ def test_readiness_check_accepts_head(client: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "HEAD", "OPTIONS", "BREW"])
-def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, method: str) -> None:
+def test_unsupported_method_returns_405_with_allow(ann: httpx2.Client, method: str) -> None:
     collection = ann.request(method, PATH)
     item = ann.request(method, f"{PATH}/{create(ann)['id']}")
 
@@ -197,7 +199,7 @@ def test_another_method_is_refused_and_told_the_right_ones(ann: httpx2.Client, m
 # --- Bodies
 
 
-def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
+def test_body_over_the_limit_returns_413(ann: httpx2.Client) -> None:
     body = json.dumps(BODY | {TEXT: "x" * 64 * 1024}).encode()
     headers = {"Content-Type": "application/json"}
 
@@ -211,7 +213,7 @@ def test_a_body_over_the_limit_is_refused(ann: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("DELETE", f"{PATH}/x")])
-def test_content_length_over_the_limit_is_rejected_without_waiting_for_the_body(
+def test_content_length_over_the_limit_returns_413_without_waiting_for_the_body(
     service: str, issuer: Issuer, method: str, path: str
 ) -> None:
     answer = raw(
@@ -225,7 +227,7 @@ def test_content_length_over_the_limit_is_rejected_without_waiting_for_the_body(
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
+def test_body_at_the_limit_is_accepted(ann: httpx2.Client) -> None:
     body = json.dumps(BODY).encode().ljust(64 * 1024)
 
     response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
@@ -238,7 +240,7 @@ def test_a_body_at_the_limit_is_read(ann: httpx2.Client) -> None:
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "",
      "application/jsonx", "text/json", "application/xml"],
 )  # fmt: skip
-def test_a_body_that_is_not_json_is_refused(ann: httpx2.Client, content_type: str) -> None:
+def test_content_type_other_than_json_returns_415(ann: httpx2.Client, content_type: str) -> None:
     response = ann.post(PATH, content=json.dumps(BODY), headers={"Content-Type": content_type})
 
     assert is_problem(response, 415)
@@ -249,7 +251,7 @@ def test_a_body_that_is_not_json_is_refused(ann: httpx2.Client, content_type: st
     ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON",
      "application/merge-patch+json"],
 )  # fmt: skip
-def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
+def test_each_json_content_type_is_accepted(ann: httpx2.Client, content_type: str) -> None:
     response = ann.post(PATH, content=json.dumps(BODY), headers={"Content-Type": content_type})
 
     assert response.status_code == 201
@@ -266,7 +268,7 @@ def test_json_has_several_names(ann: httpx2.Client, content_type: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("service")
-async def test_body_without_length_header_is_checked(
+async def test_body_without_length_headers_is_checked(
     settings: Settings, issuer: Issuer, content_type: bytes, body: bytes, status: int
 ) -> None:
     """HTTP/2 requires neither `Content-Length` nor `Transfer-Encoding`."""
@@ -313,7 +315,7 @@ def test_handler_that_has_read_the_body_sees_a_connected_client(
     assert response.json() is True
 
 
-def test_body_over_the_limit_is_rejected_outside_the_api(settings: Settings) -> None:
+def test_body_over_the_limit_returns_413_outside_the_prefix(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.post("/webhook")
@@ -326,7 +328,7 @@ def test_body_over_the_limit_is_rejected_outside_the_api(settings: Settings) -> 
     assert client.post("/webhook", json={"text": "x" * 70_000}).status_code == 413
 
 
-def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:
+def test_two_content_type_headers_return_415(service: str, issuer: Issuer) -> None:
     answer = raw(
         service,
         f"POST {PATH} HTTP/1.1",
@@ -341,7 +343,7 @@ def test_two_content_types_are_refused(service: str, issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"\xff\xfe{", b"[" * 60_000, b"1" * 5_000])
-def test_bytes_that_cannot_be_read_are_refused(ann: httpx2.Client, body: bytes) -> None:
+def test_unparsable_body_returns_400(ann: httpx2.Client, body: bytes) -> None:
     response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert is_problem(response, 400)
@@ -424,13 +426,13 @@ def test_body_that_is_not_utf8_returns_400(
         b'{"title": {"a": [1e999]}}',
     ],
 )
-def test_an_invalid_body_is_refused(ann: httpx2.Client, body: bytes) -> None:
+def test_invalid_body_returns_422(ann: httpx2.Client, body: bytes) -> None:
     response = ann.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert is_problem(response, 422)
 
 
-def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
+def test_422_names_the_field_and_does_not_echo_the_input(
     ann: httpx2.Client,
 ) -> None:
     response = ann.post(PATH, json=BODY | {TEXT: ["MARKER"], "MARKER": "x"})
@@ -446,7 +448,9 @@ def test_a_problem_says_what_is_wrong_where_and_nothing_that_was_sent(
 @pytest.mark.parametrize(
     "thing_id", ["x", "MARKER", "%00", "%ff", "%ed%a0%80", "0", "null", "..%2f"]
 )
-def test_an_id_that_is_none_is_refused_without_echo(ann: httpx2.Client, thing_id: str) -> None:
+def test_malformed_id_returns_404_or_422_without_echoing_it(
+    ann: httpx2.Client, thing_id: str
+) -> None:
     response = ann.get(f"{PATH}/{thing_id}")
 
     assert response.status_code in (404, 422)
@@ -465,7 +469,7 @@ fields = st.sampled_from(Model.__table__.columns.keys())
 
 @pytest.mark.slow
 @given(body=st.dictionaries(fields, json_values) | json_values)
-def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) -> None:
+def test_any_body_returns_201_or_422(eve: httpx2.Client, body: Any) -> None:
     content = json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
 
@@ -476,7 +480,7 @@ def test_no_body_is_more_than_taken_or_refused(eve: httpx2.Client, body: Any) ->
 
 @pytest.mark.slow
 @given(cursor=st.binary(max_size=50))
-def test_no_cursor_is_more_than_a_position_or_refused(eve: httpx2.Client, cursor: bytes) -> None:
+def test_any_cursor_returns_200_or_422(eve: httpx2.Client, cursor: bytes) -> None:
     response = eve.get(PATH, params={"cursor": cursor.decode("latin-1")})
 
     assert response.status_code in (200, 422)
@@ -498,7 +502,7 @@ def eve(running_service: str, issuer: Issuer) -> Iterator[httpx2.Client]:
     [("GET", PATH), ("GET", "/health/live"), ("GET", "/nowhere"), ("PUT", "/health/live")],
 )
 @pytest.mark.parametrize("who", ["client", "ann"])
-def test_every_answer_has_the_security_headers(
+def test_every_response_has_the_security_headers(
     request: pytest.FixtureRequest, who: str, method: str, path: str
 ) -> None:
     response = request.getfixturevalue(who).request(method, path)
@@ -512,27 +516,27 @@ def test_every_answer_has_the_security_headers(
     assert "Server" not in headers
 
 
-def test_a_well_formed_request_id_is_kept(client: httpx2.Client) -> None:
+def test_valid_request_id_is_kept(client: httpx2.Client) -> None:
     response = client.get(PATH, headers={"X-Request-ID": "trace-1_2.3"})
 
     assert response.headers["X-Request-ID"] == response.json()["request_id"] == "trace-1_2.3"
 
 
 @pytest.mark.parametrize("given_id", ["", "a b", 'a"b', "é", "x" * 129, "<script>", "{}", "a,b"])
-def test_any_other_request_id_is_replaced(client: httpx2.Client, given_id: str) -> None:
+def test_invalid_request_id_is_replaced(client: httpx2.Client, given_id: str) -> None:
     response = client.get(PATH, headers=[(b"X-Request-ID", given_id.encode("latin-1"))])
 
     assert len(response.headers["X-Request-ID"]) == 36
     assert is_problem(response, 401)
 
 
-def test_two_request_ids_are_none(client: httpx2.Client) -> None:
+def test_two_request_ids_are_replaced(client: httpx2.Client) -> None:
     response = client.get(PATH, headers=[("X-Request-ID", "a"), ("X-Request-ID", "b")])
 
     assert len(response.headers["X-Request-ID"]) == 36
 
 
-def test_a_page_of_the_frontend_may_read_every_answer(
+def test_frontend_origin_gets_cors_headers_on_every_response(
     client: httpx2.Client, ann: httpx2.Client
 ) -> None:
     for response in (
@@ -548,7 +552,9 @@ def test_a_page_of_the_frontend_may_read_every_answer(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method: str) -> None:
+def test_preflight_allows_each_method_and_header_of_the_api(
+    client: httpx2.Client, method: str
+) -> None:
     response = client.options(
         PATH,
         headers={
@@ -567,7 +573,9 @@ def test_the_frontend_may_send_what_the_api_takes(client: httpx2.Client, method:
 @pytest.mark.parametrize(
     "header", ["idempotency-key", "traceparent", "tracestate", "baggage", "sentry-trace"]
 )
-def test_preflight_allows_api_and_tracing_headers(client: httpx2.Client, header: str) -> None:
+def test_preflight_allows_idempotency_and_tracing_headers(
+    client: httpx2.Client, header: str
+) -> None:
     response = client.options(
         PATH,
         headers={
@@ -582,7 +590,7 @@ def test_preflight_allows_api_and_tracing_headers(client: httpx2.Client, header:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", ORIGIN + ".evil.example", "null", "*"])
-def test_another_origin_may_read_nothing(client: httpx2.Client, origin: str) -> None:
+def test_other_origins_get_no_cors_headers(client: httpx2.Client, origin: str) -> None:
     response = client.get(PATH, headers={"Origin": origin})
 
     assert "Access-Control-Allow-Origin" not in response.headers
@@ -591,7 +599,7 @@ def test_another_origin_may_read_nothing(client: httpx2.Client, origin: str) -> 
 # --- When something is wrong
 
 
-def test_a_database_that_is_away_is_a_503_and_the_process_stays_alive(
+def test_unreachable_database_returns_503_and_the_service_stays_alive(
     settings: Settings, issuer: Issuer
 ) -> None:
     away = settings.model_copy(update={"database_url": SecretStr(AWAY)})
@@ -615,7 +623,7 @@ def test_a_database_that_is_away_is_a_503_and_the_process_stays_alive(
         assert ann.get("/health/live").status_code == 200
 
 
-def test_a_mistake_of_ours_is_a_500_that_says_nothing(settings: Settings) -> None:
+def test_unexpected_exception_returns_500_without_details(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.get("/mistake")
@@ -630,7 +638,28 @@ def test_a_mistake_of_ours_is_a_500_that_says_nothing(settings: Settings) -> Non
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> None:
+def test_exception_in_a_websocket_is_left_to_the_server(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket("/socket")
+    async def fail(_: WebSocket) -> None:
+        raise RuntimeError("MARKER")
+
+    with (
+        pytest.raises(RuntimeError, match="MARKER"),
+        TestClient(app).websocket_connect("/socket"),
+    ):
+        """Connect."""
+
+
+def test_unsupported_method_on_the_documentation_returns_405(client: httpx2.Client) -> None:
+    response = client.post("/docs")
+
+    assert is_problem(response, 405)
+    assert "GET" in response.headers["Allow"]
+
+
+def test_exception_while_streaming_aborts_the_response(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.get("/half")
@@ -645,12 +674,14 @@ def test_half_an_answer_is_never_taken_for_a_whole_one(settings: Settings) -> No
         httpx2.get(f"{base_url}/half", verify=NO_TLS)
 
 
-def test_the_api_wants_a_user_by_itself_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_routes_require_a_user_even_without_the_middleware(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # The second lock. A request never shows it while the first one, the middleware, holds.
-    forgetful, without_middleware = api_router("/forgetful"), FastAPI()
+    forgetful = api_router("/forgetful")
     forgetful.get("")(lambda: None)
     monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
-    include_api(without_middleware)
+    without_middleware = FastAPI(routes=[*api_routes()])
 
     with pytest.raises(Unauthenticated):
         TestClient(without_middleware).get("/api/v1/forgetful")
@@ -682,7 +713,7 @@ def test_endpoint_for_a_role_returns_403_before_reading_the_body(
     assert operation["responses"]["403"]["content"].keys() == {"application/problem+json"}
 
 
-def test_a_router_that_would_be_open_to_all_stops_the_start(
+def test_router_without_authentication_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     forgetful = APIRouter(prefix="/forgetful")
@@ -694,7 +725,7 @@ def test_a_router_that_would_be_open_to_all_stops_the_start(
 
 
 @pytest.mark.parametrize("root_path", ["", "/ap", "/api", "/api/v1", "/x"])
-def test_wherever_a_proxy_serves_it_strangers_are_refused_first(
+def test_missing_token_returns_401_behind_any_root_path(
     settings: Settings, issuer: Issuer, root_path: str
 ) -> None:
     client = TestClient(create_app(settings), root_path=root_path)
@@ -708,7 +739,7 @@ def test_wherever_a_proxy_serves_it_strangers_are_refused_first(
     assert {client.post(path, content="x").status_code for path in reached} == {401}
 
 
-def test_a_route_outside_the_prefix_that_wants_a_user_lets_nobody_in(
+def test_route_outside_the_prefix_that_requires_a_user_returns_401(
     settings: Settings, issuer: Issuer
 ) -> None:
     app = create_app(settings)

@@ -122,7 +122,7 @@ def test_settings_from_env_file_reach_the_server(
 
 
 @pytest.mark.usefixtures("service")
-def test_a_process_migrates_and_serves_and_answers_all_before_it_ends(
+def test_service_migrates_at_start_and_finishes_its_requests_at_shutdown(
     settings: Settings,
     issuer: Issuer,
     database_url: str,
@@ -147,7 +147,7 @@ def test_a_process_migrates_and_serves_and_answers_all_before_it_ends(
         assert "migrated to" in printed
 
 
-def test_processes_whose_database_is_away_are_alive_and_not_ready(settings: Settings) -> None:
+def test_service_with_unreachable_database_is_alive_but_not_ready(settings: Settings) -> None:
     away = {"database_url": SecretStr(AWAY), "drain_seconds": 0, "workers": 2}
     with running(settings, **away) as process:
         process.wait_for("/health/live", 200)
@@ -191,7 +191,7 @@ def test_host_that_is_not_an_address_is_ignored_with_one_warning(
 
 
 @pytest.mark.usefixtures("service")
-async def test_a_migration_that_fails_stops_the_start(settings: Settings) -> None:
+async def test_failed_migration_stops_the_start(settings: Settings) -> None:
     database = Database(settings)
     [newest] = await database.run(text("SELECT version_num FROM alembic_version"))
     change = text("UPDATE alembic_version SET version_num = :version_num")

@@ -60,7 +60,9 @@ def bearer(value: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("service")
-def test_a_request_is_one_line_with_its_route_and_its_user(logged: Logged, issuer: Issuer) -> None:
+def test_each_request_is_logged_as_one_line_with_route_and_user(
+    logged: Logged, issuer: Issuer
+) -> None:
     headers = bearer(token(issuer, sub="ann")) | {"X-Request-ID": "trace-1"}
 
     [line] = logged(("GET", f"{PATH}/{uuid4()}?token=MARKER", headers))
@@ -89,7 +91,7 @@ def test_logged_route_does_not_include_the_root_path(
     assert line["route"] == PATH + "/{id}"
 
 
-def test_a_refused_token_leaves_its_reason(logged: Logged, issuer: Issuer) -> None:
+def test_reason_for_a_rejected_token_is_logged(logged: Logged, issuer: Issuer) -> None:
     [line] = logged(("GET", PATH, bearer(token(issuer, exp=1))))
 
     assert (line["status"], line["reason"], line["user"]) == (401, "exp has passed", None)
@@ -110,7 +112,7 @@ def test_log_names_the_missing_scope(
     assert (line["status"], line["user"], line["reason"]) == (403, "ann", reason)
 
 
-def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> None:
+def test_no_token_secret_or_path_is_logged(logged: Logged, issuer: Issuer) -> None:
     good, bad = token(issuer), token(issuer, aud="MARKER", sub="MARKER")
 
     lines = logged(
@@ -127,13 +129,13 @@ def test_no_token_secret_or_path_is_written(logged: Logged, issuer: Issuer) -> N
         assert secret not in written
 
 
-def test_the_servers_own_log_of_requests_is_silent() -> None:
+def test_uvicorn_access_log_is_disabled() -> None:
     configure_logging()
 
     assert logging.getLogger("uvicorn.access").disabled  # it would write query strings
 
 
-def test_no_line_can_be_forged(logged: Logged, issuer: Issuer) -> None:
+def test_user_input_cannot_forge_a_log_line(logged: Logged, issuer: Issuer) -> None:
     forged = '{"event": "request"}'
 
     lines = logged(
@@ -146,7 +148,7 @@ def test_no_line_can_be_forged(logged: Logged, issuer: Issuer) -> None:
     assert forged not in json.dumps(lines)
 
 
-def test_a_terminal_gets_words_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_on_a_terminal_is_text_in_color(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     with monkeypatch.context() as patch:
         patch.setattr("sys.stderr", terminal)

@@ -27,7 +27,7 @@ from tests.engines import engine_for
 OWN_TABLES = {"alembic_version", "alembic_checksums", *Base.metadata.tables}
 
 
-def test_migrations_and_account_deletion_know_every_model() -> None:
+def test_every_model_is_known_to_migrations_and_account_deletion() -> None:
     models = {mapper.class_.__name__ for mapper in Base.registry.mappers}
 
     assert {*app.models.__all__, "IdempotencyKey"} == {"Base", *models}
@@ -39,7 +39,7 @@ def test_models_and_migrations_agree(alembic_config: alembic.config.Config) -> N
 
 
 @pytest.mark.usefixtures("service")
-def test_each_migration_goes_up_down_and_up_again(
+def test_each_migration_upgrades_downgrades_and_upgrades_again(
     alembic_config: alembic.config.Config, database_url: str
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")
@@ -71,7 +71,7 @@ class Interrupted(BaseException):
 
 
 @pytest.mark.usefixtures("service")
-def test_a_migration_that_was_interrupted_has_not_happened(
+def test_interrupted_migration_is_rolled_back(
     alembic_config: alembic.config.Config, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")
@@ -354,7 +354,7 @@ EXISTS = rf".*{TABLE}.* already exists \(statement: CREATE TABLE {TABLE} \(.*\)\
     ],
     ids=["other table", "view", "other columns", "unknown revision"],
 )
-def test_migration_that_the_database_refuses_ends_with_one_line_and_changes_nothing(
+def test_migration_rejected_by_the_database_fails_with_one_line_and_changes_nothing(
     alembic_config: alembic.config.Config, database_url: str, change: str, undo: str, reason: str
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")
@@ -374,7 +374,7 @@ def test_migration_that_the_database_refuses_ends_with_one_line_and_changes_noth
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
-def test_several_that_migrate_at_once_do_it_once(
+def test_concurrent_upgrades_apply_each_migration_once(
     alembic_config: alembic.config.Config, database_url: str
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")

@@ -46,7 +46,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-def test_everything_is_closed_but_what_is_on_the_open_list(
+def test_only_listed_operations_work_without_a_token(
     client: httpx2.Client, document: dict[str, Any]
 ) -> None:
     answers = {
@@ -59,7 +59,7 @@ def test_everything_is_closed_but_what_is_on_the_open_list(
     assert {call for call, status in answers.items() if status != 401} == OPEN
 
 
-def test_what_is_closed_says_so(document: dict[str, Any]) -> None:
+def test_operations_that_need_a_token_document_the_bearer_scheme(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
         assert ("security" in operation) == ((method, path) not in OPEN)
 
@@ -210,7 +210,7 @@ def test_document_does_not_change_between_requests(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["signed in", "a stranger"])
-def test_no_generated_request_finds_a_fault(service: str, issuer: Issuer, who: str) -> None:
+def test_schemathesis_finds_no_failures(service: str, issuer: Issuer, who: str) -> None:
     privileged = token(issuer, role=ROLES)
     known = ["--header", f"Authorization: Bearer {privileged}"] if who == "signed in" else []
 

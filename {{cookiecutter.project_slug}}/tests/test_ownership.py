@@ -56,7 +56,7 @@ def without_request_id(response: httpx2.Response) -> tuple[int, Any, dict[str, s
 
 @pytest.mark.parametrize("if_match", [None, '"1"', '"2"', "*"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_somebody_elses_looks_like_what_is_missing(
+def test_other_users_row_looks_missing(
     anns: str, bob: httpx2.Client, method: str, if_match: str | None
 ) -> None:
     missing = f"{anns.rpartition('/')[0]}/{uuid4()}"
@@ -71,7 +71,7 @@ def test_what_is_somebody_elses_looks_like_what_is_missing(
 
 
 @pytest.mark.parametrize("spell", [str.upper, lambda url: url.replace("-", "")])
-def test_no_spelling_of_an_id_reaches_what_is_somebody_elses(
+def test_other_users_row_looks_missing_in_any_spelling_of_its_id(
     anns: str, bob: httpx2.Client, spell: Any
 ) -> None:
     collection, _, thing_id = anns.rpartition("/")
@@ -79,11 +79,11 @@ def test_no_spelling_of_an_id_reaches_what_is_somebody_elses(
     assert bob.get(f"{collection}/{spell(thing_id)}").status_code == 404
 
 
-def test_a_list_holds_only_what_is_ones_own(anns: str, bob: httpx2.Client) -> None:
+def test_list_has_only_the_callers_rows(anns: str, bob: httpx2.Client) -> None:
     assert bob.get(anns.rpartition("/")[0]).json()["items"] == []
 
 
-def test_a_cursor_of_somebody_else_is_only_a_position(
+def test_other_users_cursor_returns_only_the_callers_rows(
     ann: httpx2.Client, bob: httpx2.Client
 ) -> None:
     bobs = create(bob)
@@ -97,7 +97,7 @@ def test_a_cursor_of_somebody_else_is_only_a_position(
 
 
 @pytest.mark.usefixtures("anns")
-def test_erasing_oneself_erases_nobody_else(bob: httpx2.Client) -> None:
+def test_account_deletion_keeps_the_rows_of_other_users(bob: httpx2.Client) -> None:
     for _ in range(3):
         create(bob)
 
@@ -119,7 +119,7 @@ def test_erasing_oneself_erases_nobody_else(bob: httpx2.Client) -> None:
     ],
     ids=str,
 )
-def test_only_the_token_says_who_is_calling(
+def test_headers_cookies_and_parameters_do_not_change_the_user(
     anns: str, bob: httpx2.Client, headers: dict[str, str]
 ) -> None:
     response = bob.get(anns, headers=headers, params={"sub": "ann", "user_id": "ann"})
@@ -127,7 +127,7 @@ def test_only_the_token_says_who_is_calling(
     assert response.status_code == 404
 
 
-def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
+def test_only_one_of_many_parallel_deletes_succeeds(ann: httpx2.Client) -> None:
     url = f"{PATH}/{create(ann)['id']}"
 
     with ThreadPoolExecutor(20) as pool:
@@ -136,7 +136,7 @@ def test_of_many_parallel_deletes_one_succeeds(ann: httpx2.Client) -> None:
     assert sorted(statuses) == [204] + [404] * 19
 
 
-def test_parallel_calls_of_two_people_never_mix(ann: httpx2.Client, bob: httpx2.Client) -> None:
+def test_parallel_requests_of_two_users_never_mix(ann: httpx2.Client, bob: httpx2.Client) -> None:
     def create_and_list(number: int) -> bool:
         name, person = ("ann", ann) if number % 2 else ("bob", bob)
         create(person, **{TEXT: name})
@@ -146,7 +146,7 @@ def test_parallel_calls_of_two_people_never_mix(ann: httpx2.Client, bob: httpx2.
         assert all(pool.map(create_and_list, range(50)))
 
 
-def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> None:
+def test_only_one_of_many_parallel_patches_of_one_version_succeeds(ann: httpx2.Client) -> None:
     url = f"{PATH}/{create(ann)['id']}"
 
     def change(number: int) -> int:
@@ -157,7 +157,7 @@ def test_of_parallel_changes_to_one_version_one_succeeds(ann: httpx2.Client) -> 
         assert sorted(pool.map(change, range(10))) == [200] + [412] * 9
 
 
-def test_nobody_makes_a_user_by_hand() -> None:
+def test_user_cannot_be_created_outside_the_verifier() -> None:
     with pytest.raises(TypeError):
         User("ann", object())
 
@@ -167,7 +167,7 @@ def test_user_cannot_be_subclassed() -> None:
         type("Forged", (User,), {})
 
 
-def test_service_does_not_use_the_reason_of_the_tests() -> None:
+def test_app_does_not_use_the_unscoped_reason_of_the_tests() -> None:
     code = [path.read_text() for path in (PROJECT / "app").rglob("*.py")]
 
     assert not any(TESTING in text for text in code)

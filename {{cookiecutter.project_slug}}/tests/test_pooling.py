@@ -32,7 +32,7 @@ async def test_statements_are_prepared_once_for_each_connection(settings: Settin
     assert await prepared_by_writing(settings, transaction_pooling=False)
 
 
-async def test_nothing_is_prepared_behind_a_pooler(settings: Settings) -> None:
+async def test_nothing_is_prepared_with_transaction_pooling(settings: Settings) -> None:
     assert await prepared_by_writing(settings, transaction_pooling=True) == []
 
 
@@ -47,7 +47,7 @@ async def test_nothing_is_prepared_if_the_url_asks_for_transaction_pooling(
     assert await prepared_by_writing(pooled, transaction_pooling=False) == []
 
 
-async def test_a_statement_behind_a_pooler_is_committed(settings: Settings) -> None:
+async def test_write_is_committed_with_transaction_pooling(settings: Settings) -> None:
     await prepared_by_writing(settings, transaction_pooling=True)
 
     database = Database(settings)

@@ -44,7 +44,7 @@ def get(issuer: Issuer) -> Get:
     return get_as_user
 
 
-def test_one_too_many_is_told_when_to_come_back(limited: str, get: Get) -> None:
+def test_request_over_the_limit_returns_429_with_retry_after(limited: str, get: Get) -> None:
     statuses = [get(limited).status_code for _ in range(3)]
 
     refused = get(limited)
@@ -54,31 +54,31 @@ def test_one_too_many_is_told_when_to_come_back(limited: str, get: Get) -> None:
     assert 1 <= int(refused.headers["Retry-After"]) <= 3_600
 
 
-def test_each_user_is_counted_alone(limited: str, get: Get) -> None:
+def test_each_user_has_a_separate_limit(limited: str, get: Get) -> None:
     anns = [get(limited).status_code for _ in range(4)]
 
     assert anns[-1] == 429
     assert get(limited, sub="bob").status_code == 200
 
 
-def test_strangers_are_counted_by_address(limited: str, get: Get) -> None:
+def test_unauthenticated_requests_are_limited_by_address(limited: str, get: Get) -> None:
     statuses = [get(limited, bearer=f"made-up-{number}").status_code for number in range(4)]
 
     assert statuses == [401, 401, 401, 429]
     assert get(limited).status_code == 200
 
 
-def test_load_balancers_may_always_ask(limited: str, get: Get) -> None:
+def test_health_endpoints_are_not_limited(limited: str, get: Get) -> None:
     statuses = {get(limited, "/health/ready").status_code for _ in range(5)}
 
     assert statuses == {200}
 
 
-def test_without_the_setting_nobody_is_counted(service: str, get: Get) -> None:
+def test_requests_are_not_limited_by_default(service: str, get: Get) -> None:
     assert {get(service).status_code for _ in range(5)} == {200}
 
 
-def test_a_storage_that_is_away_lets_everybody_pass(settings: Settings, get: Get) -> None:
+def test_unreachable_storage_disables_the_limit(settings: Settings, get: Get) -> None:
     away = {"rate_limit": "1/minute", "rate_limit_storage_url": NOBODY_LISTENS}
     with (
         serve(create_app(settings.model_copy(update=away))) as base_url,
@@ -91,7 +91,7 @@ def test_a_storage_that_is_away_lets_everybody_pass(settings: Settings, get: Get
     assert [line["event"] for line in logged].count("requests not counted") == 1
 
 
-def test_a_storage_whose_package_is_missing_stops_the_start(
+def test_missing_redis_package_stops_the_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)

@@ -288,7 +288,7 @@ def test_deleted_resource_returns_404(ann: httpx2.Client, resource: Resource) ->
 @pytest.mark.parametrize("etag", ['"1"', '"0", "1"', "*"])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @each_resource
-def test_change_with_current_etag_succeeds(
+def test_patch_and_delete_with_current_etag_succeed(
     ann: httpx2.Client, resource: Resource, method: str, etag: str
 ) -> None:
     url = resource.url(resource.create(ann))
@@ -306,7 +306,7 @@ def test_change_with_current_etag_succeeds(
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @each_resource
-def test_change_with_other_etag_returns_412(
+def test_patch_and_delete_with_another_etag_return_412(
     ann: httpx2.Client, resource: Resource, method: str, etag: str
 ) -> None:
     url = resource.url(resource.create(ann))
@@ -320,7 +320,9 @@ def test_change_with_other_etag_returns_412(
 
 
 @each_resource
-def test_several_if_match_headers_are_combined(ann: httpx2.Client, resource: Resource) -> None:
+def test_one_matching_if_match_header_of_several_is_enough(
+    ann: httpx2.Client, resource: Resource
+) -> None:
     url = resource.url(resource.create(ann))
 
     response = ann.delete(url, headers=[("If-Match", '"9"'), ("If-Match", '"1"')])

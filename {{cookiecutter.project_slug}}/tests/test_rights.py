@@ -158,7 +158,7 @@ def test_applications_token_allows_only_what_its_scope_names(
 
 
 @pytest.mark.parametrize("claim", ["scope", "client_id", "azp"])
-def test_any_of_the_claims_makes_it_an_applications_token(send: Send, claim: str) -> None:
+def test_scope_client_id_or_azp_alone_restricts_the_token(send: Send, claim: str) -> None:
     assert insufficient(send("GET", PATH, **{claim: "x"}), READ)
 
 
@@ -183,7 +183,7 @@ LOOK_RIGHT = [
 
 
 @pytest.mark.parametrize("scope", LOOK_RIGHT, ids=ascii)
-def test_scope_that_only_looks_right_gets_403(send: Send, scope: object) -> None:
+def test_scope_that_only_resembles_the_required_one_gets_403(send: Send, scope: object) -> None:
     assert insufficient(send("GET", PATH, client_id="app", scope=scope), READ)
 
 

@@ -103,13 +103,13 @@ def test_token_in_a_trailer_returns_401(
 
 
 @pytest.mark.parametrize("line", ["GET /health/live", "BREW /health/live"])
-def test_endless_head_is_refused(address: tuple[str, int], line: str) -> None:
+def test_endless_request_head_is_rejected(address: tuple[str, int], line: str) -> None:
     head = request(line, *["X-Filler: y"] * 5_000)[:-2]
 
     assert statuses(exchange(address, *in_parts(head, 8_192))) in ([400], [])
 
 
-def test_endless_chunk_extension_is_refused(address: tuple[str, int], signed: str) -> None:
+def test_endless_chunk_extension_is_rejected(address: tuple[str, int], signed: str) -> None:
     head = request(f"POST {PATH}", JSON, CHUNKED, signed)
 
     received = exchange(address, head, *in_parts(b"5;" + b"x" * 65_536, 8_192))

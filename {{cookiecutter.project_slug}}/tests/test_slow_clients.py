@@ -15,11 +15,11 @@ from unittest.mock import Mock
 import httpx2
 import pytest
 
-from app import slow_clients
 from app.config import Settings
-from app.http_protocol import HttpProtocol
 from app.main import create_app
-from app.slow_clients import Awaited, connection_limit
+from app.server import slow_clients
+from app.server.http_protocol import HttpProtocol
+from app.server.slow_clients import Awaited, connection_limit
 from tests.conftest import serve
 from tests.issuer import Issuer
 from tests.sample_resource import PATH
@@ -266,7 +266,7 @@ def test_endless_body_after_the_response_is_cut_off(connect: Connect, closings: 
     assert [line["reason"] for line in closings] == ["the body continues after the response"]
 
 
-def test_request_after_a_refused_expectation_is_not_taken_as_its_body(connect: Connect) -> None:
+def test_request_after_a_rejected_expectation_is_not_read_as_its_body(connect: Connect) -> None:
     client = connect(POST + b"Content-Length: 33\r\nExpect: 100-continue\r\n\r\n")
     response = answer(client)
     client.sendall(GET)

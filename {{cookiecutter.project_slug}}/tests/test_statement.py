@@ -183,7 +183,7 @@ async def test_types_of_text_apply_by_name(samples: Database) -> None:
     assert await samples.run(placed) == [{"id": 1, "flag": True}]
 
 
-async def test_columns_of_the_same_name_are_refused(samples: Database) -> None:
+async def test_columns_with_the_same_name_are_rejected(samples: Database) -> None:
     with pytest.raises(TypeError, match="the same name"):
         await samples.run(text("SELECT 1 AS a, 2 AS a"))
 

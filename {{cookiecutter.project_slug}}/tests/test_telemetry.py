@@ -70,7 +70,7 @@ def receiver() -> Iterator[Receiver]:
         server.shutdown()
 
 
-def test_requests_and_statements_are_traced_and_nothing_secret_is(
+def test_traces_have_requests_and_statements_but_no_secrets(
     settings: Settings,
     issuer: Issuer,
     database_url: str,

@@ -159,14 +159,14 @@ def test_parameters_without_effect_are_accepted(parameter: str) -> None:
         ("MARK%20ER=1", "a parameter is not supported"),
     ],
 )
-def test_unsupported_parameters_are_refused_by_name(query: str, expected: str) -> None:
+def test_unsupported_parameters_are_rejected_by_name(query: str, expected: str) -> None:
     refused = rule(f"{LOCAL}?{query}")
 
     assert re.match(expected, refused), refused
 
 
 @pytest.mark.parametrize("password", ["MARK@ER", "MARK/ER", "MARK?ER", "MARK#ER", "MARK ER"])
-def test_password_that_is_not_percent_encoded_is_refused_and_not_shown(password: str) -> None:
+def test_password_that_is_not_percent_encoded_is_rejected_and_not_shown(password: str) -> None:
     refused = rule(f"postgresql://ann:{password}@localhost/tasks")
 
     assert refused.startswith("write space, @, /, ? and # in names and passwords as %20 ")
@@ -174,11 +174,11 @@ def test_password_that_is_not_percent_encoded_is_refused_and_not_shown(password:
 
 
 @pytest.mark.parametrize("hosts", ["::1", "a:b", "[]", "[::1", "a,[::1]x"])
-def test_malformed_hosts_are_refused(hosts: str) -> None:
+def test_malformed_hosts_are_rejected(hosts: str) -> None:
     assert rule(f"postgresql://{hosts}").startswith("hosts must be name:port or [IPv6 address]")
 
 
-def test_url_without_user_is_refused_if_the_system_user_has_no_name(
+def test_url_without_user_is_rejected_if_the_system_user_has_no_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> str:
@@ -283,7 +283,7 @@ def test_each_ssl_mode_verifies_as_much_as_in_libpq(pem: Path, query: str, ways:
         ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_"),
     ],
 )
-def test_contradictory_tls_parameters_and_unusable_files_are_refused(
+def test_contradictory_tls_parameters_and_unusable_files_are_rejected(
     pem: Path, query: str, expected: str
 ) -> None:
     refused = rule(f"{LOCAL}?{query.format(pem=pem)}")
@@ -354,7 +354,7 @@ def test_minimum_tls_version_and_direct_negotiation_are_honored() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no modes")
-def test_password_file_readable_by_other_users_is_refused(pem: Path) -> None:
+def test_password_file_readable_by_other_users_is_rejected(pem: Path) -> None:
     pem.chmod(0o644)
     refused = rule(f"{LOCAL}?passfile={pem}")
     pem.chmod(0o600)
@@ -423,7 +423,7 @@ def test_default_password_file_that_cannot_be_used_is_ignored(home: Path, state:
     assert read(LOCAL).passwords == ()
 
 
-def test_password_file_that_is_not_utf8_is_refused_by_name(
+def test_password_file_that_is_not_utf8_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, pem: Path
 ) -> None:
     pem.write_bytes(b"*:*:*:*:\xe9")
@@ -668,7 +668,9 @@ async def test_error_names_each_host_and_its_failure(monkeypatch: pytest.MonkeyP
     )
 
 
-async def test_refused_password_is_not_sent_to_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rejected_password_is_not_sent_to_other_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     driver = Driver(monkeypatch, a=[asyncpg.InvalidPasswordError("no")])
 
     async with asyncio.timeout(1):

@@ -67,7 +67,7 @@ def test_absolute_path_is_kept(tmp_path: Path) -> None:
         ("sqlite:///%00.db", "a % must start a UTF-8 byte"),
     ],
 )
-def test_unsupported_url_is_refused_with_the_reason(url: str, expected: str) -> None:
+def test_unsupported_url_is_rejected_with_the_reason(url: str, expected: str) -> None:
     refused = rule(url)
 
     assert re.match(expected, refused), refused

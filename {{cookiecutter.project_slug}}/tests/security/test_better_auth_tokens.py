@@ -80,12 +80,14 @@ def test_token_allows_only_what_its_kind_may_do(
 
 
 @pytest.mark.parametrize("token", OF_THE_OTHER + OTHERS)
-def test_any_other_token_is_refused(client: httpx2.Client, issuer: Issuer, token: Captured) -> None:
+def test_token_for_another_mode_or_purpose_returns_401(
+    client: httpx2.Client, issuer: Issuer, token: Captured
+) -> None:
     assert status(client, sign(issuer, token["header"], current(token))) == 401
 
 
 @pytest.mark.parametrize("token", OTHERS)
-def test_any_other_token_is_refused_though_the_right_key_signed_it(
+def test_token_for_another_purpose_returns_401_even_with_the_right_key(
     client: httpx2.Client, issuer: Issuer, token: Captured
 ) -> None:
     assert status(client, sign(issuer, by_key(token, issuer), current(token))) == 401

@@ -1,1 +1,1 @@
-# jinja: include "tests/test_keys/" ~ cookiecutter.token_verification ~ ".py"
+# jinja: include "tests/security/test_keys/" ~ cookiecutter.token_verification ~ ".py"
