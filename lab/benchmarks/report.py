@@ -82,12 +82,12 @@ minutes.
 """
 
 SERVICES = {
-    "limit": "by hand, on FastAPI, PyJWT and the bare driver, and with nothing else",
+    "limit": "handwritten on FastAPI, PyJWT and the bare driver, with nothing else",
     "ours": "the rendered service with everything on: strict tokens, logs, deadlines, all headers",
     "before": "the rendered service of the template at `{before}`",
-    "starlette": "the limit without FastAPI: what FastAPI costs",
-    "litestar": "the limit on Litestar and msgspec instead of FastAPI",
-    "orm": "as most templates write it, on FastAPI and SQLAlchemy's ORM",
+    "starlette": "`limit` without FastAPI, to show what FastAPI costs",
+    "litestar": "`limit` on Litestar and msgspec instead of FastAPI",
+    "orm": "FastAPI with SQLAlchemy's ORM, as in most templates",
 }
 
 
