@@ -19,7 +19,7 @@ def shown(machine: Machine, **environment: str) -> str:
     return terminal.seen.replace("\r\n", "\n")
 
 
-def test_a_terminal_shows_in_colour_what_a_pipe_gets_plain(machine: Machine) -> None:
+def test_next_steps_are_colored_on_a_terminal_and_plain_in_a_pipe(machine: Machine) -> None:
     on_a_terminal = shown(machine, TERM="xterm", NO_COLOR="")
     piped = machine.cookiecutter("-f")
 
@@ -29,7 +29,7 @@ def test_a_terminal_shows_in_colour_what_a_pipe_gets_plain(machine: Machine) -> 
 
 
 @pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_that_wants_no_colour_gets_none(machine: Machine, wish: dict[str, str]) -> None:
+def test_no_color_and_dumb_terminals_get_plain_text(machine: Machine, wish: dict[str, str]) -> None:
     assert "\x1b" not in shown(machine, **{"TERM": "xterm"} | wish)
 
 

@@ -29,7 +29,7 @@ def assert_shows(*lines: str) -> None:
         assert found, f"not in the picture, or not there: {line}"
 
 
-def test_it_shows_every_question_and_choice() -> None:
+def test_recording_shows_every_question_and_choice() -> None:
     words = [
         line
         for asked in PROMPTS.values()
@@ -39,7 +39,7 @@ def test_it_shows_every_question_and_choice() -> None:
     assert_shows(SCAFFOLD, *words)
 
 
-def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
+def test_recording_shows_current_output_and_commands(project: RenderedProject) -> None:
     next_steps = project.printed.splitlines()
     assert next_steps[0] == "shopping-list/ is ready. Run there:"
     make_says = re.findall(r'\$\(SAY\) "(Installing .*?)"', (project.path / "Makefile").read_text())
@@ -55,12 +55,12 @@ def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
     )
 
 
-def test_it_shows_no_token_and_nothing_of_the_machine_it_was_made_on() -> None:
+def test_recording_shows_no_token_and_no_path_of_the_machine() -> None:
     shown = squeezed(text_of(PICTURE.read_text()))
 
     assert not re.search(r"eyJ|/tmp|/home|/root", shown)
     assert "url(http" not in PICTURE.read_text()
 
 
-def test_the_readme_starts_as_the_picture_does() -> None:
+def test_readme_and_recording_start_with_the_same_command() -> None:
     assert f"$ {SCAFFOLD}\n" in (ROOT / "README.md").read_text()

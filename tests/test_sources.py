@@ -28,7 +28,9 @@ def git_that_turns_lf_into_crlf(machine: Machine, template: Path) -> str:
 
 
 @pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_that_turns_lf_into_crlf])
-def test_the_template_renders_the_same_from(source, machine: Machine, template: Path) -> None:
+def test_zip_path_with_spaces_and_crlf_clone_render_the_same_project(
+    source, machine: Machine, template: Path
+) -> None:
     here = contents(machine.render())
     machine.output = machine.root / "elsewhere"
     machine.output.mkdir()
@@ -39,7 +41,7 @@ def test_the_template_renders_the_same_from(source, machine: Machine, template: 
     assert [file for file, text in there.items() if b"\r\n" in text] == []
 
 
-def test_rendering_does_not_depend_on_variables_of_other_tools(machine: Machine) -> None:
+def test_foreign_environment_variables_do_not_affect_rendering(machine: Machine) -> None:
     names = {"project_name": "名前 🎉", "project_slug": "task-service"}
     here = contents(machine.render(**names))
     machine.output = machine.root / "elsewhere"
@@ -64,7 +66,7 @@ def test_rendering_does_not_depend_on_variables_of_other_tools(machine: Machine)
     assert there.settings(".env")["DATABASE_URL"] == "sqlite:///tasks.db"
 
 
-def test_a_project_keeps_its_line_ends_where_git_turns_lf_into_crlf(machine: Machine) -> None:
+def test_line_endings_survive_a_clone_with_autocrlf(machine: Machine) -> None:
     project = machine.render()
     machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=first")
     machine.git(machine.output, "clone --quiet --config core.autocrlf=true task-service clone")

@@ -32,7 +32,7 @@ def layers(project: RenderedProject) -> list[list[str]]:
     return [re.findall(r"app\.(\w+)", layer) for layer in contract["layers"]]
 
 
-def test_the_picture_of_the_layers_is_that_of_the_import_contract(layers: list[list[str]]) -> None:
+def test_layers_picture_matches_the_import_contract(layers: list[list[str]]) -> None:
     picture = (ROOT / "docs" / "layers.svg").read_text()
     modules = re.findall(r'class="module" x="\d+" y="(\d+)">(\w+)<', picture)
 
@@ -40,7 +40,7 @@ def test_the_picture_of_the_layers_is_that_of_the_import_contract(layers: list[l
     assert rows == layers
 
 
-def test_a_projects_readme_lists_the_layers_of_the_import_contract(
+def test_project_readme_lists_the_layers_of_the_import_contract(
     project: RenderedProject, layers: list[list[str]]
 ) -> None:
     readme = (project.path / "README.md").read_text()
@@ -54,13 +54,13 @@ def test_a_projects_readme_lists_the_layers_of_the_import_contract(
     assert listed == layers
 
 
-def test_each_module_has_its_layer(project: RenderedProject, layers: list[list[str]]) -> None:
+def test_each_module_belongs_to_a_layer(project: RenderedProject, layers: list[list[str]]) -> None:
     modules = {path.stem for path in (project.path / "app").iterdir()} - {"__init__"}
 
     assert {name for layer in layers for name in layer} == modules
 
 
-def test_each_word_of_the_glossary_is_in_the_code(project: RenderedProject) -> None:
+def test_each_glossary_term_is_used_in_the_code(project: RenderedProject) -> None:
     code = "".join(
         path.read_text() for folder in ("app", "migrations") for path in python_in(project, folder)
     )
@@ -97,14 +97,14 @@ def headings(file: Path) -> set[str]:
     return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
 
 
-def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> None:
+def test_project_has_no_broken_links(project: RenderedProject) -> None:
     pages = [file for file in project.files if file.suffix == ".md"]
 
     assert len(pages) >= 7
     assert broken_links(project.path, pages) == []
 
 
-def test_each_link_of_the_template_leads_somewhere() -> None:
+def test_template_has_no_broken_links() -> None:
     folders = (ROOT / folder for folder in ("docs", "lab"))
     pages = [*ROOT.glob("*.md"), *(page for folder in folders for page in folder.rglob("*.md"))]
 
