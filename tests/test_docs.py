@@ -1,4 +1,4 @@
-"""What people read, of the template and of a project: pictures, words and links are true."""
+"""Documents of the template and of projects: diagrams, glossary and links match the code."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def project(request: pytest.FixtureRequest, machine: Machine) -> RenderedProject
 
 @pytest.fixture
 def layers(project: RenderedProject) -> list[list[str]]:
-    """The modules of each layer, as import-linter holds them."""
+    """The modules of each layer, from the import contract."""
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
     [contract] = [
         contract
@@ -77,7 +77,7 @@ def python_in(project: RenderedProject, folder: str) -> list[Path]:
 
 
 def broken_links(folder: Path, files: list[Path]) -> list[str]:
-    """The links to files that are not there, and to headings that are not in them."""
+    """Return the links to missing files and headings."""
     broken = []
     for file in files:
         for link in re.findall(r"\]\(([^)\s]+)\)", (folder / file).read_text()):
@@ -90,7 +90,7 @@ def broken_links(folder: Path, files: list[Path]) -> list[str]:
 
 
 def headings(file: Path) -> set[str]:
-    """What links may name behind a #, no heading at all among it."""
+    """Return the anchors of a file; "" stands for the file itself."""
     if file.suffix != ".md":
         return {""}
     titles = re.findall(r"(?m)^#+ (.*)", file.read_text())

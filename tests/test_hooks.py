@@ -1,4 +1,4 @@
-"""What the hooks refuse, keep, write and remove: their functions alone, without Cookiecutter."""
+"""Unit tests of the hooks: what they refuse, keep, write and remove, without Cookiecutter."""
 
 import errno
 import io
@@ -44,7 +44,7 @@ def answers(**changes: str) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with a frontend, on a machine without a secret and without a terminal."""
+    """A minimal project with a frontend; no secret in the environment, and no terminal."""
     (tmp_path / "frontend").mkdir()
     (tmp_path / "app").mkdir()
     (tmp_path / "app/__init__.py").touch()

@@ -1,4 +1,4 @@
-"""The template's own commands, in a fresh copy of it, and what projects' share with them."""
+"""Make commands of the template, in a fresh copy, and what they share with those of projects."""
 
 import os
 import re
@@ -41,14 +41,14 @@ TOO_OLD = "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"
 
 @pytest.fixture(params=["template", "project"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with commands of its own: the template, or a project."""
+    """A folder with a Makefile: the template, or a project."""
     if request.param == "template":
         return request.getfixturevalue("clone")
     return request.getfixturevalue("machine").render().path
 
 
 def pretend(folder: Path, name: str, lines: str) -> str:
-    """A program of this name that does these lines, as a setting for make."""
+    """Write a fake program, and return the argument that makes make use it."""
     program = folder / f"pretended-{name}"
     program.write_text(f"#!/bin/sh\n{lines}\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The picture in the README shows what is asked, said and typed today. If not: `make recording`."""
+"""The recording in the README matches current prompts and output. If not: `make recording`."""
 
 import json
 import re
@@ -17,16 +17,16 @@ def project(machine: Machine) -> RenderedProject:
 
 
 def squeezed(text: str) -> str:
-    """Without blanks, since the picture breaks lines."""
+    """Remove whitespace, since the recording breaks lines."""
     return re.sub(r"\s", "", text)
 
 
 def assert_shows(*lines: str) -> None:
-    """The picture has all these, in this order."""
+    """Check that the recording contains all these lines, in this order."""
     shown = squeezed(text_of(PICTURE.read_text()))
     for line in lines:
         _, found, shown = shown.partition(squeezed(line))
-        assert found, f"not in the picture, or not there: {line}"
+        assert found, f"missing or out of order in the recording: {line}"
 
 
 def test_recording_shows_every_question_and_choice() -> None:

@@ -1,4 +1,4 @@
-"""Every combination of answers gives a whole project, and nothing of the template stays in it."""
+"""Every combination of answers renders a complete project without traces of the template."""
 
 import ast
 import json
@@ -71,7 +71,7 @@ def combination(request: pytest.FixtureRequest) -> dict[str, str]:
 def project(
     combination: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """The combination's project; no test changes it."""
+    """The combination's project. Tests must not change it."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     secret = {"BETTER_AUTH_SECRET": "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="}
     return machine.render(env=secret, **combination)
@@ -108,7 +108,7 @@ def test_project_has_only_the_files_its_choices_use(
 
 
 def ruff(folder: Path, command: str) -> None:
-    # No cache: in the template's project folder it would be rendered.
+    # No cache: in the template's project folder, it would be rendered.
     done = subprocess.run(
         [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Where the secret goes when Cookiecutter itself runs: into its two files, and nowhere else."""
+"""The secret ends up in its two files and nowhere else, whatever way Cookiecutter runs."""
 
 from pathlib import Path
 
@@ -187,7 +187,7 @@ def test_unreadable_settings_file_is_refused_before_any_file_changes(
 def on_a_terminal(
     machine: Machine, command: list[str], dialogue: list[tuple[str, str]]
 ) -> tuple[int, str]:
-    """Run the command on a terminal of its own, where each reply waits for its question."""
+    """Run the command on a new terminal, and send each reply after its question."""
     terminal = Terminal(command, machine.output, machine.environment)
     for question, reply in dialogue:
         terminal.wait_for(question)

@@ -1,7 +1,6 @@
-"""What a project ships with: images, a compose file, manifests and workflows that fit each other.
+"""Deployment files of projects: images, compose file, manifests and workflows.
 
-Each is read by its own linter and by these rules. The service's image is also made and run, as far
-as that goes without an engine.
+Each is checked by its own linter, and by these tests against the others.
 """
 
 import json
@@ -30,14 +29,14 @@ SHIPPED = ("**/Dockerfile", "compose.yaml", "docs/deploying.md", ".github/**/*",
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """The combination's project; no test changes it."""
+    """The combination's project. Tests must not change it."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     names = ("database", "token_verification", "frontend")
     return machine.render(**dict(zip(names, request.param, strict=True)))
 
 
-def of_these_tests(name: str) -> str:
-    """A program from a package that these tests depend on."""
+def installed_program(name: str) -> str:
+    """Return the path of a program from the template's own environment."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -51,11 +50,11 @@ def images(project: RenderedProject) -> list[Dockerfile]:
 
 
 def readable_settings(project: RenderedProject) -> dict[str, str]:
-    """The settings that the service reads, with their defaults."""
+    """Return the settings that the service reads, with their defaults."""
     return hook("post_gen_project").values((project.path / ".env.example").read_text())
 
 
-def seconds_to_end(settings: dict[str, str]) -> float:
+def shutdown_seconds(settings: dict[str, str]) -> float:
     return float(settings["DRAIN_SECONDS"]) + float(settings["SHUTDOWN_SECONDS"])
 
 
@@ -77,7 +76,7 @@ def test_deployment_files_contain_no_registry_or_secret(project: RenderedProject
 def test_dockerfiles_pass_hadolint(project: RenderedProject) -> None:
     paths = " ".join(str(image.path) for image in images(project))
 
-    project.run(f"{of_these_tests('hadolint')} {paths}")
+    project.run(f"{installed_program('hadolint')} {paths}")
 
 
 def test_base_images_have_exact_versions(project: RenderedProject) -> None:
@@ -147,7 +146,7 @@ def test_container_dependencies_can_be_met(services: dict[str, Any]) -> None:
         assert condition == f"service_{wanted}", name
     assert {needed for _, needed in gates} == {*one_shot} | (services.keys() & {"postgres"})
     for name, service in services.items():
-        # Those that are built have their image's own check.
+        # Services that are built use the health check of their image.
         check = service.get("healthcheck", {"test": "build" in service})
         assert ("disable" in check, "restart" in service) == (
             name in one_shot,
@@ -189,7 +188,7 @@ def test_stop_grace_period_covers_graceful_shutdown(
 ) -> None:
     grace = float(services["api"]["stop_grace_period"].removesuffix("s"))
 
-    assert grace > seconds_to_end(readable_settings(project))
+    assert grace > shutdown_seconds(readable_settings(project))
 
 
 def test_persistent_data_is_in_volumes(
@@ -265,7 +264,7 @@ def test_references_between_manifests_match(manifests: dict[str, Any]) -> None:
     ]
     assert [image["name"] for image in kustomization["images"]] == [container["image"]]
     if job := manifests.get("Job"):
-        # Else people would be sent to it.
+        # Otherwise the Service would send requests to it.
         assert job["spec"]["template"]["metadata"]["labels"] != labels
         assert job["spec"]["template"]["spec"]["containers"][0]["image"] == container["image"]
         budget, scaler = (
@@ -309,7 +308,7 @@ def test_probes_use_the_port_of_the_image(
         "readinessProbe": {"path": "/health/ready", "port": port["name"]},
     }
     if job := manifests.get("Job"):
-        # A pod may be the one that migrates, and must not be killed at it.
+        # A pod that waits for the migration must not be killed.
         startup = container["startupProbe"]
         longest = startup["periodSeconds"] * startup["failureThreshold"]
         assert longest >= job["spec"]["activeDeadlineSeconds"]
@@ -320,7 +319,7 @@ def test_termination_grace_period_covers_graceful_shutdown(
 ) -> None:
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
 
-    assert pod["terminationGracePeriodSeconds"] > seconds_to_end(configuration)
+    assert pod["terminationGracePeriodSeconds"] > shutdown_seconds(configuration)
 
 
 def permits(
@@ -434,7 +433,7 @@ def test_maximum_of_pods_fits_the_connections_of_the_database(
         assert "replicas" not in deployment
         assert scaler["spec"]["minReplicas"] == 2
         assert surge["maxUnavailable"] == 0
-        # PostgreSQL takes 100 connections unless told otherwise, and keeps three of them.
+        # By default, PostgreSQL accepts 100 connections and reserves three of them.
         assert f"(8 + 1 + 1) × 1 × 8 = {pods * pool} |" in page  # noqa: RUF001 - the sign is in the page
         assert pods * pool + 2 + 10 <= 97  # with migrations, and with the frontend
     else:
@@ -473,7 +472,7 @@ def workflows(project: RenderedProject) -> dict[str, dict[str, Any]]:
 
 def zizmor(project: RenderedProject) -> None:
     project.run(
-        f"{of_these_tests('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
+        f"{installed_program('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
         f"--collect=all {project.path}"
     )
 
@@ -568,7 +567,7 @@ def test_dependabot_covers_every_file_with_versions(project: RenderedProject) ->
 
 @pytest.fixture
 def template(tmp_path: Path) -> RenderedProject:
-    """What linters may read of the template: files that are not rendered are not their matter."""
+    """A copy of the template's files that linters check."""
     shutil.copytree(ROOT / ".github", tmp_path / ".github")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return RenderedProject(tmp_path)

@@ -1,4 +1,4 @@
-"""The same project wherever the template comes from, and with the line ends that it needs."""
+"""All sources of the template render the same project, with LF line endings."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.rendering import SECRET_FILES, Machine, RenderedProject
 
 
 def contents(project: RenderedProject) -> dict[Path, bytes]:
-    """All but the secret, which is another one in each."""
+    """Return all files except those with the secret, which differs in each project."""
     files = set(project.files) - set(SECRET_FILES)
     return {file: (project.path / file).read_bytes() for file in files}
 
@@ -22,12 +22,12 @@ def folder_with_spaces(machine: Machine, template: Path) -> Path:
     return template.rename(machine.root / "a clone of mine")
 
 
-def git_that_turns_lf_into_crlf(machine: Machine, template: Path) -> str:
+def git_with_autocrlf(machine: Machine, template: Path) -> str:
     machine.git(template, "config --global core.autocrlf true")
     return f"git+{template.as_uri()}"
 
 
-@pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_that_turns_lf_into_crlf])
+@pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_with_autocrlf])
 def test_zip_path_with_spaces_and_crlf_clone_render_the_same_project(
     source, machine: Machine, template: Path
 ) -> None:
