@@ -491,6 +491,12 @@ def assert_pinned(project: RenderedProject) -> None:
             assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
 
 
+def test_workflows_can_be_started_by_hand(workflows: dict[str, Any]) -> None:
+    for name, workflow in workflows.items():
+        triggers = workflow[True]  # PyYAML reads the key `on` as a boolean
+        assert "workflow_dispatch" in triggers, name
+
+
 def test_ci_runs_every_python_that_the_project_is_for(
     project: RenderedProject, workflows: dict[str, Any]
 ) -> None:
