@@ -27,11 +27,11 @@ from app.database_url import normalized
 from app.env_file import EnvFileError, check_env_file
 
 PROJECT = Path(__file__).parents[1]
-UNSET = "is not set: it belongs in .env, or in the environment"
+UNSET = "is not set. Set it in .env or in the environment"
 
 
 class ConfigurationError(Exception):
-    """A variable is missing or invalid, or `.env` is. The message is one line that names it.
+    """A setting, or `.env` itself, is missing or invalid. The message is one line that names it.
 
     It never shows a value, except the correct form of an origin.
     """
@@ -85,7 +85,7 @@ def browser_origin(url: str) -> str | None:
 
 
 def _host(host: str) -> str:
-    """Return a host as browsers write it. Raises ValueError if they refuse it or may differ."""
+    """Return a host as browsers write it. Raises ValueError if they reject it or may differ."""
     if host.startswith("["):
         address = IPv6Address(host[1:-1])
         # Python's text form of IPv4-mapped addresses differs between versions.
@@ -117,7 +117,7 @@ def _list(value: object) -> object:
 
 def _rate(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
-        raise ValueError("must be requests in a time, like 100/minute")
+        raise ValueError("must be a number of requests per period, such as 100/minute")
     return value
 
 
@@ -160,7 +160,7 @@ Address = Annotated[str, AfterValidator(_address)]
 class _Environment(EnvSettingsSource):
     """The environment, without a `HOST` that is not an address.
 
-    Conda, tcsh and zsh set it to the machine's name or type in every process.
+    Conda, tcsh and zsh set `HOST` to the name or type of the machine.
     """
 
     def __call__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The errors that the service returns on purpose. `app/problems.py` turns them into responses."""
+"""Expected errors. `app/problems.py` converts them to responses."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -23,7 +23,7 @@ class ServiceError(Exception):
         headers: Mapping[str, str] | None = None,
         challenge: Mapping[str, str] | None = None,
     ) -> None:
-        """`challenge` has the parameters of `WWW-Authenticate`."""
+        """`challenge` has the parameters of `WWW-Authenticate`; None means no such header."""
         super().__init__(reason or self.detail)
         self.reason = reason
         self.headers = headers
@@ -102,7 +102,7 @@ class IdempotencyKeyInUse(Conflict):
 
 
 class MissingReference(Conflict):
-    """The request refers to a resource that is missing, or owned by another user: same error."""
+    """The request refers to a missing resource, or to one of another user; indistinguishable."""
 
     detail = "A resource that this one refers to was not found."
 

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Problem(BaseModel):
-    """The body of every error response. For a 422, `errors` says which rules were broken where."""
+    """The body of every error response. For a 422, `errors` lists the invalid fields and why."""
 
     type: str = "about:blank"
     title: str
@@ -40,14 +40,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
-    """Return the response to any exception, as an exception handler of Starlette."""
+    """Handle any exception, as an exception handler of Starlette."""
     if request.scope["type"] != "http":
         raise error  # the server closes the WebSocket
     return problem_response(error, request.scope)
 
 
 def problem_response(error: Exception, scope: Scope) -> Response:
-    """Return the response to an exception. Unexpected ones become a 500 without details."""
+    """Return the response to an exception, and keep its reason for the log.
+
+    Unexpected exceptions become a 500 without details.
+    """
     status, detail, headers, errors = 500, "Internal server error.", {}, None
     if isinstance(error, ServiceError):
         status, detail, headers = error.status, error.detail, {**(error.headers or {})}
@@ -75,14 +78,14 @@ def problem_response(error: Exception, scope: Scope) -> Response:
 
 
 def _challenge(parameters: Mapping[str, str], scope: Scope) -> str:
-    """Return a challenge, which names the metadata of this service (RFC 9728, section 5)."""
+    """Return a challenge with the URL of the resource metadata (RFC 9728, section 5)."""
     location = scope["app"].state.metadata_location
     parameters = {"realm": "api", **parameters, "resource_metadata": location.url(scope)}
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
 
 
 def _errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """Return which rules were broken where, without the input."""
+    """Return the invalid fields and the reasons, without the input."""
     return [
         {
             # The name of an unknown field is input, too, so `loc` is the object that contains it.

@@ -208,7 +208,7 @@ def test_leeway_outside_0_to_60_seconds_is_rejected(issuer: Issuer, leeway: obje
 
 @pytest.mark.parametrize("rate", ["100", "0/minute", "1/year", "x/day", "1 per day", "-1/day"])
 def test_malformed_rate_limit_is_rejected(issuer: Issuer, rate: str) -> None:
-    assert "must be requests in a time" in rule(issuer, rate_limit=rate)
+    assert "must be a number of requests per period" in rule(issuer, rate_limit=rate)
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://x", "memcached://x"])

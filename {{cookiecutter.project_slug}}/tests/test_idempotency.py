@@ -181,7 +181,7 @@ class Forgetful(set[Any]):
 def test_processes_that_handle_a_key_at_once_create_one_row(
     ann: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "_in_use", Forgetful())
+    monkeypatch.setattr(idempotency, "_in_progress", Forgetful())
 
     with ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda _: post(ann), range(8)))
@@ -295,10 +295,10 @@ def test_error_that_follows_from_the_first_attempt_is_not_returned(
     headers, key = {"Authorization": f"Bearer {token(issuer)}"}, {"Idempotency-Key": ID}
     apps = [create_app(settings), create_app(settings)]
     first: list[httpx2.Response] = []
-    respond = idempotency._respond
+    respond = idempotency._handle_and_store
 
     async def respond_later(*arguments: Any) -> Any:
-        monkeypatch.setattr(idempotency, "_respond", respond)
+        monkeypatch.setattr(idempotency, "_handle_and_store", respond)
         first.append(await asyncio.to_thread(clients[1].post, url, headers=key))
         return await respond(*arguments)
 
@@ -309,8 +309,8 @@ def test_error_that_follows_from_the_first_attempt_is_not_returned(
             client = httpx2.Client(base_url=stack.enter_context(serve(app)), headers=headers)
             clients.append(stack.enter_context(client))
         url = f"/api/v1/odd/{SAMPLE.create(clients[0])['id']}"
-        monkeypatch.setattr(idempotency, "_in_use", Forgetful())
-        monkeypatch.setattr(idempotency, "_respond", respond_later)
+        monkeypatch.setattr(idempotency, "_in_progress", Forgetful())
+        monkeypatch.setattr(idempotency, "_handle_and_store", respond_later)
         second = clients[0].post(url, headers=key)
 
     assert first[0].status_code == 200

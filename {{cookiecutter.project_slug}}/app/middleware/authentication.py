@@ -1,4 +1,4 @@
-"""Who sends a request, and how often."""
+"""Authentication and rate limiting."""
 
 from typing import TYPE_CHECKING
 
@@ -32,18 +32,19 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and self._guards(scope):
-            if scope["type"] == "websocket":  # their tokens are not verified
+            if scope["type"] == "websocket":  # there are none under the prefix
                 await send({"type": "websocket.close"})
                 return
-            scope["state"]["user"] = await self._caller(scope)
+            scope["state"]["user"] = await self._authenticate(scope)
         await self.app(scope, receive, send)
 
-    async def _caller(self, scope: Scope) -> User:
+    async def _authenticate(self, scope: Scope) -> User:
         try:
             user = await self.verifier.verify(_bearer_token(scope))
         except ServiceError:
             if self.rate_limiter:
-                await self.rate_limiter.check(f"address {(scope['client'] or [None])[0]}")
+                address = scope["client"][0] if scope["client"] else None
+                await self.rate_limiter.check(f"address {address}")
             raise
         if self.rate_limiter:
             await self.rate_limiter.check(f"user {user.id}")

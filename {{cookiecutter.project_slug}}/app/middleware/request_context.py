@@ -22,7 +22,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.log = structlog.get_logger().bind()  # configured once, not for each line
+        self.log = structlog.get_logger().bind()  # bound once, not for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +60,7 @@ class RequestContext:
 
 
 def _request_id(scope: Scope) -> str:
-    """Return the caller's request id if there is one and it is well-formed, else a new one."""
+    """Return the request id that the caller has sent, if it is one valid id, else a new one."""
     given = Headers(scope=scope).getlist("x-request-id")
     if len(given) == 1 and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given[0]):
         return given[0]

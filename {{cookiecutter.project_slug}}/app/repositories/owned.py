@@ -53,7 +53,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         TypeError for keys that are not its own columns.
         """
         at, values = now(), dict(values)
-        statement = statements.insert(self.model, self._checked(values))
+        statement = statements.insert(self.model, self._checked_columns(values))
         rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
         return rows[0]
 
@@ -71,12 +71,11 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         it would refer to a row that is missing or owned by another user, and TypeError for keys
         that are not its own columns.
         """
-        changes, numbered = dict(changes), _numbered(versions)
-        count = None if versions is None else len(numbered)
-        statement = statements.update(self.model, self._checked(changes), count)
-        rows = await self._run(statement, {**changes, **numbered, "id_": id})
+        changes, expected = dict(changes), _version_parameters(versions)
+        statement = statements.update(self.model, self._checked_columns(changes), _names(expected))
+        rows = await self._run(statement, {**changes, **(expected or {}), "id_": id})
         if not rows:
-            raise await self._refusal(id, versions)
+            raise await self._why_unchanged(id, versions)
         return rows[0]
 
     async def delete(self, id: UUID, versions: Versions = None) -> None:
@@ -85,30 +84,30 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         Raises NotFound, PreconditionFailed if it has none of `versions`, and StillReferenced if
         other rows refer to it.
         """
-        numbered = _numbered(versions)
-        statement = statements.delete(self.model, None if versions is None else len(numbered))
+        expected = _version_parameters(versions)
+        statement = statements.delete(self.model, _names(expected))
         try:
-            deleted = await self._run(statement, {**numbered, "id_": id})
-        except MissingReference as error:
+            deleted = await self._run(statement, {**(expected or {}), "id_": id})
+        except MissingReference as error:  # the foreign key of a row that refers to this one
             raise StillReferenced from error
         if not deleted:
-            raise await self._refusal(id, versions)
+            raise await self._why_unchanged(id, versions)
 
     async def _run(self, statement: Executable, values: Mapping[str, Any]) -> list[Row]:
         """Run a statement that names `OWNER` and returns the columns of `Row`."""
-        # The cast is free, and a test compares each row type with its model.
+        # Not checked here, but a test compares each row type with its model.
         return cast(list[Row], await self._database.run(statement, values, self._owner))
 
-    def _checked(self, columns: Iterable[str]) -> frozenset[str]:
+    def _checked_columns(self, columns: Iterable[str]) -> frozenset[str]:
         own, names = _own_columns(self.model), frozenset(columns)
-        # Exactly str: a subclass could compare equal to another name.
+        # Exactly `str`, because a subclass could compare equal to another name.
         if unknown := [name for name in names if type(name) is not str or name not in own]:
             listed = ", ".join(map(repr, unknown))
             raise TypeError(f"{self.model.__tablename__} has no column of its own named {listed}")
         return names
 
-    async def _refusal(self, id: UUID, versions: Versions) -> NotFound | PreconditionFailed:
-        """Return why nothing was changed. This read is safe, because no change depends on it."""
+    async def _why_unchanged(self, id: UUID, versions: Versions) -> NotFound | PreconditionFailed:
+        """Return why a statement has changed no row. No change depends on this read."""
         if versions is None:
             return NotFound()
         try:
@@ -117,7 +116,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
             return error
         return PreconditionFailed()
 
-    # Keep this method last: in annotations below it, `list` would mean the method.
+    # The last method, because `list` in later annotations would mean this one.
     async def list(self, query: Query) -> tuple[list[Row], UUID | None]:
         """Return a page of rows, newest first, and the cursor of the next page, if any.
 
@@ -138,14 +137,21 @@ def _own_columns(model: type[OwnedBase]) -> frozenset[str]:
     return frozenset(model.__table__.columns.keys()) - frozenset(OwnedBase.__annotations__)
 
 
-def _numbered(versions: Versions) -> dict[str, int]:
-    """Return the parameters for versions. The last ones repeat the first version.
+def _version_parameters(versions: Versions) -> dict[str, int] | None:
+    """Return the parameters of a statement for these versions; None if any version will do.
 
-    Their number is a power of two, so that few different statements have to be prepared.
+    Their number is a power of two, so that few different statements have to be prepared. The
+    additional parameters repeat the first version.
     """
-    values = [*(versions or ())]
+    if versions is None:
+        return None
+    values = [*versions]
     if len(values) > MAX_VERSIONS:
         raise ValueError(f"at most {MAX_VERSIONS} versions are accepted")
     if values:
         values += values[:1] * ((1 << (len(values) - 1).bit_length()) - len(values))
     return {f"version_{number}_": version for number, version in enumerate(values)}
+
+
+def _names(parameters: Mapping[str, int] | None) -> tuple[str, ...] | None:
+    return None if parameters is None else tuple(parameters)

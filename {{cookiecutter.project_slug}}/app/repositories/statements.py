@@ -15,6 +15,9 @@ from app.repositories.filters import Filter
 
 MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
 
+Names = tuple[str, ...] | None
+"""The parameters for the versions that a row may have; None if it may have any."""
+
 
 @lru_cache(MAX_STATEMENTS)
 def insert(model: type[OwnedBase], columns: frozenset[str]) -> Executable:
@@ -38,7 +41,7 @@ def page(model: type[OwnedBase], filters: tuple[Filter, ...], continues: bool) -
 
 
 @lru_cache(MAX_STATEMENTS)
-def update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
+def update(model: type[OwnedBase], columns: frozenset[str], versions: Names) -> Executable:
     values: dict[str, Any] = {name: bindparam(name) for name in columns}
     values["version"] = model.version + bindparam("one_", 1)
     statement = sa.update(model).where(*_by_id(model, versions)).values(values)
@@ -46,7 +49,7 @@ def update(model: type[OwnedBase], columns: frozenset[str], versions: int | None
 
 
 @lru_cache(MAX_STATEMENTS)
-def delete(model: type[OwnedBase], versions: int | None) -> Executable:
+def delete(model: type[OwnedBase], versions: Names) -> Executable:
     return sa.delete(model).where(*_by_id(model, versions)).returning(model.id)
 
 
@@ -55,10 +58,10 @@ def row_columns(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
     return [column for column in model.__table__.columns if column.name != "owner_id"]
 
 
-def _by_id(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElement[bool]]:
+def _by_id(model: type[OwnedBase], versions: Names = None) -> list[ColumnElement[bool]]:
     conditions = [model.owner_id == OWNER, model.id == bindparam("id_")]
     if versions is not None:
         # Not `IN` over a list, which would have to be compiled for each request.
-        named = (model.version == bindparam(f"version_{number}_") for number in range(versions))
-        conditions.append(sa.or_(sa.false(), *named))
+        matches = (model.version == bindparam(name) for name in versions)
+        conditions.append(sa.or_(sa.false(), *matches))
     return conditions

@@ -23,12 +23,13 @@ from app.repositories.idempotency_keys import IdempotencyKeys, StoredResponse
 
 # A string (RFC 9651, section 3.3.3) without escapes. Many clients leave out the quotes.
 KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([-A-Za-z0-9_.~:+/=]{1,255})')
-CODEC = "latin-1"  # of headers
+HEADER_ENCODING = "latin-1"
 PRUNE_EVERY = 100  # requests with a key, on average
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_in_use: set[tuple[str, str]] = set()  # users and keys of requests that this process is handling
+# Users and keys of the requests that this process is handling.
+_in_progress: set[tuple[str, str]] = set()
 
 
 class _ReturnedError(Exception):
@@ -50,8 +51,8 @@ def idempotency_key(request: Request) -> str | None:
     return match[1] or match[2]
 
 
-async def respond_once(respond: Handler, key: str, request: Request) -> Response:
-    """Return the response of `respond`, or the stored one if the user has sent this request before.
+async def respond_once(handler: Handler, key: str, request: Request) -> Response:
+    """Return the response of `handler`, or the stored one if the user has sent this request before.
 
     Raises IdempotencyKeyInUse while a request with this key is being handled, and
     RequestValidationError if the key was used for another request.
@@ -59,20 +60,20 @@ async def respond_once(respond: Handler, key: str, request: Request) -> Response
     user = verified_user(request.scope)
     keys = IdempotencyKeys(request.app.state.database, user)
     fingerprint = await _fingerprint(request)
-    if (user.id, key) in _in_use:
+    if (user.id, key) in _in_progress:
         raise IdempotencyKeyInUse
-    _in_use.add((user.id, key))
+    _in_progress.add((user.id, key))
     try:
-        response = await _replay(keys, key, fingerprint)
-        response = response or await _respond(respond, keys, key, fingerprint, request)
+        response = await _stored_response(keys, key, fingerprint)
+        response = response or await _handle_and_store(handler, keys, key, fingerprint, request)
     finally:
-        _in_use.discard((user.id, key))
+        _in_progress.discard((user.id, key))
     if not randbelow(PRUNE_EVERY):
-        response.background = BackgroundTask(_prune, keys, response.background)
+        response.background = BackgroundTask(_run_then_prune, response.background, keys)
     return response
 
 
-async def _replay(keys: IdempotencyKeys, key: str, fingerprint: bytes) -> Response | None:
+async def _stored_response(keys: IdempotencyKeys, key: str, fingerprint: bytes) -> Response | None:
     """Return the stored response, if there is one."""
     stored = await keys.get(key)
     if not stored:
@@ -87,36 +88,36 @@ async def _replay(keys: IdempotencyKeys, key: str, fingerprint: bytes) -> Respon
                 }
             ]
         )
-    return _response(stored)
+    return _deserialize(stored)
 
 
-async def _respond(
-    respond: Handler, keys: IdempotencyKeys, key: str, fingerprint: bytes, request: Request
+async def _handle_and_store(
+    handler: Handler, keys: IdempotencyKeys, key: str, fingerprint: bytes, request: Request
 ) -> Response:
-    """Return the response of `respond`, and store it unless it is an error."""
+    """Return the response of `handler`, and store it unless it is an error."""
     try:
         async with request.app.state.database.transaction() as transaction:
             request.state.transaction = transaction  # for the handler's repositories
-            response = await respond(request)
+            response = await handler(request)
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 raise _ReturnedError(response)
             background, response.background = response.background, None
-            stored = await _collect(response, fingerprint, request)
+            stored = await _serialize(response, fingerprint, request)
             await IdempotencyKeys(transaction, verified_user(request.scope)).add(key, stored)
     except (ServiceError, _ReturnedError) as error:
-        # Another process may have handled the same request at the same time, and its changes may
-        # have caused this error.
-        if replayed := await _replay(keys, key, fingerprint):
+        # Another process may have handled the same request at the same time, which may have caused
+        # this error.
+        if replayed := await _stored_response(keys, key, fingerprint):
             return replayed
         if isinstance(error, _ReturnedError):
             return error.response
         raise
-    response = _response(stored)
+    response = _deserialize(stored)
     response.background = background
     return response
 
 
-async def _collect(response: Response, fingerprint: bytes, request: Request) -> StoredResponse:
+async def _serialize(response: Response, fingerprint: bytes, request: Request) -> StoredResponse:
     messages: list[Message] = []
 
     async def collect(message: Message) -> None:
@@ -127,20 +128,24 @@ async def _collect(response: Response, fingerprint: bytes, request: Request) -> 
     return {
         "fingerprint": fingerprint,
         "status": start["status"],
-        "headers": [(name.decode(CODEC), value.decode(CODEC)) for name, value in start["headers"]],
+        "headers": [
+            (name.decode(HEADER_ENCODING), value.decode(HEADER_ENCODING))
+            for name, value in start["headers"]
+        ],
         "body": b"".join(message.get("body", b"") for message in rest),
     }
 
 
-def _response(stored: StoredResponse) -> Response:
+def _deserialize(stored: StoredResponse) -> Response:
     response = Response(stored["body"], stored["status"])
     response.raw_headers = [
-        (name.encode(CODEC), value.encode(CODEC)) for name, value in stored["headers"]
+        (name.encode(HEADER_ENCODING), value.encode(HEADER_ENCODING))
+        for name, value in stored["headers"]
     ]
     return response
 
 
-async def _prune(keys: IdempotencyKeys, background: BackgroundTask | None) -> None:
+async def _run_then_prune(background: BackgroundTask | None, keys: IdempotencyKeys) -> None:
     if background:
         await background()
     with suppress(Unavailable):
@@ -148,6 +153,6 @@ async def _prune(keys: IdempotencyKeys, background: BackgroundTask | None) -> No
 
 
 async def _fingerprint(request: Request) -> bytes:
-    """Return a hash of what must be the same in a repetition."""
+    """Return a hash of what a repetition must have in common with the first request."""
     target = f"{request.method} {request.scope['path']}?".encode() + request.scope["query_string"]
     return sha256(target + b"\n" + await request.body()).digest()

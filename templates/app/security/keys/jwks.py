@@ -1,6 +1,6 @@
 """Better Auth's key set, fetched over HTTP and cached.
 
-PyJWT's PyJWKClient blocks the event loop, delays tokens with known keys during a fetch, and has no
+PyJWT's PyJWKClient blocks the event loop, makes tokens with known keys wait for a fetch, and has no
 cooldown after a failed one.
 """
 
@@ -24,9 +24,9 @@ from app.errors import Unauthenticated, Unavailable
 from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, is_key_id
 
-FETCH_TIMEOUT = 2.0  # seconds in all: a request that waits for two fetches still ends within five
+FETCH_TIMEOUT = 2.0  # seconds for each fetch; a request may wait for two
 MAX_DOCUMENT_BYTES = 64 * 1024
-MAX_AGE = 24 * 3600.0  # seconds that keys outlive the last successful fetch
+MAX_AGE = 24 * 3600.0  # seconds that cached keys are used without a successful fetch
 MIN_RSA_BITS = 2048
 # All algorithms that Better Auth can sign with. The first one is for an entry without `alg`.
 ALGORITHMS = {
@@ -50,7 +50,10 @@ class HttpFetch:
         self._tls = ssl.create_default_context()  # reads files, so not during a request
 
     async def __call__(self) -> bytes:
-        """Return the document. Raises httpx2.HTTPError, or ValueError unless it is a small 200."""
+        """Return the document.
+
+        Raises httpx2.HTTPError, or ValueError if the status is not 200 or the body is too large.
+        """
         # Uncompressed, so that the limit applies to what is held in memory. No proxy, no redirects.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         async with (
@@ -92,8 +95,8 @@ class KeySet:
         self._clock = clock
         self._keys: Keys = {}
         self._fetched_at = -math.inf
-        # When the last two fetches ended. The second fetch within a cooldown is for a key that was
-        # created just after the first one.
+        # When the last two fetches ended; a failed one fills both places. The second fetch within a
+        # cooldown is for a key that was created just after the first one.
         self._ended_at = deque([-math.inf, -math.inf], maxlen=2)
         self._fetching: asyncio.Task[None] | None = None
 
@@ -107,10 +110,10 @@ class KeySet:
         if key and self._age() >= self._ttl:
             self._start_fetch()
         if not key and self._fetching:
-            key = await self._after(self._fetching, key_id)
+            key = await self._wait_for(self._fetching, key_id)
         # The fetch that was running may have begun before this key existed.
         if not key and (fetching := self._start_fetch()):
-            key = await self._after(fetching, key_id)
+            key = await self._wait_for(fetching, key_id)
         if key:
             return [key]
         if self._age() >= MAX_AGE:
@@ -124,7 +127,7 @@ class KeySet:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
-    async def _after(self, fetching: asyncio.Task[None], key_id: str) -> PyJWK | None:
+    async def _wait_for(self, fetching: asyncio.Task[None], key_id: str) -> PyJWK | None:
         # Shielded, so that a canceled request does not cancel the fetch for the others.
         await asyncio.shield(fetching)
         return self._known(key_id)
@@ -141,7 +144,7 @@ class KeySet:
                 self._keys = parse_key_set(await self._fetch())
             self._fetched_at = self._clock()
         except Exception as error:  # whatever the response contains, keep the cached keys
-            self._ended_at.append(self._clock())  # a failure counts twice
+            self._ended_at.append(self._clock())
             log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
         finally:
             self._ended_at.append(self._clock())
