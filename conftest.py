@@ -1,4 +1,4 @@
-"""What all tests share, in `tests/` and in `lab/`."""
+"""Fixtures of `tests/` and `lab/`, and the order of tests."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ pytest_plugins = ["tests.progress"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that share servers, which are those of one folder, in one xdist worker."""
+    """Run all tests of a folder in one xdist worker, since they share servers."""
     for item in items:
         folder = item.path.parent
         if folder.name not in ("tests", "projects"):
             item.add_marker(pytest.mark.xdist_group(folder.name))
-    # The longest first, or one process would run them while the other one has nothing left to do.
+    # Start the longest tests first, so that no process is idle at the end.
     items.sort(key=lambda item: item.path.name != "test_suites.py")
 
 
@@ -26,7 +26,7 @@ def machine(tmp_path: Path) -> Machine:
 
 @pytest.fixture
 def template(machine: Machine) -> Path:
-    """A repository of its own that holds the template, with one commit."""
+    """A git repository with the template, in one commit."""
     folder = machine.root / "template"
     folder.mkdir()
     copy_template(folder, ".gitattributes")

@@ -1,4 +1,4 @@
-"""Show how many tests are done and which are running, instead of a dot for each test.
+"""Show how many tests are done and which ones are running, instead of a dot for each test.
 
 On a terminal this is one line that is rewritten. Elsewhere, as in CI logs, a new line is printed
 every few seconds.

@@ -1,4 +1,4 @@
-"""Render the template in tests: where it is, and machines of their own to render it on."""
+"""Render the template in tests, each in its own home and temporary folder."""
 
 import importlib.util
 import os
@@ -21,14 +21,13 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 TEMPLATE = ("cookiecutter.json", "hooks", "templates", PROJECT.name)
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter")
 SECRET_FILES = (Path(".env"), Path("frontend/.env.local"))
-# Its environments are built once, and not in the home of the user.
+# pre-commit's environments are built once, outside the user's home.
 PRE_COMMIT_ENVIRONMENT = {
     "PRE_COMMIT_HOME": str(ROOT / ".tools/pre-commit"),
     "VIRTUALENV_OVERRIDE_APP_DATA": str(ROOT / ".tools/virtualenv"),
 }
 
-# Whatever the shell that runs the tests has set would otherwise reach the hooks, the rendered
-# service and its tests.
+# Prefixes of variables that would affect hooks, the rendered service or its tests.
 FOREIGN = (
     "BETTER_AUTH_",
     "COOKIECUTTER_",
@@ -63,7 +62,7 @@ FOREIGN = (
 
 
 def hook(name: str) -> ModuleType:
-    """The hook as it is in the template: it imports before rendering too."""
+    """Import a hook as it is before rendering."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "hooks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -71,7 +70,7 @@ def hook(name: str) -> ModuleType:
 
 
 def copy_template(folder: Path, *more: str) -> None:
-    """All that rendering takes, and what else is asked for, in place of what is there."""
+    """Copy the files that rendering needs, and `more`. Replace existing ones."""
     for name in (*TEMPLATE, *more):
         if (ROOT / name).is_dir():
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -81,7 +80,7 @@ def copy_template(folder: Path, *more: str) -> None:
 
 
 def cannot_run(reason: str) -> None:
-    """What a test needs is missing here; CI must not pass for want of it."""
+    """Skip a test whose requirements are missing. In CI, fail it."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
@@ -103,7 +102,7 @@ def workshop_for(tests: str, missing: str) -> Iterator[Path]:
 def clean_environment() -> dict[str, str]:
     """Return the environment for projects and hooks, with the template's own uv on the PATH.
 
-    Without it each project would install its own uv, which takes four seconds.
+    Otherwise each project would install its own uv, which takes four seconds.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {"PATH": os.pathsep.join((os.environ["PATH"], str(ROOT / ".tools/bin")))}
@@ -115,7 +114,7 @@ class RenderedProject:
     printed: str = ""
 
     def run(self, command: str, **environment: str) -> str:
-        """What the command prints; raises an AssertionError that shows it, should it fail."""
+        """Return what the command prints. Raise AssertionError with the output if it fails."""
         done = subprocess.run(
             command,
             shell=True,
@@ -131,7 +130,7 @@ class RenderedProject:
 
     @property
     def files(self) -> list[Path]:
-        """Every file, as paths inside the project; without the repository's own."""
+        """Return all files, relative to the project, without those of git."""
         inside = (path.relative_to(self.path) for path in self.path.rglob("*") if path.is_file())
         return sorted(path for path in inside if path.parts[0] != ".git")
 
@@ -141,7 +140,7 @@ class RenderedProject:
 
     @property
     def secret(self) -> str:
-        """The secret, which every secret file there is must agree on."""
+        """Return the secret. All files that contain one must contain the same."""
         files = [file for file in SECRET_FILES if (self.path / file).exists()]
         settings = [self.settings(file) for file in files]
         [secret] = {each["BETTER_AUTH_SECRET"] for each in settings if "BETTER_AUTH_SECRET" in each}
@@ -149,7 +148,7 @@ class RenderedProject:
 
 
 class Machine:
-    """A home, a temporary folder and an environment of their own, to run the template on."""
+    """A separate home, temporary folder, output folder and environment."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -160,7 +159,7 @@ class Machine:
     @cached_property
     def environment(self) -> dict[str, str]:
         own = {"HOME": str(self.home), "TMPDIR": str(self.temporary)}
-        # Where git would look for a name beyond this home.
+        # Otherwise git would look for a name outside this home.
         author = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.com"}
         committer = {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com"}
         return clean_environment() | own | author | committer
@@ -178,7 +177,7 @@ class Machine:
         )
 
     def git(self, folder: Path, *commands: str) -> str:
-        """What the last of the commands prints; each has to succeed."""
+        """Run git commands that must succeed. Return what the last one prints."""
         for command in commands:
             done = self.run("git", *command.split(), cwd=folder)
             assert done.returncode == 0, done.stderr
@@ -191,7 +190,7 @@ class Machine:
         env: Mapping[str, str] | None = None,
         **answers: str,
     ) -> subprocess.CompletedProcess[str]:
-        """Cookiecutter's own command, asking nothing."""
+        """Run Cookiecutter without prompts."""
         asking = () if "--replay" in options else ("--no-input",)
         given = [f"{name}={answer}" for name, answer in answers.items()]
         return self.run(*COOKIECUTTER, template, *asking, *options, *given, env=env)
@@ -209,6 +208,6 @@ class Machine:
         return RenderedProject(self.output / slug, done.stdout + done.stderr)
 
     def files_holding(self, text: str) -> list[Path]:
-        """Everything on this machine that holds the text, repositories and left-overs included."""
+        """Return all files under `root` that contain the text, including git objects."""
         everything = (path for path in self.root.rglob("*") if path.is_file())
         return sorted(path for path in everything if text.encode() in path.read_bytes())

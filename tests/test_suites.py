@@ -1,4 +1,4 @@
-"""A rendered project's own tests pass, with the default answers and with all others changed."""
+"""The generated test suite passes, with the default answers and with all others."""
 
 import pytest
 

@@ -44,7 +44,7 @@ def test_service_runs_with_only_the_files_copied_into_its_image(
         process.terminate()
         status = process.wait(30)
 
-    assert status == 0, image.printed()
+    assert status == 0, image.logs()
     with pytest.raises(AssertionError):
         image.check_health()
     assert image.files() == copied  # It can be run on a read-only file system.

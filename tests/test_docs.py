@@ -1,4 +1,4 @@
-"""What people read, of the template and of a project: pictures, words and links are true."""
+"""Documents of the template and of projects: diagrams, glossary and links match the code."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def project(request: pytest.FixtureRequest, machine: Machine) -> RenderedProject
 
 @pytest.fixture
 def layers(project: RenderedProject) -> list[list[str]]:
-    """The modules of each layer, as import-linter holds them."""
+    """The modules of each layer, from the import contract."""
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
     [contract] = [
         contract
@@ -32,7 +32,7 @@ def layers(project: RenderedProject) -> list[list[str]]:
     return [re.findall(r"app\.(\w+)", layer) for layer in contract["layers"]]
 
 
-def test_the_picture_of_the_layers_is_that_of_the_import_contract(layers: list[list[str]]) -> None:
+def test_layers_picture_matches_the_import_contract(layers: list[list[str]]) -> None:
     picture = (ROOT / "docs" / "layers.svg").read_text()
     modules = re.findall(r'class="module" x="\d+" y="(\d+)">(\w+)<', picture)
 
@@ -40,7 +40,7 @@ def test_the_picture_of_the_layers_is_that_of_the_import_contract(layers: list[l
     assert rows == layers
 
 
-def test_a_projects_readme_lists_the_layers_of_the_import_contract(
+def test_project_readme_lists_the_layers_of_the_import_contract(
     project: RenderedProject, layers: list[list[str]]
 ) -> None:
     readme = (project.path / "README.md").read_text()
@@ -54,14 +54,14 @@ def test_a_projects_readme_lists_the_layers_of_the_import_contract(
     assert listed == layers
 
 
-def test_each_module_has_its_layer(project: RenderedProject, layers: list[list[str]]) -> None:
+def test_each_module_belongs_to_a_layer(project: RenderedProject, layers: list[list[str]]) -> None:
     modules = {path.stem for path in (project.path / "app").iterdir()} - {"__init__"}
 
     assert {name for layer in layers for name in layer} == modules
 
 
 def broken_links(folder: Path, files: list[Path]) -> list[str]:
-    """The links to files that are not there, and to headings that are not in them."""
+    """Return the links to missing files and headings."""
     broken = []
     for file in files:
         for link in re.findall(r"\]\(([^)\s]+)\)", (folder / file).read_text()):
@@ -74,14 +74,14 @@ def broken_links(folder: Path, files: list[Path]) -> list[str]:
 
 
 def headings(file: Path) -> set[str]:
-    """What links may name behind a #, no heading at all among it."""
+    """Return the anchors of a file; "" stands for the file itself."""
     if file.suffix != ".md":
         return {""}
     titles = re.findall(r"(?m)^#+ (.*)", file.read_text())
     return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
 
 
-def assert_short_and_listed(decisions: Path) -> None:
+def assert_decisions_are_short_and_listed(decisions: Path) -> None:
     pages = {
         str(page.relative_to(decisions)): len(page.read_text().splitlines())
         for page in decisions.rglob("*.md")
@@ -93,22 +93,22 @@ def assert_short_and_listed(decisions: Path) -> None:
     assert [page for page, lines in pages.items() if lines > 40] == []
 
 
-def test_decisions_of_a_project_are_short_and_listed(project: RenderedProject) -> None:
-    assert_short_and_listed(project.path / "docs" / "decisions")
+def test_decisions_of_project_are_short_and_listed(project: RenderedProject) -> None:
+    assert_decisions_are_short_and_listed(project.path / "docs" / "decisions")
 
 
-def test_decisions_of_the_template_are_short_and_listed() -> None:
-    assert_short_and_listed(ROOT / "docs" / "decisions")
+def test_decisions_of_template_are_short_and_listed() -> None:
+    assert_decisions_are_short_and_listed(ROOT / "docs" / "decisions")
 
 
-def test_each_link_of_a_project_leads_somewhere(project: RenderedProject) -> None:
+def test_project_has_no_broken_links(project: RenderedProject) -> None:
     pages = [file for file in project.files if file.suffix == ".md"]
 
     assert len(pages) >= 7
     assert broken_links(project.path, pages) == []
 
 
-def test_each_link_of_the_template_leads_somewhere() -> None:
+def test_template_has_no_broken_links() -> None:
     folders = (ROOT / folder for folder in ("docs", "lab"))
     pages = [*ROOT.glob("*.md"), *(page for folder in folders for page in folder.rglob("*.md"))]
 

@@ -1,4 +1,4 @@
-"""The same project wherever the template comes from, and with the line ends that it needs."""
+"""All sources of the template render the same project, with LF line endings."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.rendering import SECRET_FILES, Machine, RenderedProject
 
 
 def contents(project: RenderedProject) -> dict[Path, bytes]:
-    """All but the secret, which is another one in each."""
+    """Return all files except those with the secret, which differs in each project."""
     files = set(project.files) - set(SECRET_FILES)
     return {file: (project.path / file).read_bytes() for file in files}
 
@@ -22,13 +22,15 @@ def folder_with_spaces(machine: Machine, template: Path) -> Path:
     return template.rename(machine.root / "a clone of mine")
 
 
-def git_that_turns_lf_into_crlf(machine: Machine, template: Path) -> str:
+def git_with_autocrlf(machine: Machine, template: Path) -> str:
     machine.git(template, "config --global core.autocrlf true")
     return f"git+{template.as_uri()}"
 
 
-@pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_that_turns_lf_into_crlf])
-def test_the_template_renders_the_same_from(source, machine: Machine, template: Path) -> None:
+@pytest.mark.parametrize("source", [zip_download, folder_with_spaces, git_with_autocrlf])
+def test_zip_path_with_spaces_and_crlf_clone_render_the_same_project(
+    source, machine: Machine, template: Path
+) -> None:
     here = contents(machine.render())
     machine.output = machine.root / "elsewhere"
     machine.output.mkdir()
@@ -39,7 +41,7 @@ def test_the_template_renders_the_same_from(source, machine: Machine, template: 
     assert [file for file, text in there.items() if b"\r\n" in text] == []
 
 
-def test_rendering_does_not_depend_on_variables_of_other_tools(machine: Machine) -> None:
+def test_foreign_environment_variables_do_not_affect_rendering(machine: Machine) -> None:
     names = {"project_name": "名前 🎉", "project_slug": "task-service"}
     here = contents(machine.render(**names))
     machine.output = machine.root / "elsewhere"
@@ -64,7 +66,7 @@ def test_rendering_does_not_depend_on_variables_of_other_tools(machine: Machine)
     assert there.settings(".env")["DATABASE_URL"] == "sqlite:///tasks.db"
 
 
-def test_a_project_keeps_its_line_ends_where_git_turns_lf_into_crlf(machine: Machine) -> None:
+def test_line_endings_survive_a_clone_with_autocrlf(machine: Machine) -> None:
     project = machine.render()
     machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=first")
     machine.git(machine.output, "clone --quiet --config core.autocrlf=true task-service clone")
