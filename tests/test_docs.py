@@ -81,7 +81,7 @@ def headings(file: Path) -> set[str]:
     return {"", *(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)}
 
 
-def assert_decisions_are_short_and_listed(decisions: Path) -> None:
+def assert_short_and_listed(decisions: Path) -> None:
     pages = {
         str(page.relative_to(decisions)): len(page.read_text().splitlines())
         for page in decisions.rglob("*.md")
@@ -93,12 +93,12 @@ def assert_decisions_are_short_and_listed(decisions: Path) -> None:
     assert [page for page, lines in pages.items() if lines > 40] == []
 
 
-def test_decisions_of_project_are_short_and_listed(project: RenderedProject) -> None:
-    assert_decisions_are_short_and_listed(project.path / "docs" / "decisions")
+def test_decisions_of_a_project_are_short_and_listed(project: RenderedProject) -> None:
+    assert_short_and_listed(project.path / "docs" / "decisions")
 
 
-def test_decisions_of_template_are_short_and_listed() -> None:
-    assert_decisions_are_short_and_listed(ROOT / "docs" / "decisions")
+def test_decisions_of_the_template_are_short_and_listed() -> None:
+    assert_short_and_listed(ROOT / "docs" / "decisions")
 
 
 def test_project_has_no_broken_links(project: RenderedProject) -> None:

@@ -461,6 +461,44 @@ def test_deployment_sets_only_variables_that_the_service_reads(
         assert "BETTER_AUTH_SECRET" in environment
 
 
+# .vscode
+
+
+def editor(project: RenderedProject, file: str) -> dict[str, Any]:
+    return json.loads((project.path / ".vscode" / file).read_text())
+
+
+def test_editor_runs_the_projects_own_commands(project: RenderedProject) -> None:
+    makefile = (project.path / "Makefile").read_text()
+    has_frontend = (project.path / "frontend").exists()
+    tasks = {task["label"]: task for task in editor(project, "tasks.json")["tasks"]}
+
+    settings, extensions = (editor(project, f"{name}.json") for name in ("settings", "extensions"))
+
+    assert tasks.keys() == {"dev", "test", "lint", "check"} | (
+        {"frontend"} if has_frontend else set()
+    )
+    for name in tasks.keys() - {"frontend"}:
+        assert tasks[name]["command"] == f"make {name}"
+        # The same words as in `make help`, where "The same" refers to the line before.
+        [line] = re.findall(rf"(?m)^{name}: .*## (.*)", makefile)
+        assert name == "dev" or line.startswith(tasks[name]["detail"].split(",")[0])
+    assert settings["[python]"]["editor.defaultFormatter"] in extensions["recommendations"]
+    assert ("typescript.tsdk" in settings) is has_frontend
+
+
+def test_debugger_starts_the_service_beside_its_database(project: RenderedProject) -> None:
+    service, *tests = editor(project, "launch.json")["configurations"]
+
+    command = [service["module"], *service.get("args", [])]
+    python = "${workspaceFolder}/.venv/bin/python"
+    with_database = ["scripts.postgres", python, "-m", "app"]
+    is_postgresql = (project.path / "scripts/postgres.py").exists()
+    assert command == (with_database if is_postgresql else ["app"])
+    assert {test["module"] for test in tests} == {"pytest"}
+    assert editor(project, "settings.json")["python.defaultInterpreterPath"] == python
+
+
 # .github
 
 
@@ -489,6 +527,12 @@ def assert_pinned(project: RenderedProject) -> None:
     for file in (project.path / ".github/workflows").iterdir():
         for line in re.findall(r"uses: (.*)", file.read_text()):
             assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+
+
+def test_workflows_can_be_started_by_hand(workflows: dict[str, Any]) -> None:
+    for name, workflow in workflows.items():
+        triggers = workflow[True]  # PyYAML reads the key `on` as a boolean
+        assert "workflow_dispatch" in triggers, name
 
 
 def test_ci_tests_every_supported_python(

@@ -4,52 +4,58 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { UnsecuredJWT } from "jose";
 
-export interface Received {
+export interface RecordedRequest {
   method: string;
   path: string;
   headers: IncomingHttpHeaders;
   body: string;
 }
 
-export interface Reply {
+export interface FakeResponse {
   status?: number;
   headers?: Record<string, string>;
   body?: unknown;
 }
 
-/** A promise, and the function that fulfills it. */
-export function gate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
+/** Returns a promise and the function that fulfills it, as Promise.withResolvers() in Node 22. */
+export function deferred() {
+  let resolve = () => {};
+  const promise = new Promise<void>((fulfill) => {
+    resolve = fulfill;
   });
-  return { opened, open };
+  return { promise, resolve };
 }
 
 /**
- * An HTTP server on loopback that replaces Better Auth's token endpoint and the service.
+ * An HTTP server on loopback in place of Better Auth's token endpoint and the service.
  *
- * It records all requests. Tests set its replies; for "lost", it closes the connection instead.
+ * It records all requests. Tests set its responses; "lost" closes the connection without one.
  */
-export class Backend {
-  readonly tokenRequests: Received[] = [];
-  readonly calls: Received[] = [];
-  onToken: (number: number) => Reply | Promise<Reply> = (number) => tokenReply(number);
-  onCall: (received: Received, number: number) => Reply | "lost" | Promise<Reply> = () => ({
+export class FakeBackend {
+  readonly tokenRequests: RecordedRequest[] = [];
+  readonly requests: RecordedRequest[] = [];
+  onToken: (number: number) => FakeResponse | Promise<FakeResponse> = (number) =>
+    tokenResponse(number);
+  onRequest: (
+    request: RecordedRequest,
+    number: number,
+  ) => FakeResponse | "lost" | Promise<FakeResponse> = () => ({
     body: { items: [], next_cursor: null },
   });
 
   private readonly server = createServer(async (request, response) => {
-    const received = {
+    const recorded = {
       method: request.method ?? "",
       path: request.url ?? "",
       headers: request.headers,
       body: await text(request),
     };
-    const isToken = received.path === "/api/auth/token";
-    const list = isToken ? this.tokenRequests : this.calls;
-    list.push(received);
-    const reply = await (isToken ? this.onToken(list.length) : this.onCall(received, list.length));
+    const isToken = recorded.path === "/api/auth/token";
+    const requests = isToken ? this.tokenRequests : this.requests;
+    requests.push(recorded);
+    const reply = await (isToken
+      ? this.onToken(requests.length)
+      : this.onRequest(recorded, requests.length));
     if (reply === "lost") return void request.socket.destroy();
     const { status = 200, headers, body } = reply;
     response.writeHead(status, { "Content-Type": "application/json", ...headers });
@@ -67,9 +73,9 @@ export class Backend {
     this.server.closeAllConnections();
   }
 
-  /** The tokens of all calls to the service, in order. */
+  /** The tokens of all requests to the service, in order. */
   get tokensSent() {
-    return this.calls.map(({ headers }) => headers.authorization?.replace("Bearer ", ""));
+    return this.requests.map(({ headers }) => headers.authorization?.replace("Bearer ", ""));
   }
 }
 
@@ -84,12 +90,16 @@ export function createToken(number: number, subject = "ann", lifetime = 300): st
     .encode();
 }
 
-export const tokenReply = (number: number, subject?: string, lifetime?: number): Reply => ({
+export const tokenResponse = (
+  number: number,
+  subject?: string,
+  lifetime?: number,
+): FakeResponse => ({
   body: { token: createToken(number, subject, lifetime) },
 });
 
 /** An error response of the service (RFC 9457). */
-export const problemReply = (status: number, headers?: Record<string, string>): Reply => ({
+export const errorResponse = (status: number, headers?: Record<string, string>): FakeResponse => ({
   status,
   headers: { "Content-Type": "application/problem+json", ...headers },
   body: { type: "about:blank", title: "Error", status, detail: "…", request_id: "r-1" },
