@@ -98,4 +98,4 @@ def _allowed_methods(scope: Scope) -> str:
     """Return the methods of all routes with this path. Starlette lists those of one route only."""
     path, routes = scope["route"].path, iter_route_contexts(scope["app"].routes)
     methods = [route.methods or () for route in routes if route.path == path]
-    return ", ".join(sorted(set().union(*methods)))
+    return ", ".join(sorted(set[str]().union(*methods)))

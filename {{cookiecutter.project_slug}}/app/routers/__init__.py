@@ -11,7 +11,7 @@ def api_routes() -> list[AuthenticatedRoute]:
 
     Raises TypeError for a router that `api_router` did not make, because it would not check scopes.
     """
-    routes = []
+    routes: list[AuthenticatedRoute] = []
     for router in ROUTERS:
         for route in router.routes:
             if not isinstance(route, AuthenticatedRoute):

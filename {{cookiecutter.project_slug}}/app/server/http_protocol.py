@@ -36,7 +36,7 @@ PLAIN_HEAD = re.compile(
 class HttpProtocol(Connection, HttpToolsProtocol):
     """One connection. From the first request that is not plain, h11 parses everything."""
 
-    _unread = b""  # part of a head, or what arrived while a request was under way
+    _unread: bytes = b""  # part of a head, or what arrived while a request was under way
     _missing = 0  # bytes of the current body that have not arrived yet
 
     def data_received(self, data: bytes) -> None:

@@ -210,8 +210,8 @@ class SlowClients:
         if self._is_sweeping:
             self._loop.call_later(SWEEP_SECONDS, self._sweep)
         now = self._loop.time()
-        idle = []
-        late = defaultdict(list)
+        idle: list[Watched] = []
+        late: defaultdict[str, list[Watched]] = defaultdict(list)
         for each in self._watched():
             awaited = each.awaited()
             unread = awaited is Awaited.READING and each.transport.get_write_buffer_size()

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description Newest first. `next_cursor` continues after this page; null means there is no more.
+         * @description Return a page, newest first. `next_cursor` is the `cursor` of the next page, if any.
          */
         get: operations["list_tasks"];
         put?: never;
@@ -38,14 +38,14 @@ export interface paths {
         post?: never;
         /**
          * Delete Task
-         * @description With the ETag in `If-Match`, only if it is still that version.
+         * @description Delete it. With an ETag in `If-Match`, only if it is the current version.
          */
         delete: operations["delete_task"];
         options?: never;
         head?: never;
         /**
          * Update Task
-         * @description Change what is named; with the ETag in `If-Match`, only if it is still that version.
+         * @description Change the given fields. With an ETag in `If-Match`, only if it is the current version.
          */
         patch: operations["update_task"];
         trace?: never;
@@ -79,7 +79,7 @@ export interface paths {
         };
         /**
          * Live
-         * @description The process answers.
+         * @description Report that the process responds.
          */
         get: operations["live"];
         put?: never;
@@ -99,7 +99,7 @@ export interface paths {
         };
         /**
          * Ready
-         * @description The database answers too, and the process is not about to end.
+         * @description Report that the database responds, too, and that the process is not shutting down.
          */
         get: operations["ready"];
         put?: never;
@@ -195,7 +195,7 @@ export interface components {
         };
         /**
          * TaskUpdate
-         * @description An absent field stays as it is and is absent from the dump too; `null` is a value.
+         * @description Absent fields are left unchanged, and are absent from the dump. `null` is a value.
          */
         TaskUpdate: {
             /** Title */

@@ -57,7 +57,7 @@ class HttpFetch:
             httpx2.AsyncClient(verify=self._tls, trust_env=False, timeout=FETCH_TIMEOUT) as client,
             client.stream("GET", self._url, headers=headers) as response,
         ):
-            if response.status_code != httpx2.codes.OK:
+            if response.status_code != 200:
                 raise ValueError(f"answered {response.status_code}")
             document = bytearray()
             async for chunk in response.aiter_raw():
