@@ -38,6 +38,7 @@ class AuthenticatedRoute(APIRoute):
         self.openapi_extra = security | (self.openapi_extra or {})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, which runs after the checks of rights, body and key."""
         respond = super().get_route_handler()
 
         async def check_and_respond(request: Request) -> Response:
