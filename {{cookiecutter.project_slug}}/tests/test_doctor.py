@@ -190,7 +190,7 @@ def test_neither_token_nor_secret_is_printed(
 
     assert doctor.main() == 1
     printed = "".join(capsys.readouterr())
-    assert printed.startswith("The service would refuse this token: aud does not name this service")
+    assert printed.startswith("The service would reject this token: aud does not name this service")
     assert rejected not in printed
     assert [value for value in issuer.settings.values() if value in printed] == []
 
