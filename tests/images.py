@@ -1,4 +1,4 @@
-"""Dockerfiles, read, and followed by hand: there is no engine where these tests run."""
+"""Parse Dockerfiles, and build images from them without a container engine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 
-from conftest import clean_environment
+from tests.rendering import clean_environment
 
 
 class Dockerfile:
@@ -25,7 +25,7 @@ class Dockerfile:
         return [rest for name, rest in self.instructions if name == instruction]
 
     def last(self, instruction: str) -> str:
-        """What it says in the last stage, which alone becomes the image."""
+        """Return the value in the last stage, from which the image is made."""
         return self.all(instruction)[-1]
 
     @property
@@ -43,7 +43,7 @@ class Dockerfile:
 
 
 def sent_to_builder(folder: Path, context: Path) -> Path:
-    """What `.dockerignore` leaves of the folder, copied; of its rules the last that fits holds."""
+    """Copy the folder without what `.dockerignore` excludes. The last matching rule wins."""
     lines = (folder / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
 
@@ -65,7 +65,7 @@ def sent_to_builder(folder: Path, context: Path) -> Path:
 
 
 class HandmadeImage:
-    """What an engine would make of a folder's Dockerfile, in a folder in the place of `/`."""
+    """Build a folder's Dockerfile into a folder that stands for `/`."""
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         self._scratch, self.root = scratch, scratch / "root"
@@ -85,7 +85,7 @@ class HandmadeImage:
         self.root.mkdir()
         self._folder = self.root
         self._stage = rest.partition(" AS ")[2]
-        # In the place of the base image, the same for each stage: a Python with nothing but pip.
+        # Stands for the base image, in each stage: a Python with pip only.
         python, base = self._scratch / "python", self._scratch / "base"
         if not base.exists():
             subprocess.run([sys.executable, "-m", "venv", python], check=True)
@@ -107,7 +107,7 @@ class HandmadeImage:
         *patterns, target = rest.split()
         base = self._context
         if patterns[0].startswith("--from="):
-            # By now that stage is elsewhere.
+            # That stage has been moved.
             base = self._scratch / patterns.pop(0).removeprefix("--from=")
             patterns = [pattern.replace(str(self.root), ".") for pattern in patterns]
         for source in (path for pattern in patterns for path in base.glob(pattern)):
@@ -119,9 +119,9 @@ class HandmadeImage:
     def _run(self, rest: str) -> None:
         if "apt-get" in rest:  # Tests install nothing on the machine where they run.
             return
-        if os.geteuid() != 0:  # Only root can give files away.
+        if os.geteuid() != 0:  # Only root can change owners.
             rest = re.sub(r"--(owner|group)=\d+", "", rest)
-        # The machine's own environment says where packages come from.
+        # The environment configures package indexes.
         self._check(["sh", "-c", rest], clean_environment() | self._environment)
 
     def _check(self, command: list[str], environment: dict[str, str]) -> None:
@@ -136,12 +136,12 @@ class HandmadeImage:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
 
     def files(self) -> set[str]:
-        """All but what is in the volume."""
+        """Return all files except those in the volume."""
         found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
         return {str(path) for path in found if path.parts[0] != "data"}
 
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
-        """Its command, with nothing in the environment but the image's and this."""
+        """Start the image's command with its variables and these ones."""
         self._environment |= environment
         with (self._scratch / "log").open("wb") as log:
             return subprocess.Popen(
@@ -149,8 +149,8 @@ class HandmadeImage:
             )
 
     def check_health(self) -> None:
-        """Raises an AssertionError if the image's own check fails."""
+        """Raise AssertionError if the health check of the image fails."""
         self._check(self.dockerfile.health_check, self._environment)
 
-    def printed(self) -> str:
+    def logs(self) -> str:
         return (self._scratch / "log").read_text()

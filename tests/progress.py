@@ -1,4 +1,4 @@
-"""Show how many tests are done and which are running, instead of a dot for each test.
+"""Show how many tests are done and which ones are running, instead of a dot for each test.
 
 On a terminal this is one line that is rewritten. Elsewhere, as in CI logs, a new line is printed
 every few seconds.
@@ -54,7 +54,7 @@ class Progress:
             return
         self._next = now + EVERY
         failed = f", {self._failed} failed" if self._failed else ""
-        running = ", ".join(test.partition("tests/")[2] for test in self._running)
+        running = ", ".join(test.partition("/")[2] for test in self._running)
         line = f"{self._done} of {self._total}{failed}: {running}"
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1

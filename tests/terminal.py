@@ -1,4 +1,4 @@
-"""A command on a terminal of its own, which is typed to and read as people do."""
+"""Run a command on a pseudo-terminal, send input and read its output."""
 
 import os
 import select
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Ctrl-C has its effect even if these tests run in the background, where it is ignored.
+# Background processes ignore Ctrl-C, and so would commands of tests that run there.
 ON_A_TERMINAL = """
 import os, pty, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -30,7 +30,7 @@ class Terminal:
         )
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
-        """Read until the text comes, after all that was waited for before."""
+        """Read until the text appears after all text that was waited for before."""
         deadline = time.monotonic() + seconds
         while (found := self.seen.find(text, self._answered)) < 0:
             assert self._read(deadline), f"No {text!r} in {self.seen}"
@@ -40,7 +40,7 @@ class Terminal:
         os.write(self._process.stdin.fileno(), f"{line}\n".encode())
 
     def end(self, seconds: float = 60) -> int:
-        """Read until the command ends by itself; its status."""
+        """Read until the command exits, and return its status."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):
             pass

@@ -1,4 +1,4 @@
-"""What the hooks refuse, keep, write and remove: their functions alone, without Cookiecutter."""
+"""Unit tests of the hooks: what they refuse, keep, write and remove, without Cookiecutter."""
 
 import errno
 import io
@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, SECRET_FILES, clean_environment, hook
+
+from tests.rendering import PROJECT, ROOT, SECRET_FILES, clean_environment, hook
 
 GOOD_SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
@@ -43,10 +44,13 @@ def answers(**changes: str) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with a frontend, on a machine without a secret and without a terminal."""
+    """A minimal project with a frontend; no secret in the environment, and no terminal."""
     (tmp_path / "frontend").mkdir()
     (tmp_path / "app").mkdir()
     (tmp_path / "app/__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text(
+        'dependencies = [\n    "fastapi>=1",\n    "uuid-utils>=1",\n]\nredis = ["redis>=1"]'
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BETTER_AUTH_SECRET", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -61,14 +65,14 @@ def settings(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("slug", ["a", "x1", "task-service", "a--b", "z" * 63])
-def test_accepts_a_slug(slug: str) -> None:
+def test_valid_slug_is_accepted(slug: str) -> None:
     assert pre_gen.refusals(answers(project_slug=slug)) == []
 
 
 @pytest.mark.parametrize(
     "slug", ["", "../x", "/x", "x/y", ".", "Bad Slug", "9x", "-x", "x-", "x_y", "X", "é", "x\n"]
 )
-def test_refuses_a_slug_with_the_rule_and_the_value(slug: str) -> None:
+def test_invalid_slug_is_refused_with_rule_and_value(slug: str) -> None:
     [line] = pre_gen.refusals(answers(project_slug=slug))
 
     assert line.startswith(f"project_slug {slug!r} refused: only a-z, 0-9 and hyphens")
@@ -76,17 +80,25 @@ def test_refuses_a_slug_with_the_rule_and_the_value(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ["z" * 64, "task-service-" * 10 + "x"])
-def test_refuses_a_slug_that_is_no_name_in_kubernetes(slug: str) -> None:
+def test_slug_too_long_for_kubernetes_is_refused(slug: str) -> None:
     assert pre_gen.refusals(answers(project_slug=slug)) == [
         f"project_slug {slug[:80]!r} refused: at most 63 characters"
     ]
 
 
-@pytest.mark.parametrize("slug", ["fastapi", "uuid-utils", "uuid--utils", "pydantic", "redis"])
-def test_refuses_the_name_of_a_package_that_projects_install(slug: str) -> None:
+@pytest.mark.parametrize("slug", ["mako", "annotated-doc", "annotated--doc"])
+def test_name_of_an_indirect_dependency_that_uv_would_not_report_is_refused(slug: str) -> None:
     assert pre_gen.refusals(answers(project_slug=slug)) == [
         f"project_slug {slug!r} refused: the project depends on a package of that name"
     ]
+
+
+@pytest.mark.parametrize("slug", ["fastapi", "uuid-utils", "uuid--utils", "redis"])
+def test_name_of_a_direct_dependency_is_refused(project: Path, slug: str) -> None:
+    with pytest.raises(SystemExit, match=f"^project_slug '{slug}' refused: the project depends on"):
+        post_gen.main(answers(project_slug=slug))
+
+    assert not SERVICE_ENV.exists()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +106,7 @@ def test_refuses_the_name_of_a_package_that_projects_install(slug: str) -> None:
     ['Ann\'s "own"', "back\\slash", "tab-less", "👩‍💻 Tasks 🎉", "名前", "x" * 100, "{name}", "#"],
 )
 @pytest.mark.parametrize("field", ["project_name", "description"])
-def test_accepts_a_text(field: str, text: str) -> None:
+def test_valid_text_is_accepted(field: str, text: str) -> None:
     assert pre_gen.refusals(answers(**{field: text})) == []
 
 
@@ -115,7 +127,7 @@ def test_accepts_a_text(field: str, text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["project_name", "description"])
-def test_refuses_a_text_with_the_rule_and_the_value(field: str, text: str, rule: str) -> None:
+def test_invalid_text_is_refused_with_rule_and_value(field: str, text: str, rule: str) -> None:
     [line] = pre_gen.refusals(answers(**{field: text}))
 
     assert line.startswith(f"{field} {text[:80]!r} refused: {rule}")
@@ -123,30 +135,30 @@ def test_refuses_a_text_with_the_rule_and_the_value(field: str, text: str, rule:
 
 
 @pytest.mark.parametrize("name", ["", "   "])
-def test_refuses_a_service_without_a_name(name: str) -> None:
+def test_blank_project_name_is_refused(name: str) -> None:
     assert pre_gen.refusals(answers(project_name=name)) == [
         f"project_name {name!r} refused: must not be empty"
     ]
 
 
-def test_a_description_may_be_empty() -> None:
+def test_empty_description_is_accepted() -> None:
     assert pre_gen.refusals(answers(description="")) == []
 
 
 @pytest.mark.parametrize("question", CHOICES)
-def test_refuses_a_choice_that_nobody_offers(question: str) -> None:
+def test_unknown_choice_is_refused(question: str) -> None:
     assert pre_gen.refusals(answers(**{question: "other"})) == [
         f"{question} 'other' refused: one of {', '.join(CHOICES[question])}"
     ]
 
 
-def test_refuses_to_delete_a_frontend_that_is_there(project: Path) -> None:
+def test_answer_that_would_delete_an_existing_frontend_is_refused(project: Path) -> None:
     [line] = pre_gen.refusals(answers(frontend="none"))
 
-    assert line.startswith("frontend 'none' refused: it would delete the frontend/")
+    assert line.startswith("frontend 'none' refused: this would delete the existing frontend/")
 
 
-def test_reports_every_broken_rule_at_once() -> None:
+def test_all_broken_rules_are_reported_at_once() -> None:
     assert len(pre_gen.refusals(answers(project_name="", project_slug="X", database="other"))) == 3
 
 
@@ -271,11 +283,11 @@ def test_unreadable_settings_file_is_refused_with_the_reason(
     "name",
     [name for files in post_gen.UNUSED.values() for names in files.values() for name in names],
 )
-def test_the_table_of_unused_files_names_what_there_is(name: str) -> None:
+def test_unused_files_exist_in_the_template(name: str) -> None:
     assert (PROJECT / name).exists()
 
 
-def test_removes_unused_files_and_the_folders_left_empty(
+def test_unused_files_and_emptied_folders_are_removed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -288,7 +300,8 @@ def test_removes_unused_files_and_the_folders_left_empty(
         (project / name).touch()
 
     post_gen.drop_unused(answers(project_name="none", frontend="nextjs"))
-    assert {path.name for path in project.iterdir()} == {"app", "c", "d", "frontend"}
+    assert not (project / "a").exists()
+    assert (project / "d").exists()
     assert [path.name for path in (project / "c").iterdir()] == ["two.py"]
 
     post_gen.drop_unused(answers(frontend="none"))
@@ -301,7 +314,9 @@ def test_removes_unused_files_and_the_folders_left_empty(
 @pytest.mark.parametrize(
     "secret", [GOOD_SECRET, OTHER_SECRET, "abc" * 11, "correct-horse-battery-staple-0123456789"]
 )
-def test_accepts_a_secret(project: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+def test_valid_secret_is_accepted(
+    project: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
     monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
 
     post_gen.write_settings(answers(better_auth_secret="provide"))
@@ -327,7 +342,7 @@ def test_accepts_a_secret(project: Path, monkeypatch: pytest.MonkeyPatch, secret
         *((f"{GOOD_SECRET}{char}", "no blank, quote") for char in " '\"`#$\\"),
     ],
 )
-def test_refuses_a_secret_with_the_rule_and_without_the_value(
+def test_invalid_secret_is_refused_with_rule_but_without_value(
     project: Path, monkeypatch: pytest.MonkeyPatch, secret: str, rule: str
 ) -> None:
     monkeypatch.setattr(os, "environ", {"BETTER_AUTH_SECRET": secret})
@@ -339,7 +354,7 @@ def test_refuses_a_secret_with_the_rule_and_without_the_value(
     assert not any(path.exists() for path in SECRET_FILES)
 
 
-def test_a_refused_secret_leaves_existing_settings_alone(
+def test_refused_secret_leaves_existing_settings_unchanged(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = "BETTER_AUTH_SECRET=\nMINE=1"
@@ -352,16 +367,14 @@ def test_a_refused_secret_leaves_existing_settings_alone(
     assert SERVICE_ENV.read_text() == before
 
 
-def test_without_a_secret_and_a_terminal_the_line_is_empty(project: Path) -> None:
+def test_secret_is_empty_without_environment_variable_and_terminal(project: Path) -> None:
     assert post_gen.write_settings(answers(better_auth_secret="provide")) == ""
 
     assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == ""
     assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == ""
 
 
-def test_asks_for_no_secret_where_nothing_needs_one(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unneeded_secret_is_not_asked_for(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
 
     notice = post_gen.write_settings(
@@ -373,7 +386,9 @@ def test_asks_for_no_secret_where_nothing_needs_one(
     assert not FRONTEND_ENV.exists()
 
 
-def test_asks_nobody_during_a_cruft_update(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cruft_update_does_not_ask_for_a_secret(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(project.parent.parent))
     monkeypatch.setenv("BETTER_AUTH_SECRET", SHORT_SECRET)
 
@@ -387,7 +402,7 @@ def test_asks_nobody_during_a_cruft_update(project: Path, monkeypatch: pytest.Mo
     [(2, {}), (3, {"_commit": "0" * 40})],
     ids=["cookiecutter", "cruft"],
 )
-def test_a_new_project_is_no_cruft_update_wherever_it_is(
+def test_new_project_is_never_mistaken_for_a_cruft_update(
     project: Path, monkeypatch: pytest.MonkeyPatch, folders_above: int, by_cruft: dict[str, str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(project.parents[folders_above - 1]))
@@ -401,7 +416,7 @@ def test_a_new_project_is_no_cruft_update_wherever_it_is(
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_settings_are_their_owners_alone(project: Path, umask: int) -> None:
+def test_settings_files_have_mode_0600(project: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         post_gen.write_settings(answers())
@@ -411,7 +426,7 @@ def test_settings_are_their_owners_alone(project: Path, umask: int) -> None:
     assert [stat.S_IMODE(path.stat().st_mode) for path in SECRET_FILES] == [0o600, 0o600]
 
 
-def test_nobody_else_can_read_a_secret_while_it_is_written(
+def test_secret_is_unreadable_for_others_while_it_is_written(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes = []
@@ -427,10 +442,11 @@ def test_nobody_else_can_read_a_secret_while_it_is_written(
     assert modes == [0o600, 0o600]
 
 
-def test_a_failed_write_leaves_the_old_settings_and_nothing_else(
+def test_failed_write_keeps_old_settings_and_leaves_no_temporary_file(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SERVICE_ENV.write_text("MINE=1\n")
+    before = sorted(project.rglob("*"))
 
     def full(path: Path, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -440,11 +456,10 @@ def test_a_failed_write_leaves_the_old_settings_and_nothing_else(
         post_gen.write_settings(answers())
 
     assert SERVICE_ENV.read_text() == "MINE=1\n"
-    assert {path.name for path in project.iterdir()} == {".env", "app", "frontend"}
-    assert list((project / "frontend").iterdir()) == []
+    assert sorted(project.rglob("*")) == before
 
 
-def test_a_link_to_shared_settings_is_not_written_through(project: Path, tmp_path: Path) -> None:
+def test_symlink_is_replaced_and_its_target_left_unchanged(project: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
     SERVICE_ENV.symlink_to(elsewhere)
@@ -455,7 +470,7 @@ def test_a_link_to_shared_settings_is_not_written_through(project: Path, tmp_pat
     assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
 
 
-def test_a_second_run_changes_nothing(project: Path) -> None:
+def test_second_run_changes_nothing(project: Path) -> None:
     post_gen.write_settings(answers())
     before = [path.read_text() for path in SECRET_FILES]
 
@@ -464,7 +479,7 @@ def test_a_second_run_changes_nothing(project: Path) -> None:
     assert [path.read_text() for path in SECRET_FILES] == before
 
 
-def test_adds_what_is_missing_and_keeps_every_byte_that_is_there(project: Path) -> None:
+def test_missing_settings_are_added_and_existing_bytes_kept(project: Path) -> None:
     mine = b"# caf\xe9\r\nexport JWT_AUDIENCE=mine\r\nCORS_ORIGINS=\nMINE='a # b'"
     SERVICE_ENV.write_bytes(mine)
 
@@ -497,7 +512,7 @@ def test_comment_after_the_secret_is_not_part_of_it(project: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", SECRET_FILES)
-def test_a_lost_file_comes_back_with_the_secret_of_the_other(project: Path, lost: Path) -> None:
+def test_lost_file_is_restored_with_the_secret_of_the_other(project: Path, lost: Path) -> None:
     post_gen.write_settings(answers())
     secret = settings(lost)["BETTER_AUTH_SECRET"]
     lost.unlink()
@@ -508,7 +523,7 @@ def test_a_lost_file_comes_back_with_the_secret_of_the_other(project: Path, lost
 
 
 @pytest.mark.parametrize("empty", ["", '""', "''", "\r"])
-def test_an_empty_secret_is_a_missing_one(project: Path, empty: str) -> None:
+def test_empty_secret_is_filled_in(project: Path, empty: str) -> None:
     SERVICE_ENV.write_bytes(f"BETTER_AUTH_SECRET={empty}\nMINE=1\n".encode())
 
     post_gen.write_settings(answers())
@@ -520,9 +535,7 @@ def test_an_empty_secret_is_a_missing_one(project: Path, empty: str) -> None:
 
 
 @pytest.mark.parametrize("kept", ["short", '"with a blank and #"', "change-me"])
-def test_a_secret_that_is_there_is_kept_though_it_would_be_refused(
-    project: Path, kept: str
-) -> None:
+def test_existing_secret_is_kept_even_if_it_breaks_rules(project: Path, kept: str) -> None:
     SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={kept}\n")
 
     assert post_gen.write_settings(answers()) == ""
@@ -532,7 +545,7 @@ def test_a_secret_that_is_there_is_kept_though_it_would_be_refused(
 
 
 @pytest.mark.parametrize(("given", "said"), [(OTHER_SECRET, True), (GOOD_SECRET, False)])
-def test_a_secret_that_is_there_is_kept_when_another_is_provided(
+def test_existing_secret_is_kept_if_another_one_is_provided(
     project: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: bool
 ) -> None:
     SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
@@ -540,22 +553,22 @@ def test_a_secret_that_is_there_is_kept_when_another_is_provided(
 
     notice = post_gen.write_settings(answers(better_auth_secret="provide"))
 
-    assert ("that was here stays" in notice) is said
+    assert ("was kept" in notice) is said
     assert settings(SERVICE_ENV)["BETTER_AUTH_SECRET"] == GOOD_SECRET
 
 
-def test_two_different_secrets_are_both_left_alone(project: Path) -> None:
+def test_files_with_different_secrets_are_left_unchanged(project: Path) -> None:
     before = {SERVICE_ENV: GOOD_SECRET, FRONTEND_ENV: OTHER_SECRET}
     for path, secret in before.items():
         path.write_text(f"BETTER_AUTH_SECRET={secret}\n")
 
     notice = post_gen.write_settings(answers())
 
-    assert notice == ".env and frontend/.env.local hold different secrets: neither was changed"
+    assert notice == ".env and frontend/.env.local hold different secrets; neither was changed"
     assert {path: settings(path)["BETTER_AUTH_SECRET"] for path in SECRET_FILES} == before
 
 
-def test_with_jwks_the_secret_moves_out_of_the_service(project: Path) -> None:
+def test_switching_to_jwks_moves_the_secret_to_the_frontend(project: Path) -> None:
     post_gen.write_settings(answers())
     secret = settings(SERVICE_ENV)["BETTER_AUTH_SECRET"]
     with SERVICE_ENV.open("a") as file:
@@ -569,12 +582,12 @@ def test_with_jwks_the_secret_moves_out_of_the_service(project: Path) -> None:
     assert settings(FRONTEND_ENV)["BETTER_AUTH_SECRET"] == secret
 
 
-def test_says_so_when_a_secret_has_no_place_any_more(project: Path) -> None:
+def test_note_says_that_an_unneeded_secret_was_removed(project: Path) -> None:
     SERVICE_ENV.write_text(f"BETTER_AUTH_SECRET={GOOD_SECRET}\n")
 
     notice = post_gen.write_settings(answers(token_verification="jwks", frontend="none"))
 
-    assert notice.startswith("BETTER_AUTH_SECRET was taken out of .env")
+    assert notice.startswith("BETTER_AUTH_SECRET was removed from .env")
     assert "BETTER_AUTH_SECRET" not in SERVICE_ENV.read_text()
 
 
@@ -700,7 +713,7 @@ def test_post_generation_hook_keeps_the_users_own_init_module(project: Path) -> 
     ],
 )
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_next_steps_are_those_of_the_choices(
+def test_next_steps_depend_on_the_choices(
     project: Path, changes: Mapping[str, str], steps: list[str], database: str
 ) -> None:
     chosen = answers(database=database, **changes)
@@ -726,7 +739,7 @@ def test_next_steps_are_those_of_the_choices(
         ({"token_verification": "jwks"}, "frontend/.env.local"),
     ],
 )
-def test_an_empty_secret_leaves_one_next_step(
+def test_empty_secret_is_the_only_next_step(
     project: Path, changes: Mapping[str, str], files: str
 ) -> None:
     chosen = answers(better_auth_secret="provide", **changes)
@@ -734,7 +747,7 @@ def test_an_empty_secret_leaves_one_next_step(
 
     [heading, step] = post_gen.next_steps(chosen).splitlines()
 
-    assert heading.endswith(f"but for BETTER_AUTH_SECRET, empty in {files}. Fill it in:")
+    assert heading.endswith(f" is ready, but BETTER_AUTH_SECRET is empty in {files}. Fill it in:")
     assert step.startswith("    openssl rand -base64 32")
 
 
@@ -745,10 +758,9 @@ def test_next_steps_show_no_secret(project: Path) -> None:
     assert secret not in post_gen.next_steps(answers())
 
 
-def test_a_cruft_update_prints_no_next_steps_of_what_it_throws_away(
+def test_cruft_update_prints_no_next_steps(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "pyproject.toml").write_text("project.dependencies = []\ndependency-groups = {}")
     monkeypatch.setattr("tempfile.tempdir", str(project.parent.parent))
 
     post_gen.main(answers(better_auth_secret="provide", _commit="0" * 40))

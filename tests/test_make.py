@@ -1,4 +1,4 @@
-"""The template's own commands, in a fresh copy of it, and what projects' share with them."""
+"""Make commands of the template, in a fresh copy, and what they share with those of projects."""
 
 import os
 import re
@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, ROOT, Machine, clean_environment, copy_template
+
+from tests.rendering import (
+    PROJECT,
+    ROOT,
+    Machine,
+    RenderedProject,
+    clean_environment,
+    copy_template,
+)
 
 
 @pytest.fixture
@@ -40,14 +48,14 @@ TOO_OLD = "Python >= 3.11 is needed: make PYTHON=/path/to/python3.11"
 
 @pytest.fixture(params=["template", "project"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with commands of its own: the template, or a project."""
+    """A folder with a Makefile: the template, or a project."""
     if request.param == "template":
         return request.getfixturevalue("clone")
     return request.getfixturevalue("machine").render().path
 
 
 def pretend(folder: Path, name: str, lines: str) -> str:
-    """A program of this name that does these lines, as a setting for make."""
+    """Write a fake program, and return the argument that makes make use it."""
     program = folder / f"pretended-{name}"
     program.write_text(f"#!/bin/sh\n{lines}\n")
     program.chmod(0o755)
@@ -76,7 +84,7 @@ def pretend(folder: Path, name: str, lines: str) -> str:
     ],
     ids=["no Python", "old Python", "no venv", "no network"],
 )
-def test_says_in_a_line_what_a_machine_lacks(
+def test_missing_requirement_is_reported_in_one_line(
     house: Path, tmp_path: Path, python: str | None, uv: str | None, said: list[str]
 ) -> None:
     pretended = [
@@ -91,7 +99,7 @@ def test_says_in_a_line_what_a_machine_lacks(
     assert [line for line in done.stderr.splitlines() if not line.startswith("make: ")] == said
 
 
-def test_says_what_it_does_until_the_network_is_away(house: Path, tmp_path: Path) -> None:
+def test_failed_installation_shows_uvs_reason_and_advice(house: Path, tmp_path: Path) -> None:
     done = make(house, "test", pretend(tmp_path, "UV", "echo The reason >&2; exit 1"))
 
     doing, reason, advice, _ = done.stderr.splitlines()
@@ -100,9 +108,7 @@ def test_says_what_it_does_until_the_network_is_away(house: Path, tmp_path: Path
     assert re.fullmatch(r"The \w+ could not be installed\. Check the network connection\.", advice)
 
 
-def test_a_token_is_printed_alone_though_much_was_installed_for_it(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_make_token_prints_only_the_token_to_stdout(machine: Machine, tmp_path: Path) -> None:
     project = machine.render()
     uv = pretend(tmp_path, "UV", "if [ $1 = sync ]; then mkdir .venv; else echo token; fi")
 
@@ -170,6 +176,36 @@ def test_scope_and_role_of_a_token_are_taken_from_the_command_line_only(
     assert arguments("SCOPE=") == "--scope="
 
 
+def commands_of(
+    project: RenderedProject, folder: Path, *goal: str, **environment: str
+) -> list[str]:
+    """The commands that make runs for this goal, without `uv run` and its options."""
+    uv = pretend(folder, "UV", 'if [ $1 = sync ]; then mkdir -p .venv; else echo "$@"; fi')
+    printed = make(project.path, "-s", *goal, uv, **environment).stdout
+    return [line.removeprefix("run --no-sync --quiet ") for line in printed.splitlines()]
+
+
+def test_names_of_tests_are_taken_from_the_command_line_only(
+    machine: Machine, tmp_path: Path
+) -> None:
+    project = machine.render()
+
+    assert commands_of(project, tmp_path, "test", T="etag") == ["pytest"]
+    for names in ("etag and not stale", 'it\'s["new"] or $HOME'):
+        [command] = commands_of(project, tmp_path, "test", f"T={names}")
+        assert command == f"pytest -m slow or not slow -k {names}"
+
+
+def test_lint_is_the_part_of_check_that_runs_no_tests(machine: Machine, tmp_path: Path) -> None:
+    project = machine.render()
+
+    lint, check = (commands_of(project, tmp_path, goal) for goal in ("lint", "check"))
+
+    assert lint == ["ruff check", "ruff format --check", "mypy", "lint-imports"]
+    assert check[: len(lint)] == lint
+    assert not [command for command in check[len(lint) :] if "coverage" not in command]
+
+
 def test_migration_name_is_taken_from_the_command_line_only(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -208,13 +244,15 @@ def test_unusable_python_from_the_environment_is_ignored(machine: Machine) -> No
         "PYTHONUTF8",
     ],
 )
-def test_variable_with_which_python_does_not_start_is_not_inherited(house: Path, name: str) -> None:
+def test_variable_that_prevents_python_from_starting_is_not_inherited(
+    house: Path, name: str
+) -> None:
     done = make(house, "python", **{name: "garbage"})
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_ending_make_ends_the_command_that_it_runs(machine: Machine, tmp_path: Path) -> None:
+def test_terminating_make_terminates_its_command(machine: Machine, tmp_path: Path) -> None:
     project = machine.render().path
     started = tmp_path / "started"
     os.mkfifo(started)

@@ -1,34 +1,35 @@
-"""The last words of a rendering: in colour for people, plain for programs, and true for both."""
+"""Output after rendering: colored on terminals, plain elsewhere."""
 
 import re
 import sys
 
 import pytest
-from conftest import COOKIECUTTER, ROOT, Machine
-from terminal import Terminal
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+from tests.rendering import COOKIECUTTER, ROOT, Machine
+from tests.terminal import Terminal
+
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def shown(machine: Machine, **environment: str) -> str:
-    """What a terminal shows."""
+    """Render on a terminal and return what it shows."""
     command = [*COOKIECUTTER, str(ROOT), "--no-input"]
     terminal = Terminal(command, machine.output, machine.environment | environment)
     assert terminal.end() == 0, terminal.seen
     return terminal.seen.replace("\r\n", "\n")
 
 
-def test_a_terminal_shows_in_colour_what_a_pipe_gets_plain(machine: Machine) -> None:
+def test_next_steps_are_colored_on_a_terminal_and_plain_in_a_pipe(machine: Machine) -> None:
     on_a_terminal = shown(machine, TERM="xterm", NO_COLOR="")
     piped = machine.cookiecutter("-f")
 
     assert "\x1b[1m    make run" in on_a_terminal
-    assert COLOUR.sub("", on_a_terminal) == piped.stdout
+    assert COLOR.sub("", on_a_terminal) == piped.stdout
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
 @pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_that_wants_no_colour_gets_none(machine: Machine, wish: dict[str, str]) -> None:
+def test_no_color_and_dumb_terminals_get_plain_text(machine: Machine, wish: dict[str, str]) -> None:
     assert "\x1b" not in shown(machine, **{"TERM": "xterm"} | wish)
 
 

@@ -1,11 +1,12 @@
-"""The picture in the README shows what is asked, said and typed today. If not: `make recording`."""
+"""The recording in the README matches current prompts and output. If not: `make recording`."""
 
 import json
 import re
 
 import pytest
-from conftest import ROOT, Machine, RenderedProject
-from recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+
+from lab.recording import ANSWERS, PICTURE, SCAFFOLD, first_task, text_of
+from tests.rendering import ROOT, Machine, RenderedProject
 
 PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text())["__prompts__"]
 
@@ -16,19 +17,19 @@ def project(machine: Machine) -> RenderedProject:
 
 
 def squeezed(text: str) -> str:
-    """Without blanks, since the picture breaks lines."""
+    """Remove whitespace, since the recording breaks lines."""
     return re.sub(r"\s", "", text)
 
 
 def assert_shows(*lines: str) -> None:
-    """The picture has all these, in this order."""
+    """Check that the recording contains all these lines, in this order."""
     shown = squeezed(text_of(PICTURE.read_text()))
     for line in lines:
         _, found, shown = shown.partition(squeezed(line))
-        assert found, f"not in the picture, or not there: {line}"
+        assert found, f"missing or out of order in the recording: {line}"
 
 
-def test_it_shows_every_question_and_choice() -> None:
+def test_recording_shows_every_question_and_choice() -> None:
     words = [
         line
         for asked in PROMPTS.values()
@@ -38,9 +39,9 @@ def test_it_shows_every_question_and_choice() -> None:
     assert_shows(SCAFFOLD, *words)
 
 
-def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
+def test_recording_shows_current_output_and_commands(project: RenderedProject) -> None:
     next_steps = project.printed.splitlines()
-    assert next_steps[0] == "shopping-list/ is ready. In it:"
+    assert next_steps[0] == "shopping-list/ is ready. Run there:"
     make_says = re.findall(r'\$\(SAY\) "(Installing .*?)"', (project.path / "Makefile").read_text())
     assert len(make_says) == 2
 
@@ -54,12 +55,12 @@ def test_it_shows_what_is_said_and_typed(project: RenderedProject) -> None:
     )
 
 
-def test_it_shows_no_token_and_nothing_of_the_machine_it_was_made_on() -> None:
+def test_recording_shows_no_token_and_no_path_of_the_machine() -> None:
     shown = squeezed(text_of(PICTURE.read_text()))
 
     assert not re.search(r"eyJ|/tmp|/home|/root", shown)
     assert "url(http" not in PICTURE.read_text()
 
 
-def test_the_readme_starts_as_the_picture_does() -> None:
+def test_readme_and_recording_start_with_the_same_command() -> None:
     assert f"$ {SCAFFOLD}\n" in (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Every combination of answers gives a whole project, and nothing of the template stays in it."""
+"""Every combination of answers renders a complete project without traces of the template."""
 
 import ast
 import json
@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import chain, product
+from itertools import chain, cycle, product
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import (
+
+from tests.rendering import (
     PRE_COMMIT_ENVIRONMENT,
     PROJECT,
     ROOT,
@@ -26,7 +27,14 @@ from conftest import (
 VARIABLES = json.loads((ROOT / "cookiecutter.json").read_text())
 QUESTIONS = {name: answer for name, answer in VARIABLES.items() if not name.startswith("_")}
 CHOICES = {name: offered for name, offered in QUESTIONS.items() if isinstance(offered, list)}
-COMBINATIONS = [dict(zip(CHOICES, chosen, strict=True)) for chosen in product(*CHOICES.values())]
+# Each license with some of the combinations, since it changes nothing but two files.
+LICENSES = CHOICES["license"]
+COMBINATIONS = [
+    dict(zip(CHOICES, (*chosen, license_), strict=True))
+    for chosen, license_ in zip(
+        product(*(CHOICES[name] for name in CHOICES if name != "license")), cycle(LICENSES)
+    )
+]
 
 # GitHub's expressions and React's style={{ }} are the projects' own.
 TEMPLATE_SYNTAX = re.compile(r"cookiecutter|\{%|# ?jinja:|(?<![$=])\{\{", re.IGNORECASE)
@@ -63,7 +71,7 @@ def combination(request: pytest.FixtureRequest) -> dict[str, str]:
 def project(
     combination: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """The combination's project; no test changes it."""
+    """The combination's project. Tests must not change it."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     secret = {"BETTER_AUTH_SECRET": "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="}
     return machine.render(env=secret, **combination)
@@ -75,20 +83,20 @@ def parse_everything(project: RenderedProject) -> None:
             parse((project.path / file).read_text())
 
 
-def test_nothing_of_the_template_is_left(project: RenderedProject) -> None:
+def test_project_contains_no_template_syntax(project: RenderedProject) -> None:
     for file in project.files:
         assert not TEMPLATE_SYNTAX.search(str(file))
         left = TEMPLATE_SYNTAX.search((project.path / file).read_text(errors="replace"))
         assert not left, f"{file}: {left[0]}"
 
 
-def test_nothing_of_the_templates_own_development_is_left(project: RenderedProject) -> None:
+def test_project_contains_no_caches_or_build_artifacts(project: RenderedProject) -> None:
     parts = {part for file in project.files for part in file.parts}
 
     assert not [part for part in parts if LEFTOVERS.fullmatch(part)]
 
 
-def test_a_project_has_no_file_that_its_choices_leave_unused(
+def test_project_has_only_the_files_its_choices_use(
     project: RenderedProject, combination: dict[str, str]
 ) -> None:
     table = hook("post_gen_project").UNUSED
@@ -100,7 +108,7 @@ def test_a_project_has_no_file_that_its_choices_leave_unused(
 
 
 def ruff(folder: Path, command: str) -> None:
-    # No cache: in the template's project folder it would be rendered.
+    # No cache: in the template's project folder, it would be rendered.
     done = subprocess.run(
         [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "."],
         cwd=folder,
@@ -111,19 +119,43 @@ def ruff(folder: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
-def test_ruff_is_content(project: RenderedProject, command: str) -> None:
+def test_project_passes_ruff(project: RenderedProject, command: str) -> None:
     ruff(project.path, command)
 
 
-def test_no_project_may_have_the_name_of_a_package_that_it_requires(
-    project: RenderedProject,
+def test_project_named_like_a_direct_dependency_is_refused(
+    project: RenderedProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
     extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
     required = chain(pyproject["project"]["dependencies"], *extras.values(), *groups.values())
+    monkeypatch.chdir(project.path)
 
-    names = {re.match(r"[\w-]+", requirement)[0] for requirement in required}
-    assert names <= set(hook("pre_gen_project").DEPENDENCIES.split())
+    for name in {re.match(r"[\w-]+", requirement)[0] for requirement in required}:
+        with pytest.raises(SystemExit, match="the project depends on a package of that name"):
+            hook("post_gen_project").refuse_name_of_dependency(name)
+
+
+def test_license_file_and_metadata_follow_the_answer(
+    project: RenderedProject, combination: dict[str, str]
+) -> None:
+    chosen = combination["license"]
+    file = project.path / "LICENSE"
+    metadata = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+
+    assert metadata.get("license", "none") == chosen
+    assert metadata.get("license-files", []) == ([file.name] if file.exists() else [])
+    beginning = file.read_text().split()[:2] if file.exists() else None
+    assert beginning == {"none": None, "MIT": ["MIT", "License"]}.get(chosen, ["Apache", "License"])
+
+
+def test_rendering_again_without_a_license_keeps_the_owners_license_file(machine: Machine) -> None:
+    project = machine.render(license="none")
+    (project.path / "LICENSE").write_text("All rights reserved.")
+
+    machine.render("--overwrite-if-exists", license="none")
+
+    assert (project.path / "LICENSE").read_text() == "All rights reserved."
 
 
 def test_ci_matrix_has_the_python_versions_of_the_classifiers(project: RenderedProject) -> None:
@@ -140,7 +172,7 @@ def test_every_file_parses(project: RenderedProject) -> None:
     parse_everything(project)
 
 
-def test_the_settings_of_service_and_frontend_agree(project: RenderedProject) -> None:
+def test_settings_of_service_and_frontend_agree(project: RenderedProject) -> None:
     service, *frontend = [
         project.settings(file) for file in SECRET_FILES if (project.path / file).exists()
     ]
@@ -152,7 +184,7 @@ def test_the_settings_of_service_and_frontend_agree(project: RenderedProject) ->
     assert service["CORS_ORIGINS"] == service["BETTER_AUTH_URL"]
 
 
-def test_every_setting_is_explained_in_the_example(project: RenderedProject) -> None:
+def test_env_examples_document_every_setting(project: RenderedProject) -> None:
     for file, example in zip(SECRET_FILES, (".env.example", "frontend/.env.example"), strict=True):
         if (project.path / file).exists():
             explained = (project.path / example).read_text()
@@ -160,7 +192,7 @@ def test_every_setting_is_explained_in_the_example(project: RenderedProject) -> 
                 assert re.search(rf"(?m)^(# ?)?{name}=", explained), f"{name} in {example}"
 
 
-def test_secret_files_are_their_owners_alone(project: RenderedProject) -> None:
+def test_only_secret_files_have_mode_0600(project: RenderedProject) -> None:
     modes = {file: (project.path / file).stat().st_mode & 0o777 for file in project.files}
 
     assert {modes.get(file, 0o600) for file in SECRET_FILES} == {0o600}
@@ -169,7 +201,7 @@ def test_secret_files_are_their_owners_alone(project: RenderedProject) -> None:
     ] == []
 
 
-def test_the_next_steps_are_commands_of_the_project(project: RenderedProject) -> None:
+def test_next_steps_are_targets_of_the_makefile(project: RenderedProject) -> None:
     targets = re.findall(r"^    make (\w+)", project.printed, re.MULTILINE)
 
     assert targets[0] == "run"
@@ -185,7 +217,7 @@ def test_help_lists_every_command_of_the_project(project: RenderedProject) -> No
 
 @pytest.mark.parametrize("combination", [COMBINATIONS[0], COMBINATIONS[-2]])
 @pytest.mark.parametrize("text", AWKWARD_TEXTS)
-def test_awkward_names_come_out_as_they_went_in(
+def test_unusual_characters_in_names_are_preserved(
     machine: Machine, combination: dict[str, str], text: str
 ) -> None:
     names = {"project_name": text, "description": text * 5, "project_slug": "task-service"}
@@ -201,13 +233,13 @@ def test_awkward_names_come_out_as_they_went_in(
     ("name", "slug"),
     [("Task Service", "task-service"), ("Ann's Größe 2!", "ann-s-grosse-2"), ("x" * 100, "x" * 60)],
 )
-def test_the_slug_is_suggested_from_the_name(machine: Machine, name: str, slug: str) -> None:
+def test_default_slug_is_derived_from_the_name(machine: Machine, name: str, slug: str) -> None:
     machine.cookiecutter(project_name=name)
 
     assert [path.name for path in machine.output.iterdir()] == [slug]
 
 
-def test_the_questions_are_the_documented_ones() -> None:
+def test_readme_documents_every_question_and_choice() -> None:
     readme = (ROOT / "README.md").read_text()
     documented = re.findall(r"^\| `(\w+)` \| (.*?) \|", readme, re.MULTILINE)
 
@@ -217,7 +249,7 @@ def test_the_questions_are_the_documented_ones() -> None:
             assert re.findall(r"`(.*?)`", values) == CHOICES[name]
 
 
-def test_every_question_and_choice_is_put_in_words() -> None:
+def test_every_question_and_choice_has_a_prompt() -> None:
     prompts = VARIABLES["__prompts__"]
 
     assert list(prompts) == list(QUESTIONS)
@@ -229,11 +261,11 @@ def test_every_question_and_choice_is_put_in_words() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
-def test_ruff_is_content_with_the_template(command: str) -> None:
+def test_template_passes_ruff(command: str) -> None:
     ruff(ROOT, command)
 
 
-def test_the_hooks_of_commits_are_content_with_the_template() -> None:
+def test_template_passes_its_pre_commit_hooks() -> None:
     if not (ROOT / ".git").exists():
         cannot_run("pre-commit reads a repository")
     done = subprocess.run(
@@ -248,7 +280,7 @@ def test_the_hooks_of_commits_are_content_with_the_template() -> None:
     assert done.stdout.count("Passed") == 3
 
 
-def test_there_is_almost_no_jinja_in_the_templates_python() -> None:
+def test_python_files_contain_almost_no_jinja() -> None:
     blocks = [
         f"{path.relative_to(ROOT)}: {block}"
         for folder in (PROJECT, ROOT / "templates")
@@ -262,7 +294,7 @@ def test_there_is_almost_no_jinja_in_the_templates_python() -> None:
 @pytest.mark.parametrize(
     "hook", sorted(Path(ROOT, "hooks").glob("*.py")), ids=lambda hook: hook.stem
 )
-def test_hooks_use_the_standard_library_alone(hook: Path) -> None:
+def test_hooks_import_only_the_standard_library(hook: Path) -> None:
     imports = [
         node for node in ast.walk(ast.parse(hook.read_text())) if isinstance(node, ast.Import)
     ]

@@ -1,10 +1,11 @@
-"""Where the secret goes when Cookiecutter itself runs: into its two files, and nowhere else."""
+"""The secret ends up in its two files and nowhere else, whatever way Cookiecutter runs."""
 
 from pathlib import Path
 
 import pytest
-from conftest import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
-from terminal import Terminal
+
+from tests.rendering import COOKIECUTTER, ROOT, SECRET_FILES, Machine, RenderedProject
+from tests.terminal import Terminal
 
 SECRET = "Zm9ydHktdHdvIGNoYXJhY3RlcnMgb2YgYmFzZTY0ISE="
 OTHER_SECRET = "q8/T+vX0s3lB5y1nJ7wKcR2uH9dFgEaMzPpLoIiUu4Y="
@@ -15,7 +16,7 @@ def secret_files_of(project: RenderedProject) -> list[Path]:
     return [project.path / file for file in SECRET_FILES if (project.path / file).exists()]
 
 
-def test_two_projects_never_share_a_secret(machine: Machine) -> None:
+def test_each_project_gets_its_own_secret(machine: Machine) -> None:
     one = machine.render(project_slug="one")
     two = machine.render(project_slug="two")
 
@@ -33,7 +34,7 @@ def test_two_projects_never_share_a_secret(machine: Machine) -> None:
     ],
 )
 @pytest.mark.parametrize("origin", ["generate", "provide"])
-def test_the_secret_is_in_its_files_and_nowhere_else(
+def test_secret_is_only_in_its_files(
     machine: Machine, token_verification: str, frontend: str, holders: list[str], origin: str
 ) -> None:
     project = machine.render(
@@ -48,7 +49,7 @@ def test_the_secret_is_in_its_files_and_nowhere_else(
     assert secret not in project.printed
 
 
-def test_git_never_sees_the_secret(machine: Machine) -> None:
+def test_secret_is_not_committed_to_git(machine: Machine) -> None:
     project = machine.render()
 
     machine.git(project.path, "init --quiet", "add --all", "commit --quiet --message=first")
@@ -66,7 +67,7 @@ def test_git_never_sees_the_secret(machine: Machine) -> None:
 
 @pytest.mark.parametrize("options", [["-f"], ["-f", "-s"], ["-f", "--replay"]], ids=" ".join)
 @pytest.mark.parametrize("lost", [None, *SECRET_FILES], ids=str)
-def test_a_second_run_keeps_the_secret(
+def test_second_run_keeps_the_secret(
     machine: Machine, options: list[str], lost: Path | None
 ) -> None:
     first = machine.render()
@@ -84,7 +85,7 @@ def test_a_second_run_keeps_the_secret(
     assert machine.files_holding(secret) == secret_files_of(second)
 
 
-def test_a_project_that_exists_is_left_alone_without_force(machine: Machine) -> None:
+def test_existing_project_is_unchanged_without_force(machine: Machine) -> None:
     project = machine.render()
     before = {file: (project.path / file).stat().st_mtime_ns for file in project.files}
 
@@ -95,7 +96,7 @@ def test_a_project_that_exists_is_left_alone_without_force(machine: Machine) -> 
     assert {file: (project.path / file).stat().st_mtime_ns for file in project.files} == before
 
 
-def test_another_way_to_verify_tokens_takes_the_secret_along(machine: Machine) -> None:
+def test_switching_token_verification_keeps_the_secret(machine: Machine) -> None:
     secret = machine.render(token_verification="shared-secret").secret
 
     project = machine.render("-f", token_verification="jwks")
@@ -119,7 +120,7 @@ def test_another_way_to_verify_tokens_takes_the_secret_along(machine: Machine) -
         ({"database": "other"}, "other provided for choice variable database"),
     ],
 )
-def test_a_refused_answer_leaves_nothing_behind(
+def test_refused_answer_creates_no_files(
     machine: Machine, answers: dict[str, str], said: str
 ) -> None:
     done = machine.cookiecutter(**{"project_slug": "task-service"} | answers)
@@ -130,7 +131,7 @@ def test_a_refused_answer_leaves_nothing_behind(
     assert {path.name for path in machine.root.iterdir()} == {"home", "output", "tmp"}
 
 
-def test_an_empty_slug_leaves_what_is_there_alone(machine: Machine) -> None:
+def test_empty_slug_changes_no_files(machine: Machine) -> None:
     (machine.output / "mine").touch()
 
     for options in ([], ["-f"]):
@@ -139,7 +140,7 @@ def test_an_empty_slug_leaves_what_is_there_alone(machine: Machine) -> None:
     assert [path.name for path in machine.output.iterdir()] == ["mine"]
 
 
-def test_a_refused_secret_is_in_no_file_and_no_message(machine: Machine) -> None:
+def test_refused_secret_is_in_no_file_or_message(machine: Machine) -> None:
     done = machine.cookiecutter(
         better_auth_secret="provide", env={"BETTER_AUTH_SECRET": SHORT_SECRET}
     )
@@ -151,7 +152,7 @@ def test_a_refused_secret_is_in_no_file_and_no_message(machine: Machine) -> None
     assert list(machine.output.iterdir()) == []
 
 
-def test_a_refused_secret_leaves_an_existing_project_its_settings(machine: Machine) -> None:
+def test_refused_secret_leaves_settings_of_an_existing_project_unchanged(machine: Machine) -> None:
     project = machine.render()
     for file in secret_files_of(project):
         file.write_text("BETTER_AUTH_SECRET=\nMINE=1\n")
@@ -186,7 +187,7 @@ def test_unreadable_settings_file_is_refused_before_any_file_changes(
 def on_a_terminal(
     machine: Machine, command: list[str], dialogue: list[tuple[str, str]]
 ) -> tuple[int, str]:
-    """Run the command on a terminal of its own, where each reply waits for its question."""
+    """Run the command on a new terminal, and send each reply after its question."""
     terminal = Terminal(command, machine.output, machine.environment)
     for question, reply in dialogue:
         terminal.wait_for(question)
@@ -194,15 +195,16 @@ def on_a_terminal(
     return terminal.end(), terminal.seen
 
 
-def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Machine) -> None:
+def test_typed_secret_is_not_echoed(machine: Machine) -> None:
     dialogue = [
-        ("[1/7]", "My Tasks"),
-        ("[2/7]", ""),
-        ("[3/7]", "Mine."),
-        ("[4/7]", "2"),
-        ("[5/7]", ""),
-        ("[6/7]", "2"),
-        ("[7/7]", ""),
+        ("[1/8]", "My Tasks"),
+        ("[2/8]", ""),
+        ("[3/8]", "Mine."),
+        ("[4/8]", "2"),
+        ("[5/8]", ""),
+        ("[6/8]", "2"),
+        ("[7/8]", ""),
+        ("[8/8]", ""),
         ("BETTER_AUTH_SECRET (not shown)", SECRET),
     ]
 
@@ -216,11 +218,9 @@ def test_answers_and_secret_can_be_typed_and_the_secret_stays_unseen(machine: Ma
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "none was given")]
+    ("typed", "said"), [(SHORT_SECRET, "at least 32 characters"), ("\x04", "no secret was entered")]
 )
-def test_a_refused_secret_that_was_typed_stays_unseen(
-    machine: Machine, typed: str, said: str
-) -> None:
+def test_refused_typed_secret_is_not_echoed(machine: Machine, typed: str, said: str) -> None:
     command = [*COOKIECUTTER, str(ROOT), "--no-input", "better_auth_secret=provide"]
 
     status, seen = on_a_terminal(machine, command, [("BETTER_AUTH_SECRET (not shown)", typed)])
@@ -232,7 +232,7 @@ def test_a_refused_secret_that_was_typed_stays_unseen(
     assert list(machine.output.iterdir()) == []
 
 
-def test_a_typed_secret_that_is_there_is_not_asked_for_again(machine: Machine) -> None:
+def test_existing_secret_is_not_asked_for_again(machine: Machine) -> None:
     secret = machine.render().secret
     command = [*COOKIECUTTER, str(ROOT), "--no-input", "-f", "better_auth_secret=provide"]
 

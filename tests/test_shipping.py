@@ -1,7 +1,6 @@
-"""What a project ships with: images, a compose file, manifests and workflows that fit each other.
+"""Deployment files of projects: images, compose file, manifests and workflows.
 
-Each is read by its own linter and by these rules. The service's image is also made and run, as far
-as that goes without an engine.
+Each is checked by its own linter, and by these tests against the others.
 """
 
 import json
@@ -18,8 +17,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ROOT, SECRET_FILES, Machine, RenderedProject, hook
-from images import Dockerfile, sent_to_builder
+
+from tests.images import Dockerfile, sent_to_builder
+from tests.rendering import ROOT, SECRET_FILES, Machine, RenderedProject, hook
 
 COMBINATIONS = [*product(("sqlite", "postgresql"), ("shared-secret", "jwks"), ("nextjs", "none"))]
 SHIPPED = ("**/Dockerfile", "compose.yaml", "docs/deploying.md", ".github/**/*", "deploy/**/*")
@@ -29,14 +29,14 @@ SHIPPED = ("**/Dockerfile", "compose.yaml", "docs/deploying.md", ".github/**/*",
 def project(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RenderedProject:
-    """The combination's project; no test changes it."""
+    """The combination's project. Tests must not change it."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     names = ("database", "token_verification", "frontend")
     return machine.render(**dict(zip(names, request.param, strict=True)))
 
 
-def of_these_tests(name: str) -> str:
-    """A program from a package that these tests depend on."""
+def installed_program(name: str) -> str:
+    """Return the path of a program from the template's own environment."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -50,15 +50,15 @@ def images(project: RenderedProject) -> list[Dockerfile]:
 
 
 def readable_settings(project: RenderedProject) -> dict[str, str]:
-    """The settings that the service reads, with their defaults."""
+    """Return the settings that the service reads, with their defaults."""
     return hook("post_gen_project").values((project.path / ".env.example").read_text())
 
 
-def seconds_to_end(settings: dict[str, str]) -> float:
+def shutdown_seconds(settings: dict[str, str]) -> float:
     return float(settings["DRAIN_SECONDS"]) + float(settings["SHUTDOWN_SECONDS"])
 
 
-def test_no_file_names_a_registry_or_holds_a_secret(project: RenderedProject) -> None:
+def test_deployment_files_contain_no_registry_or_secret(project: RenderedProject) -> None:
     host = re.compile(r"\b(?:[a-z0-9-]+\.)+(?:com|dev|io|net|org|sh)\b")
     allowed = re.compile(r"(.+\.)?(example\.com|k8s\.io|kubernetes\.io)")
     settings = [project.settings(file) for file in SECRET_FILES if (project.path / file).exists()]
@@ -73,13 +73,13 @@ def test_no_file_names_a_registry_or_holds_a_secret(project: RenderedProject) ->
 # The images
 
 
-def test_hadolint_is_content_with_the_images(project: RenderedProject) -> None:
+def test_dockerfiles_pass_hadolint(project: RenderedProject) -> None:
     paths = " ".join(str(image.path) for image in images(project))
 
-    project.run(f"{of_these_tests('hadolint')} {paths}")
+    project.run(f"{installed_program('hadolint')} {paths}")
 
 
-def test_images_start_from_exact_versions(project: RenderedProject) -> None:
+def test_base_images_have_exact_versions(project: RenderedProject) -> None:
     for image in images(project):
         [base] = {rest.split()[0] for rest in image.all("FROM")}
 
@@ -97,7 +97,7 @@ def test_images_run_without_root_and_without_a_shell(project: RenderedProject) -
         assert image.health_check
 
 
-def test_the_frontends_image_is_made_of_files_that_reach_the_builder(
+def test_dockerignore_keeps_the_files_that_the_frontend_image_copies(
     project: RenderedProject, tmp_path: Path
 ) -> None:
     for image in images(project):
@@ -124,7 +124,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
     return compose["services"]
 
 
-def test_containers_may_do_no_more_than_they_need(services: dict[str, Any]) -> None:
+def test_containers_run_with_least_privilege(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["read_only"], name
@@ -133,7 +133,7 @@ def test_containers_may_do_no_more_than_they_need(services: dict[str, Any]) -> N
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_what_a_container_waits_for_can_come(services: dict[str, Any]) -> None:
+def test_container_dependencies_can_be_met(services: dict[str, Any]) -> None:
     one_shot = {name for name in services if name.startswith("migrate")}
     gates = {
         (name, needed): gate["condition"]
@@ -146,7 +146,7 @@ def test_what_a_container_waits_for_can_come(services: dict[str, Any]) -> None:
         assert condition == f"service_{wanted}", name
     assert {needed for _, needed in gates} == {*one_shot} | (services.keys() & {"postgres"})
     for name, service in services.items():
-        # Those that are built have their image's own check.
+        # Services that are built use the health check of their image.
         check = service.get("healthcheck", {"test": "build" in service})
         assert ("disable" in check, "restart" in service) == (
             name in one_shot,
@@ -155,14 +155,14 @@ def test_what_a_container_waits_for_can_come(services: dict[str, Any]) -> None:
         assert check.get("test") or name in one_shot
 
 
-def test_no_two_builds_are_of_one_name(services: dict[str, Any]) -> None:
+def test_image_names_are_unique(services: dict[str, Any]) -> None:
     # They run side by side, and the second one to end fails.
     names = [each["image"] for each in services.values() if {"build", "image"} <= each.keys()]
 
     assert len({*names}) == len(names)
 
 
-def test_containers_reach_each_other_by_name_and_people_by_localhost(
+def test_containers_use_service_names_and_browsers_use_localhost(
     project: RenderedProject, services: dict[str, Any]
 ) -> None:
     ports = {image.path.parent.name: image.last("EXPOSE") for image in images(project)}
@@ -183,15 +183,15 @@ def test_containers_reach_each_other_by_name_and_people_by_localhost(
         assert f"http://{host}" in api["JWKS_URL"]
 
 
-def test_a_container_that_is_stopped_has_the_time_it_may_take(
+def test_stop_grace_period_covers_graceful_shutdown(
     project: RenderedProject, services: dict[str, Any]
 ) -> None:
     grace = float(services["api"]["stop_grace_period"].removesuffix("s"))
 
-    assert grace > seconds_to_end(readable_settings(project))
+    assert grace > shutdown_seconds(readable_settings(project))
 
 
-def test_what_containers_keep_is_in_volumes(
+def test_persistent_data_is_in_volumes(
     project: RenderedProject, compose: dict[str, Any], services: dict[str, Any]
 ) -> None:
     mounted = {volume for each in services.values() for volume in each.get("volumes", [])}
@@ -207,7 +207,7 @@ def test_what_containers_keep_is_in_volumes(
             assert image.last("VOLUME") == "/data"
 
 
-def test_secrets_reach_containers_by_the_files_of_the_hook_alone(
+def test_containers_get_secrets_only_from_env_files(
     project: RenderedProject, services: dict[str, Any]
 ) -> None:
     files = {each["env_file"] for each in services.values() if "env_file" in each}
@@ -240,13 +240,15 @@ def test_manifests_are_valid(manifests: dict[str, dict[str, Any]]) -> None:
             kubernetes_validate.validate(manifest, newest, strict=True)
 
 
-def test_every_manifest_is_applied(project: RenderedProject, manifests: dict[str, Any]) -> None:
+def test_kustomization_lists_every_manifest(
+    project: RenderedProject, manifests: dict[str, Any]
+) -> None:
     files = {file.name for file in (project.path / "deploy/kubernetes").iterdir()}
 
     assert {*manifests["Kustomization"]["resources"], "kustomization.yaml"} == files
 
 
-def test_manifests_name_each_other(manifests: dict[str, Any]) -> None:
+def test_references_between_manifests_match(manifests: dict[str, Any]) -> None:
     deployment = manifests["Deployment"]
     name, pod = deployment["metadata"]["name"], deployment["spec"]["template"]
     [container] = pod["spec"]["containers"]
@@ -262,7 +264,7 @@ def test_manifests_name_each_other(manifests: dict[str, Any]) -> None:
     ]
     assert [image["name"] for image in kustomization["images"]] == [container["image"]]
     if job := manifests.get("Job"):
-        # Else people would be sent to it.
+        # Otherwise the Service would send requests to it.
         assert job["spec"]["template"]["metadata"]["labels"] != labels
         assert job["spec"]["template"]["spec"]["containers"][0]["image"] == container["image"]
         budget, scaler = (
@@ -272,9 +274,7 @@ def test_manifests_name_each_other(manifests: dict[str, Any]) -> None:
         assert scaler["scaleTargetRef"]["name"] == name
 
 
-def test_pods_may_do_no_more_than_they_need(
-    project: RenderedProject, manifests: dict[str, Any]
-) -> None:
+def test_pods_run_with_least_privilege(project: RenderedProject, manifests: dict[str, Any]) -> None:
     user = Dockerfile(project.path / "Dockerfile").last("USER")
 
     for kind in manifests.keys() & {"Deployment", "Job"}:
@@ -293,7 +293,7 @@ def test_pods_may_do_no_more_than_they_need(
         assert container["resources"].keys() == {"requests", "limits"}
 
 
-def test_pods_are_probed_where_the_image_listens(
+def test_probes_use_the_port_of_the_image(
     project: RenderedProject, manifests: dict[str, Any]
 ) -> None:
     [container] = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
@@ -308,18 +308,18 @@ def test_pods_are_probed_where_the_image_listens(
         "readinessProbe": {"path": "/health/ready", "port": port["name"]},
     }
     if job := manifests.get("Job"):
-        # A pod may be the one that migrates, and must not be killed at it.
+        # A pod that waits for the migration must not be killed.
         startup = container["startupProbe"]
         longest = startup["periodSeconds"] * startup["failureThreshold"]
         assert longest >= job["spec"]["activeDeadlineSeconds"]
 
 
-def test_a_pod_that_ends_has_the_time_it_may_take(
+def test_termination_grace_period_covers_graceful_shutdown(
     manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
 
-    assert pod["terminationGracePeriodSeconds"] > seconds_to_end(configuration)
+    assert pod["terminationGracePeriodSeconds"] > shutdown_seconds(configuration)
 
 
 def permits(
@@ -390,7 +390,7 @@ def test_network_policy_allows_pods_to_reach_only_what_they_need(
     assert not permits(rules, 80, address="203.0.113.7")
 
 
-def test_pods_are_spread_over_nodes_and_may_be_evicted_while_the_database_is_away(
+def test_pods_are_spread_over_nodes_and_evictable_during_a_database_outage(
     manifests: dict[str, Any],
 ) -> None:
     if budget := manifests.get("PodDisruptionBudget"):
@@ -407,7 +407,7 @@ def test_pods_are_spread_over_nodes_and_may_be_evicted_while_the_database_is_awa
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_secrets_reach_pods_by_reference_alone(
+def test_pods_get_secrets_only_by_reference(
     manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     assert "Secret" not in manifests
@@ -420,7 +420,7 @@ def test_secrets_reach_pods_by_reference_alone(
             assert reference["key"] == variable["name"]
 
 
-def test_pods_are_as_many_as_the_database_allows(
+def test_maximum_of_pods_fits_the_connections_of_the_database(
     project: RenderedProject, manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     deployment = manifests["Deployment"]["spec"]
@@ -433,7 +433,7 @@ def test_pods_are_as_many_as_the_database_allows(
         assert "replicas" not in deployment
         assert scaler["spec"]["minReplicas"] == 2
         assert surge["maxUnavailable"] == 0
-        # PostgreSQL takes 100 connections unless told otherwise, and keeps three of them.
+        # By default, PostgreSQL accepts 100 connections and reserves three of them.
         assert f"(8 + 1 + 1) × 1 × 8 = {pods * pool} |" in page  # noqa: RUF001 - the sign is in the page
         assert pods * pool + 2 + 10 <= 97  # with migrations, and with the frontend
     else:
@@ -447,7 +447,7 @@ def test_pods_are_as_many_as_the_database_allows(
         assert {"name": "data", "mountPath": "/data"} in pod["containers"][0]["volumeMounts"]
 
 
-def test_what_is_set_is_what_the_service_reads(
+def test_deployment_sets_only_variables_that_the_service_reads(
     project: RenderedProject, manifests: dict[str, Any], configuration: dict[str, str]
 ) -> None:
     compose = yaml.safe_load((project.path / "compose.yaml").read_text())["services"]["api"]
@@ -461,6 +461,44 @@ def test_what_is_set_is_what_the_service_reads(
         assert "BETTER_AUTH_SECRET" in environment
 
 
+# .vscode
+
+
+def editor(project: RenderedProject, file: str) -> dict[str, Any]:
+    return json.loads((project.path / ".vscode" / file).read_text())
+
+
+def test_editor_runs_the_projects_own_commands(project: RenderedProject) -> None:
+    makefile = (project.path / "Makefile").read_text()
+    has_frontend = (project.path / "frontend").exists()
+    tasks = {task["label"]: task for task in editor(project, "tasks.json")["tasks"]}
+
+    settings, extensions = (editor(project, f"{name}.json") for name in ("settings", "extensions"))
+
+    assert tasks.keys() == {"dev", "test", "lint", "check"} | (
+        {"frontend"} if has_frontend else set()
+    )
+    for name in tasks.keys() - {"frontend"}:
+        assert tasks[name]["command"] == f"make {name}"
+        # The same words as in `make help`, where "The same" refers to the line before.
+        [line] = re.findall(rf"(?m)^{name}: .*## (.*)", makefile)
+        assert name == "dev" or line.startswith(tasks[name]["detail"].split(",")[0])
+    assert settings["[python]"]["editor.defaultFormatter"] in extensions["recommendations"]
+    assert ("typescript.tsdk" in settings) is has_frontend
+
+
+def test_debugger_starts_the_service_beside_its_database(project: RenderedProject) -> None:
+    service, *tests = editor(project, "launch.json")["configurations"]
+
+    command = [service["module"], *service.get("args", [])]
+    python = "${workspaceFolder}/.venv/bin/python"
+    with_database = ["scripts.postgres", python, "-m", "app"]
+    is_postgresql = (project.path / "scripts/postgres.py").exists()
+    assert command == (with_database if is_postgresql else ["app"])
+    assert {test["module"] for test in tests} == {"pytest"}
+    assert editor(project, "settings.json")["python.defaultInterpreterPath"] == python
+
+
 # .github
 
 
@@ -472,16 +510,16 @@ def workflows(project: RenderedProject) -> dict[str, dict[str, Any]]:
 
 def zizmor(project: RenderedProject) -> None:
     project.run(
-        f"{of_these_tests('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
+        f"{installed_program('zizmor')} --offline --quiet --persona=pedantic --strict-collection "
         f"--collect=all {project.path}"
     )
 
 
-def test_zizmor_is_content_with_workflows_and_dependabot(project: RenderedProject) -> None:
+def test_workflows_and_dependabot_pass_zizmor(project: RenderedProject) -> None:
     zizmor(project)
 
 
-def test_actions_are_pinned_to_commits_with_their_version_beside(project: RenderedProject) -> None:
+def test_actions_are_pinned_to_commits_with_a_version_comment(project: RenderedProject) -> None:
     assert_pinned(project)
 
 
@@ -491,7 +529,13 @@ def assert_pinned(project: RenderedProject) -> None:
             assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
 
 
-def test_ci_runs_every_python_that_the_project_is_for(
+def test_workflows_can_be_started_by_hand(workflows: dict[str, Any]) -> None:
+    for name, workflow in workflows.items():
+        triggers = workflow[True]  # PyYAML reads the key `on` as a boolean
+        assert "workflow_dispatch" in triggers, name
+
+
+def test_ci_tests_every_supported_python(
     project: RenderedProject, workflows: dict[str, Any]
 ) -> None:
     pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
@@ -507,7 +551,7 @@ def test_ci_runs_every_python_that_the_project_is_for(
     assert named == tested
 
 
-def test_ci_runs_commands_of_the_project(
+def test_ci_runs_existing_commands_only(
     project: RenderedProject, workflows: dict[str, Any]
 ) -> None:
     jobs = [job for workflow in workflows.values() for job in workflow["jobs"].values()]
@@ -522,7 +566,7 @@ def test_ci_runs_commands_of_the_project(
     assert {text.split()[2] for text in commands if text.startswith("npm run ")} <= scripts.keys()
 
 
-def test_ci_makes_settings_that_the_service_starts_with(
+def test_ci_creates_all_required_settings(
     project: RenderedProject, workflows: dict[str, Any], tmp_path: Path
 ) -> None:
     copy = RenderedProject(shutil.copytree(project.path, tmp_path / "project"))
@@ -544,7 +588,7 @@ def test_ci_makes_settings_that_the_service_starts_with(
         assert len(made[file].get("BETTER_AUTH_SECRET", "x" * 32)) >= 32
 
 
-def test_dependabot_looks_where_versions_are(project: RenderedProject) -> None:
+def test_dependabot_covers_every_file_with_versions(project: RenderedProject) -> None:
     updates = yaml.safe_load((project.path / ".github/dependabot.yml").read_text())["updates"]
     found = {
         (update["package-ecosystem"], folder)
@@ -567,27 +611,27 @@ def test_dependabot_looks_where_versions_are(project: RenderedProject) -> None:
 
 @pytest.fixture
 def template(tmp_path: Path) -> RenderedProject:
-    """What linters may read of the template: files that are not rendered are not their matter."""
+    """A copy of the template's files that linters check."""
     shutil.copytree(ROOT / ".github", tmp_path / ".github")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return RenderedProject(tmp_path)
 
 
-def test_the_templates_own_workflow_keeps_the_rules_of_the_projects(
+def test_workflow_of_the_template_passes_zizmor_and_is_pinned(
     template: RenderedProject,
 ) -> None:
     zizmor(template)
     assert_pinned(template)
 
 
-def test_the_templates_workflow_runs_what_is_there(template: RenderedProject) -> None:
+def test_workflow_of_the_template_runs_existing_command(template: RenderedProject) -> None:
     jobs = yaml.safe_load((template.path / ".github/workflows/ci.yml").read_text())["jobs"]
     [command] = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
 
     assert os.access(ROOT / command, os.X_OK)
 
 
-def test_forms_ask_for_what_answers_need(template: RenderedProject) -> None:
+def test_issue_form_lists_every_question(template: RenderedProject) -> None:
     forms = template.path / ".github/ISSUE_TEMPLATE"
 
     bug = yaml.safe_load((forms / "bug.yml").read_text())

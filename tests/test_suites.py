@@ -1,7 +1,8 @@
-"""A rendered project's own tests pass, with the default answers and with all others changed."""
+"""The generated test suite passes, with the default answers and with all others."""
 
 import pytest
-from conftest import Machine
+
+from tests.rendering import Machine
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m app`: bring the tables to the newest revision, then serve until told to stop."""
+"""`python -m app`: migrate the database, then serve."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ import uvicorn
 
 from app.config import PROJECT, ConfigurationError, Settings
 from app.errors import EXIT_UNAVAILABLE
-from app.http_protocol import HttpProtocol
 from app.logging import configure_logging
+from app.server.http_protocol import HttpProtocol
 
 ALEMBIC = [sys.executable, "-m", "alembic"]
 
@@ -26,7 +26,8 @@ ADVICE = {
 }
 
 
-def main() -> None:
+def main(reload_dirs: list[str] | None = None) -> None:
+    """Migrate, then serve. With `reload_dirs`, also restart when a Python file in them changes."""
     try:
         settings = Settings.load()
     except ConfigurationError as error:
@@ -39,7 +40,7 @@ def main() -> None:
             listening_on=settings.host,
         )
     check_port(settings)
-    # uvicorn hands the signal on when all is answered: an end that was asked for is no failure.
+    # After a graceful shutdown, uvicorn raises the signal again. A requested stop is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     code = subprocess.run([*ALEMBIC, "upgrade", "head"], cwd=PROJECT, check=False).returncode
     if code not in (0, EXIT_UNAVAILABLE):
@@ -58,6 +59,8 @@ def main() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            reload=bool(reload_dirs),
+            reload_dirs=reload_dirs,
         )
 
 
@@ -77,7 +80,7 @@ def check_port(settings: Settings) -> None:
 
 @contextmanager
 def migrating_later() -> Iterator[None]:
-    """Migrates beside the block, once the database is back."""
+    """Run the migrations in the background, once the database is reachable."""
     with subprocess.Popen([*ALEMBIC, "-x", "wait", "upgrade", "head"], cwd=PROJECT) as migration:
         try:
             yield

@@ -1,4 +1,4 @@
-"""Settings: every variable the service reads, with its type, its rule and its default."""
+"""The settings: each variable that the service reads, with its type, rule and default."""
 
 import json
 import re
@@ -40,7 +40,7 @@ class ConfigurationError(Exception):
 def _url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/?#@\s]+([/?][^#\s]*)?", value):
         raise ValueError("must be an http:// or https:// URL without a user")
-    urlsplit(value).port  # noqa: B018 - raises ValueError if it is none
+    urlsplit(value).port  # noqa: B018 - raises ValueError if the port is invalid
     return value
 
 
@@ -171,7 +171,7 @@ class _Environment(EnvSettingsSource):
 
 
 class _Settings(BaseSettings):
-    # The environment wins over .env; an empty value is an unset one; errors never show a value.
+    # The environment overrides .env. Empty values count as unset. Errors never show a value.
     model_config = SettingsConfigDict(
         env_file=PROJECT / ".env",
         env_file_encoding="utf-8-sig",
@@ -208,7 +208,7 @@ class _Settings(BaseSettings):
 
 
 class DatabaseSettings(_Settings):
-    """What migrations need: they run without the service's secret."""
+    """The settings for migrations, which run without the service's secret."""
 
     database_url: SecretStr = SecretStr("{{ cookiecutter.__database_url }}")
     # jinja: if cookiecutter.database == "postgresql"

@@ -32,7 +32,7 @@ NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 class Runner(ABC):
-    """What repositories need: a `Database` or a `Transaction`."""
+    """Runs statements for repositories: a `Database` or a `Transaction`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -123,7 +123,7 @@ class Database(Runner):
             await self.run(probe)
 
     async def close(self) -> None:
-        """Close what can be closed soon: a server that hangs must not delay the shutdown."""
+        """Close the connections. A server that hangs does not delay this for long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._engine.close()

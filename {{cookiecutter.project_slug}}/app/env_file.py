@@ -36,11 +36,11 @@ def check_env_file(path: Path) -> None:
     if "\0" in text:  # UTF-16 contains zero bytes, and can be valid UTF-8
         raise EnvFileError(f"{path.name} is not UTF-8 text. Save it as UTF-8.")
     for statement in parse_stream(io.StringIO(text)):
-        if fault := _fault(statement):
-            raise EnvFileError(f"{path.name}: {fault}")
+        if problem := _problem(statement):
+            raise EnvFileError(f"{path.name}: {problem}")
 
 
-def _fault(statement: Binding) -> str | None:
+def _problem(statement: Binding) -> str | None:
     """Return what is wrong with a statement; None if it is valid, a comment or blank."""
     text, name = statement.original.string, statement.key or ""
     if not text.strip() or text.lstrip().startswith("#"):
@@ -52,11 +52,11 @@ def _fault(statement: Binding) -> str | None:
         return (
             f"{name} contains $ or a backtick, which other programs expand: choose another value."
         )
-    if not (alike := STATEMENT.fullmatch(text)):
+    if not (parts := STATEMENT.fullmatch(text)):
         return (
             f"{name} would be read differently by other programs: put a value with # in quotes, "
             "and use no tabs, and no quotes or backslashes inside quotes."
         )
-    if not re.sub(r"[\n\t]", "", alike[1] or "").isprintable():
+    if not re.sub(r"[\n\t]", "", parts[1] or "").isprintable():
         return f"{name} contains an invisible character: type the value again."
     return None

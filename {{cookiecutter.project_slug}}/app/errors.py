@@ -1,12 +1,7 @@
-"""The errors that the service returns on purpose, all in one format (RFC 9457)."""
+"""The errors that the service returns on purpose. `app/problems.py` turns them into responses."""
 
-import json
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any, ClassVar
-
-from pydantic import BaseModel
-from starlette.responses import Response
+from typing import ClassVar
 
 from app.reasons import Reason
 
@@ -170,28 +165,3 @@ class Unavailable(ServiceError):
     def __init__(self, reason: str, retry_after: int = 1) -> None:
         """`retry_after` is in whole seconds."""
         super().__init__(reason, {"Retry-After": str(retry_after)})
-
-
-class Problem(BaseModel):
-    """The body of every error response. For a 422, `errors` says which rules were broken where."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[dict[str, Any]] | None = None
-
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        # ASCII only: input from a request may have lone surrogates, which UTF-8 cannot encode.
-        content = json.dumps(self.model_dump(exclude_none=True))
-        return Response(content, self.status, headers, media_type="application/problem+json")
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return `responses=` for a route or router, to document these statuses in OpenAPI."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in statuses
-    }

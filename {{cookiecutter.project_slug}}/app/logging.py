@@ -1,4 +1,7 @@
-"""One JSON object a line, or colours on a terminal; never a token, a secret or a query string."""
+"""Logs: one JSON object per line, or colored text on a terminal.
+
+They never contain a token, a secret or a query string.
+"""
 
 import json
 import logging
@@ -11,7 +14,7 @@ from structlog.typing import Processor
 
 
 def configure_logging() -> None:
-    """Set up the logs of the process, the libraries' too: to standard error, from `info` up."""
+    """Log to standard error, from level info, and make the libraries do the same."""
     if sys.stderr.isatty():
         render: list[Processor] = [
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -42,12 +45,12 @@ def configure_logging() -> None:
     server.setLevel(logging.INFO)
     server.propagate = True
     server.handlers = []
-    # Its lines show query strings, where somebody may have put a token; the service writes its own.
+    # Its lines contain query strings, which may contain tokens. The service logs requests itself.
     logging.getLogger("uvicorn.access").disabled = True
 
 
 def _json(event: dict[str, Any], **_: Any) -> str:
-    """Return one line of ASCII, so that no text can look like a second line.
+    """Return one line of ASCII, so that no value can imitate a second line.
 
     pydantic takes a fifth of the time of `json`, but does not escape. Most lines are ASCII anyway.
     """

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.dependencies import TAG
-from app.errors import Problem, problems
+from fastapi import FastAPI
+
+from app.etags import ENTITY_TAG
+from app.problems import Problem, problems
 from app.routers.idempotency import KEY
 
 BEARER = {
@@ -19,7 +21,7 @@ IF_MATCH = {
     "description": "The `ETag` of the version to change. If the resource has another version by "
     "now, the response is 412 and nothing changes. Separate several ETags with commas. Without the "
     "header, or with `*`, any version matches.",
-    "schema": {"type": "string", "pattern": rf"^(\*|{TAG}([ \t]*,[ \t]*{TAG})*)$"},
+    "schema": {"type": "string", "pattern": rf"^(\*|{ENTITY_TAG}([ \t]*,[ \t]*{ENTITY_TAG})*)$"},
     "example": '"1"',
 }
 IDEMPOTENCY_KEY = {
@@ -72,7 +74,19 @@ HEADERS_BY_STATUS = {
 Schema = dict[str, Any]
 
 
-def complete(document: dict[str, Any]) -> None:
+def complete_openapi(app: FastAPI) -> None:
+    """Make `app` add to its OpenAPI document what FastAPI cannot know."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            _complete(generate())
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
+
+
+def _complete(document: dict[str, Any]) -> None:
     """Add the bearer scheme, the schema of errors, and the headers of requests and responses.
 
     An operation that documents 412 takes `If-Match`. A POST that needs a token takes an

@@ -26,9 +26,9 @@ from app.database import Database
 from app.database_url import normalized
 from app.engine import DIALECT
 from app.errors import Unavailable
-from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.models import Base
+from app.server.http_protocol import HttpProtocol
 from app.statement import Statement
 from tests.database import reserved_database, temporary_database
 from tests.engines import engine_for

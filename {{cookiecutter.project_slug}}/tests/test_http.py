@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -20,7 +20,7 @@ from app.config import Settings
 from app.dependencies import current_user
 from app.errors import Unauthenticated
 from app.main import create_app
-from app.routers import ROUTERS, include_api
+from app.routers import ROUTERS, api_routes
 from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
 from tests.database import UNREACHABLE_URL
@@ -638,6 +638,27 @@ def test_unexpected_exception_returns_500_without_details(settings: Settings) ->
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
+def test_exception_in_a_websocket_is_left_to_the_server(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket("/socket")
+    async def fail(_: WebSocket) -> None:
+        raise RuntimeError("MARKER")
+
+    with (
+        pytest.raises(RuntimeError, match="MARKER"),
+        TestClient(app).websocket_connect("/socket"),
+    ):
+        """Connect."""
+
+
+def test_unsupported_method_on_the_documentation_returns_405(client: httpx2.Client) -> None:
+    response = client.post("/docs")
+
+    assert is_problem(response, 405)
+    assert "GET" in response.headers["Allow"]
+
+
 def test_exception_while_streaming_aborts_the_response(settings: Settings) -> None:
     app = create_app(settings)
 
@@ -657,10 +678,10 @@ def test_api_routes_require_a_user_even_without_the_middleware(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The middleware rejects such requests first, so this second check needs an app without it.
-    router, without_middleware = api_router("/unprotected"), FastAPI()
+    router = api_router("/unprotected")
     router.get("")(lambda: None)
     monkeypatch.setattr("app.routers.ROUTERS", [router])
-    include_api(without_middleware)
+    without_middleware = FastAPI(routes=[*api_routes()])
 
     with pytest.raises(Unauthenticated):
         TestClient(without_middleware).get("/api/v1/unprotected")

@@ -15,8 +15,8 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.h11_protocol import H11Protocol
-from app.http_protocol import MAX_HEAD_BYTES, HttpProtocol, replace_uvicorns_protocols
+from app.server.h11_protocol import H11Protocol
+from app.server.http_protocol import MAX_HEAD_BYTES, HttpProtocol, replace_uvicorns_protocols
 
 Protocol = H11Protocol | HttpToolsProtocol
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from fastapi import Depends, Response
+from fastapi import BackgroundTasks, Depends, Response
 from sqlalchemy import select
 
 from app.config import Settings
@@ -26,6 +26,7 @@ from app.repositories import idempotency_keys
 from app.repositories.idempotency_keys import IdempotencyKeys
 from app.routers import idempotency
 from app.routers.api import api_router
+from app.security.acting import acting_as
 from tests.conftest import NO_TLS, TESTING, SignIn, serve
 from tests.issuer import Issuer
 from tests.resources import RESOURCES
@@ -255,6 +256,33 @@ def test_error_response_of_a_handler_changes_nothing(settings: Settings, issuer:
 async def take(id: UUID, rows: Rows) -> dict[str, bool]:
     await rows.delete(id)
     return {"taken": True}
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("prunes", [False, True])
+def test_background_task_of_a_handler_runs_once_and_after_the_commit(
+    settings: Settings, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, prunes: bool
+) -> None:
+    monkeypatch.setattr(idempotency, "randbelow", lambda _: int(not prunes))
+    app, seen = create_app(settings), []
+
+    async def look(id: UUID) -> None:
+        owner = acting_as("ann", reason="test")
+        seen.append(await Repository(app.state.database, owner).get(id))
+
+    router = api_router("/notified")
+
+    @router.post("", status_code=202)
+    async def create_and_notify(rows: Rows, background: BackgroundTasks) -> None:
+        background.add_task(look, (await rows.create(BODY))["id"])
+
+    app.include_router(router)
+    headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}", "Idempotency-Key": ID}
+    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as ann:
+        statuses = [ann.post("/api/v1/notified").status_code for _ in range(2)]
+
+    assert statuses == [202, 202]
+    assert [row[TEXT] for row in seen] == [BODY[TEXT]]
 
 
 @pytest.mark.usefixtures("service")

@@ -22,8 +22,8 @@ from app.engine import TABLE_OPTIONS
 from app.errors import MissingReference, StillReferenced, Unavailable
 from app.models import Base
 from app.models.base import OwnedBase, owned_index, owned_reference
-from app.repositories import owned
-from app.repositories.owned import UserData
+from app.repositories import user_data
+from app.repositories.user_data import UserData
 from app.security.acting import acting_as
 from app.security.verifier import User
 from tests.conftest import TESTING
@@ -119,8 +119,8 @@ async def chained(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         Column("parent_id", Uuid),
         owned_reference("parent_id", "chained", ondelete="CASCADE"),
     )
-    monkeypatch.setattr(owned, "Base", SimpleNamespace(metadata=metadata))
-    monkeypatch.setattr(owned, "_erase", owned._erase.__wrapped__)
+    monkeypatch.setattr(user_data, "Base", SimpleNamespace(metadata=metadata))
+    monkeypatch.setattr(user_data, "_deletions", user_data._deletions.__wrapped__)
     ids = [uuid4() for _ in range(1_100)]  # SQLite follows 1,000
     rows = [
         {"owner_id": ANN.id, "id": one, "parent_id": parent}

@@ -10,7 +10,8 @@ import app.routers  # noqa: F401 - imports all repositories
 from app.engine import begins_with
 from app.models.base import Base, OwnedBase
 from app.repositories.filters import Filter
-from app.repositories.owned import OwnedRepository, UserData
+from app.repositories.owned import OwnedRepository
+from app.repositories.user_data import UserData
 from app.schemas.owned import PageQuery
 from app.security.acting import acting_as
 from tests.sample_resource import Repository

@@ -14,7 +14,7 @@ from sqlalchemy import func, literal_column, select, text, true
 from app.config import Settings
 from app.database import Database
 from app.models.base import OWNER
-from app.repositories.owned import UserData
+from app.repositories.user_data import UserData
 from app.security.acting import acting_as
 from tests.conftest import TESTING
 from tests.sample_resource import TEXT, VALUES, Model, Query, Repository

@@ -15,11 +15,11 @@ from unittest.mock import Mock
 import httpx2
 import pytest
 
-from app import slow_clients
 from app.config import Settings
-from app.http_protocol import HttpProtocol
 from app.main import create_app
-from app.slow_clients import Awaited, connection_limit
+from app.server import slow_clients
+from app.server.http_protocol import HttpProtocol
+from app.server.slow_clients import Awaited, connection_limit
 from tests.conftest import serve
 from tests.issuer import Issuer
 from tests.sample_resource import PATH

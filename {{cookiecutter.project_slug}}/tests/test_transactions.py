@@ -11,7 +11,7 @@ from app.config import Settings
 from app.database import Database, Runner, Transaction
 from app.engine import INTEGRITY_ERRORS
 from app.errors import NotFound, Unavailable
-from app.repositories.owned import UserData
+from app.repositories.user_data import UserData
 from app.security.acting import acting_as
 from tests.database import SLOW_QUERY, locked_database
 from tests.sample_resource import TEXT, VALUES, Query, Repository

@@ -1,4 +1,4 @@
-"""How the service talks to SQLite: many readers, one writer, nothing acknowledged is lost."""
+"""Runs statements on SQLite: several readers, one writer, durable commits."""
 
 import asyncio
 import sqlite3

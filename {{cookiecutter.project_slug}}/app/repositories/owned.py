@@ -1,39 +1,20 @@
 """Ownership: each statement of a repository names the owner of the rows."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    Table,
-    Update,
-    bindparam,
-    delete,
-    false,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Executable
 
 from app.database import Runner
-from app.errors import (
-    Conflict,
-    MissingReference,
-    NotFound,
-    PreconditionFailed,
-    StillReferenced,
-    Unavailable,
-)
-from app.models.base import OWNER, Base, OwnedBase, now
+from app.errors import MissingReference, NotFound, PreconditionFailed, StillReferenced
+from app.models.base import OwnedBase, now
+from app.repositories import statements
 from app.repositories.filters import Filter
 from app.schemas.owned import OwnedRow, PageQuery
 from app.security.verifier import User
 
-MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
 MAX_VERSIONS = 100
 
 Row = TypeVar("Row", bound=OwnedRow)
@@ -72,13 +53,13 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         TypeError for keys that are not its own columns.
         """
         at, values = now(), dict(values)
-        statement = _insert(self.model, self._checked(values))
+        statement = statements.insert(self.model, self._checked(values))
         rows = await self._run(statement, {**values, "created_at": at, "updated_at": at})
         return rows[0]
 
     async def get(self, id: UUID) -> Row:
         """Return a row. Raises NotFound if it is missing or owned by another user."""
-        rows = await self._run(_select(self.model), {"id_": id})
+        rows = await self._run(statements.select(self.model), {"id_": id})
         if not rows:
             raise NotFound
         return rows[0]
@@ -92,7 +73,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         """
         changes, numbered = dict(changes), _numbered(versions)
         count = None if versions is None else len(numbered)
-        statement = _update(self.model, self._checked(changes), count)
+        statement = statements.update(self.model, self._checked(changes), count)
         rows = await self._run(statement, {**changes, **numbered, "id_": id})
         if not rows:
             raise await self._refusal(id, versions)
@@ -105,7 +86,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         other rows refer to it.
         """
         numbered = _numbered(versions)
-        statement = _delete(self.model, None if versions is None else len(numbered))
+        statement = statements.delete(self.model, None if versions is None else len(numbered))
         try:
             deleted = await self._run(statement, {**numbered, "id_": id})
         except MissingReference as error:
@@ -144,106 +125,17 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         """
         given = tuple(each for each in self.filters if getattr(query, each.name) is not None)
         values = {each.name: getattr(query, each.name) for each in given}
-        statement = _page(self.model, given, query.cursor is not None)
+        statement = statements.page(self.model, given, query.cursor is not None)
         position = {} if query.cursor is None else {"cursor_": query.cursor}
         rows = await self._run(statement, {**values, **position, "limit_": query.limit + 1})
         page = rows[: query.limit]
         return page, page[-1]["id"] if len(rows) > query.limit else None
 
 
-class UserData(Owned):
-    """Everything the service holds of one user, in every owned table."""
-
-    async def erase(self) -> None:
-        """Delete it all, or nothing if that fails."""
-        async with self._database.transaction() as transaction:
-            for statement in _erase():
-                try:
-                    await transaction.run(statement, owner=self._owner)
-                except Conflict as error:
-                    raise Unavailable("a row was added during the deletion of all") from error
-
-
-# Building a statement takes as long as running one, so each is built once. The names of parameters
-# end in an underscore where they could be confused with columns.
-
-
-@lru_cache(MAX_STATEMENTS)
-def _insert(model: type[OwnedBase], columns: frozenset[str]) -> Executable:
-    names = columns | {"created_at", "updated_at"}
-    values = {"owner_id": OWNER, **{name: bindparam(name) for name in names}}
-    return insert(model).values(values).returning(*row_columns(model))
-
-
-@cache
-def _select(model: type[OwnedBase]) -> Executable:
-    return select(*row_columns(model)).where(*_by_id(model))
-
-
-@lru_cache(MAX_STATEMENTS)
-def _page(model: type[OwnedBase], filters: tuple[Filter, ...], continues: bool) -> Executable:
-    conditions = [each.condition() for each in filters]
-    if continues:
-        conditions.append(model.id < bindparam("cursor_"))
-    page = select(*row_columns(model)).where(model.owner_id == OWNER, *conditions)
-    return page.order_by(model.id.desc()).limit(bindparam("limit_"))
-
-
-@lru_cache(MAX_STATEMENTS)
-def _update(model: type[OwnedBase], columns: frozenset[str], versions: int | None) -> Executable:
-    values: dict[str, Any] = {name: bindparam(name) for name in columns}
-    values["version"] = model.version + bindparam("one_", 1)
-    statement = update(model).where(*_by_id(model, versions)).values(values)
-    return statement.returning(*row_columns(model))
-
-
-@lru_cache(MAX_STATEMENTS)
-def _delete(model: type[OwnedBase], versions: int | None) -> Executable:
-    return delete(model).where(*_by_id(model, versions)).returning(model.id)
-
-
-@cache
-def _erase() -> list[Executable]:
-    tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
-    owned = [table for table in tables if "owner_id" in table.columns]
-    statements: list[Executable] = []
-    for table in owned:
-        is_own = table.c.owner_id == OWNER
-        statements += [statement.where(is_own) for statement in _cut_chains(table)]
-        statements.append(delete(table).where(is_own))
-    return statements
-
-
-def _cut_chains(table: Table) -> list[Update]:
-    """Return statements after which no row refers to one of the same table with ON DELETE CASCADE.
-
-    Without them, a chain of more than 1,000 rows could not be deleted: SQLite follows no more.
-    """
-    return [
-        update(table).values({column: None for column in key.columns if column.nullable})
-        for key in table.foreign_key_constraints
-        if key.referred_table is table and key.ondelete == "CASCADE"
-    ]
-
-
 @cache
 def _own_columns(model: type[OwnedBase]) -> frozenset[str]:
     """Return the columns that a resource adds to those of every owned table."""
     return frozenset(model.__table__.columns.keys()) - frozenset(OwnedBase.__annotations__)
-
-
-def row_columns(model: type[OwnedBase]) -> list[ColumnElement[Any]]:
-    """Return the columns of a row as repositories return it: all except for `owner_id`."""
-    return [column for column in model.__table__.columns if column.name != "owner_id"]
-
-
-def _by_id(model: type[OwnedBase], versions: int | None = None) -> list[ColumnElement[bool]]:
-    conditions = [model.owner_id == OWNER, model.id == bindparam("id_")]
-    if versions is not None:
-        # Not `IN` over a list, which would have to be compiled for each request.
-        named = (model.version == bindparam(f"version_{number}_") for number in range(versions))
-        conditions.append(or_(false(), *named))
-    return conditions
 
 
 def _numbered(versions: Versions) -> dict[str, int]:

@@ -1,6 +1,4 @@
-"""The API. All its routes require a user, even if their author does not think of it."""
-
-from fastapi import FastAPI
+"""The API: its routers. All their routes require a user."""
 
 from app.routers import me, task
 from app.routers.api import AuthenticatedRoute
@@ -28,10 +26,3 @@ def api_routes() -> list[AuthenticatedRoute]:
 def scopes() -> set[str]:
     """Return the scopes that applications can have."""
     return {route.scope for route in api_routes() if route.scope}
-
-
-def include_api(app: FastAPI) -> None:
-    """Add the API's routes to `app`."""
-    # Not by include_router, which matches each path twice; and before `/docs`, which is rarely
-    # requested.
-    app.router.routes[:0] = api_routes()

@@ -1,14 +1,15 @@
 """Routers for the API, whose endpoints check the caller's rights."""
 
 import re
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
 
 from app.dependencies import verified_user
-from app.errors import Forbidden, InsufficientScope, problems
+from app.errors import Forbidden, InsufficientScope
+from app.problems import problems
 from app.routers.idempotency import idempotency_key, respond_once
 from app.routers.json_body import read_json_body
 from app.security.verifier import User
@@ -36,14 +37,18 @@ class AuthenticatedRoute(APIRoute):
         security = {"security": [{"HTTPBearer": [self.scope] if self.scope else []}]}
         self.openapi_extra = security | (self.openapi_extra or {})
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in (self.methods or ()):
-            self._check_rights(verified_user(scope))
-            receive = await read_json_body(scope, receive)
-            if scope["method"] == "POST" and (key := idempotency_key(scope)):
-                await respond_once(super().handle, key, scope, receive, send)
-                return
-        await super().handle(scope, receive, send)
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        respond = super().get_route_handler()
+
+        async def check_and_respond(request: Request) -> Response:
+            self._check_rights(verified_user(request.scope))
+            receive = await read_json_body(request.scope, request.receive)
+            request = Request(request.scope, receive)
+            if request.method == "POST" and (key := idempotency_key(request)):
+                return await respond_once(respond, key, request)
+            return await respond(request)
+
+        return check_and_respond
 
     def _check_rights(self, user: User) -> None:
         if not user.may(self.scope):

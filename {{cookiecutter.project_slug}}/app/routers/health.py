@@ -1,8 +1,9 @@
-"""For load balancers and orchestrators: open to everybody, and says nothing worth knowing."""
+"""Health checks for load balancers and orchestrators. They need no token."""
 
 from fastapi import APIRouter, Request
 
-from app.errors import Unavailable, problems
+from app.errors import Unavailable
+from app.problems import problems
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -11,14 +12,14 @@ router = APIRouter(prefix="/health", tags=["health"])
 @router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """Report that the process responds."""
     return {"status": "ok"}
 
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses=problems(503))
 async def ready(request: Request) -> dict[str, str]:
-    """The database answers too, and the process is not about to end."""
+    """Report that the database responds, too, and that the process is not shutting down."""
     if request.app.state.draining:
         raise Unavailable("draining")
     await request.app.state.database.ping()

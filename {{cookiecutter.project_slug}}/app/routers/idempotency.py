@@ -6,23 +6,27 @@ change nothing and are not stored: the same request may succeed later.
 """
 
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from secrets import randbelow
 
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.background import BackgroundTask
+from starlette.types import Message
 
 from app.dependencies import verified_user
 from app.errors import IdempotencyKeyInUse, InvalidIdempotencyKey, ServiceError, Unavailable
 from app.repositories.idempotency_keys import IdempotencyKeys, StoredResponse
-from app.routers.json_body import replay
 
 # A string (RFC 9651, section 3.3.3) without escapes. Many clients leave out the quotes.
 KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([-A-Za-z0-9_.~:+/=]{1,255})')
 CODEC = "latin-1"  # of headers
 PRUNE_EVERY = 100  # requests with a key, on average
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 _in_use: set[tuple[str, str]] = set()  # users and keys of requests that this process is handling
 
@@ -30,51 +34,49 @@ _in_use: set[tuple[str, str]] = set()  # users and keys of requests that this pr
 class _ReturnedError(Exception):
     """The handler has returned an error response. Raising this rolls back its changes, too."""
 
-    def __init__(self, response: StoredResponse) -> None:
-        super().__init__(response["status"])
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
         self.response = response
 
 
-def idempotency_key(scope: Scope) -> str | None:
+def idempotency_key(request: Request) -> str | None:
     """Return the key of a request, if it has one. Raises InvalidIdempotencyKey."""
-    values = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+    values = request.headers.getlist("idempotency-key")
     if not values:
         return None
-    match = KEY.fullmatch(values[0].decode(CODEC))
+    match = KEY.fullmatch(values[0])
     if len(values) > 1 or not match:
         raise InvalidIdempotencyKey
     return match[1] or match[2]
 
 
-async def respond_once(app: ASGIApp, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send the response of `app`, or the stored one if the user has sent this request before.
+async def respond_once(respond: Handler, key: str, request: Request) -> Response:
+    """Return the response of `respond`, or the stored one if the user has sent this request before.
 
     Raises IdempotencyKeyInUse while a request with this key is being handled, and
     RequestValidationError if the key was used for another request.
     """
-    user = verified_user(scope)
-    keys = IdempotencyKeys(scope["app"].state.database, user)
-    message = await receive()  # with the whole body
-    receive = replay(message, receive)
-    fingerprint = _fingerprint(scope, message.get("body", b""))
+    user = verified_user(request.scope)
+    keys = IdempotencyKeys(request.app.state.database, user)
+    fingerprint = await _fingerprint(request)
     if (user.id, key) in _in_use:
         raise IdempotencyKeyInUse
     _in_use.add((user.id, key))
     try:
-        stored = await keys.get(key)
-        if not stored:
-            try:
-                stored = await _respond(app, key, fingerprint, scope, receive)
-            except (ServiceError, _ReturnedError) as error:
-                # Another process may have handled the same request at the same time, and its
-                # changes may have caused this error.
-                stored = await keys.get(key)
-                if not stored and isinstance(error, _ReturnedError):
-                    stored = error.response
-                if not stored:
-                    raise
+        response = await _replay(keys, key, fingerprint)
+        response = response or await _respond(respond, keys, key, fingerprint, request)
     finally:
         _in_use.discard((user.id, key))
+    if not randbelow(PRUNE_EVERY):
+        response.background = BackgroundTask(_prune, keys, response.background)
+    return response
+
+
+async def _replay(keys: IdempotencyKeys, key: str, fingerprint: bytes) -> Response | None:
+    """Return the stored response, if there is one."""
+    stored = await keys.get(key)
+    if not stored:
+        return None
     if stored["fingerprint"] != fingerprint:
         raise RequestValidationError(
             [
@@ -85,41 +87,67 @@ async def respond_once(app: ASGIApp, key: str, scope: Scope, receive: Receive, s
                 }
             ]
         )
-    headers = [(name.encode(CODEC), value.encode(CODEC)) for name, value in stored["headers"]]
-    await send({"type": "http.response.start", "status": stored["status"], "headers": headers})
-    await send({"type": "http.response.body", "body": stored["body"]})
-    if not randbelow(PRUNE_EVERY):
-        with suppress(Unavailable):
-            await keys.prune()
+    return _response(stored)
 
 
 async def _respond(
-    app: ASGIApp, key: str, fingerprint: bytes, scope: Scope, receive: Receive
-) -> StoredResponse:
-    """Return the response of `app`, and store it unless it is an error."""
+    respond: Handler, keys: IdempotencyKeys, key: str, fingerprint: bytes, request: Request
+) -> Response:
+    """Return the response of `respond`, and store it unless it is an error."""
+    try:
+        async with request.app.state.database.transaction() as transaction:
+            request.state.transaction = transaction  # for the handler's repositories
+            response = await respond(request)
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                raise _ReturnedError(response)
+            background, response.background = response.background, None
+            stored = await _collect(response, fingerprint, request)
+            await IdempotencyKeys(transaction, verified_user(request.scope)).add(key, stored)
+    except (ServiceError, _ReturnedError) as error:
+        # Another process may have handled the same request at the same time, and its changes may
+        # have caused this error.
+        if replayed := await _replay(keys, key, fingerprint):
+            return replayed
+        if isinstance(error, _ReturnedError):
+            return error.response
+        raise
+    response = _response(stored)
+    response.background = background
+    return response
+
+
+async def _collect(response: Response, fingerprint: bytes, request: Request) -> StoredResponse:
     messages: list[Message] = []
 
     async def collect(message: Message) -> None:
         messages.append(message)
 
-    async with scope["app"].state.database.transaction() as transaction:
-        scope["state"]["transaction"] = transaction  # for the handler's repositories
-        await app(scope, receive, collect)
-        start, *rest = messages
-        headers = [(name.decode(CODEC), value.decode(CODEC)) for name, value in start["headers"]]
-        response: StoredResponse = {
-            "fingerprint": fingerprint,
-            "status": start["status"],
-            "headers": headers,
-            "body": b"".join(message.get("body", b"") for message in rest),
-        }
-        if response["status"] >= HTTPStatus.BAD_REQUEST:
-            raise _ReturnedError(response)
-        await IdempotencyKeys(transaction, verified_user(scope)).add(key, response)
+    await response(request.scope, request.receive, collect)
+    start, *rest = messages
+    return {
+        "fingerprint": fingerprint,
+        "status": start["status"],
+        "headers": [(name.decode(CODEC), value.decode(CODEC)) for name, value in start["headers"]],
+        "body": b"".join(message.get("body", b"") for message in rest),
+    }
+
+
+def _response(stored: StoredResponse) -> Response:
+    response = Response(stored["body"], stored["status"])
+    response.raw_headers = [
+        (name.encode(CODEC), value.encode(CODEC)) for name, value in stored["headers"]
+    ]
     return response
 
 
-def _fingerprint(scope: Scope, body: bytes) -> bytes:
+async def _prune(keys: IdempotencyKeys, background: BackgroundTask | None) -> None:
+    if background:
+        await background()
+    with suppress(Unavailable):
+        await keys.prune()
+
+
+async def _fingerprint(request: Request) -> bytes:
     """Return a hash of what must be the same in a repetition."""
-    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
-    return sha256(target + b"\n" + body).digest()
+    target = f"{request.method} {request.scope['path']}?".encode() + request.scope["query_string"]
+    return sha256(target + b"\n" + await request.body()).digest()

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import Depends, Response
 
 from app.dependencies import owned
-from app.repositories.owned import UserData
+from app.repositories.user_data import UserData
 from app.routers.api import api_router
 
 router = api_router("/me", applications=False)

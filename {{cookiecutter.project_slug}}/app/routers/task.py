@@ -3,8 +3,9 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from app.dependencies import if_match, owned
-from app.errors import problems
+from app.dependencies import owned
+from app.etags import etag, if_match
+from app.problems import problems
 from app.repositories.task import TaskRepository
 from app.responses import json
 from app.routers.api import api_router
@@ -18,13 +19,13 @@ Tasks = Annotated[TaskRepository, Depends(owned(TaskRepository))]
 @router.post("", status_code=201, response_model=TaskRead, responses=problems(409))
 async def create_task(task: TaskCreate, tasks: Tasks, request: Request) -> Response:
     created = await tasks.create(task.model_dump())
-    headers = {"Location": f"{request.scope['path']}/{created['id']}", "ETag": _etag(created)}
+    headers = {"Location": f"{request.scope['path']}/{created['id']}", "ETag": etag(created)}
     return json(TASK, created, 201, headers)
 
 
 @router.get("", response_model=TaskPage)
 async def list_tasks(query: Annotated[TaskQuery, Query()], tasks: Tasks) -> Response:
-    """Newest first. `next_cursor` continues after this page; null means there is no more."""
+    """Return a page, newest first. `next_cursor` is the `cursor` of the next page, if any."""
     page, next_cursor = await tasks.list(query)
     return json(PAGE, {"items": page, "next_cursor": next_cursor})
 
@@ -32,21 +33,17 @@ async def list_tasks(query: Annotated[TaskQuery, Query()], tasks: Tasks) -> Resp
 @router.get("/{id}", response_model=TaskRead, responses=problems(404))
 async def get_task(id: UUID, tasks: Tasks) -> Response:
     task = await tasks.get(id)
-    return json(TASK, task, headers={"ETag": _etag(task)})
+    return json(TASK, task, headers={"ETag": etag(task)})
 
 
 @router.patch("/{id}", response_model=TaskRead, responses=problems(404, 409, 412))
 async def update_task(id: UUID, changes: TaskUpdate, tasks: Tasks, request: Request) -> Response:
-    """Change what is named; with the ETag in `If-Match`, only if it is still that version."""
+    """Change the given fields. With an ETag in `If-Match`, only if it is the current version."""
     task = await tasks.update(id, changes.model_dump(), if_match(request))
-    return json(TASK, task, headers={"ETag": _etag(task)})
+    return json(TASK, task, headers={"ETag": etag(task)})
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=problems(404, 409, 412))
 async def delete_task(id: UUID, tasks: Tasks, request: Request) -> None:
-    """With the ETag in `If-Match`, only if it is still that version."""
+    """Delete it. With an ETag in `If-Match`, only if it is the current version."""
     await tasks.delete(id, if_match(request))
-
-
-def _etag(task: TaskRead) -> str:
-    return f'"{task["version"]}"'

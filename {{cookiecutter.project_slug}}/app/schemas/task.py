@@ -1,4 +1,4 @@
-"""Bodies and query parameters of `/tasks`."""
+"""Request and response bodies of `/tasks`, and its query parameters."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,7 +19,7 @@ class TaskCreate(BaseModel):
 
 
 class TaskUpdate(BaseModel):
-    """An absent field stays as it is and is absent from the dump too; `null` is a value."""
+    """Absent fields are left unchanged, and are absent from the dump. `null` is a value."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -59,7 +59,7 @@ class User:
 
 class KeySource(Protocol):
     async def keys_for(self, token: UnverifiedToken, /) -> Sequence[PyJWK]:
-        """The keys that may have signed `token`, each bound to one algorithm.
+        """Return the keys that may have signed `token`, each bound to one algorithm.
 
         Raises Unauthenticated if there are none, Unavailable if the keys could not be fetched.
         """
@@ -85,7 +85,7 @@ class TokenVerifier:
         leeway: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`leeway` is in seconds, `clock` tells seconds since 1970."""
+        """`leeway` is in seconds. `clock` returns seconds since 1970."""
         self._accepted: dict[str, _Accepted] = {}
         self._keys = keys
         self._issuer = issuer

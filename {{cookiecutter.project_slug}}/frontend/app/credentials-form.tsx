@@ -1,28 +1,28 @@
 "use client";
 
 import { authClient } from "@/lib/auth-client";
-import { missing, refusal } from "@/lib/problems";
+import { authErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form } from "./form";
 
 export function CredentialsForm({ purpose }: { purpose: "sign-in" | "sign-up" }) {
   const isNew = purpose === "sign-up";
 
-  async function submit({ name = "", email = "", password = "" }: Record<string, string>) {
+  async function handleSubmit({ name = "", email = "", password = "" }: Record<string, string>) {
     const typed = { email: email.trim(), password };
-    const refused =
-      missing(isNew ? { name, ...typed } : typed) ??
-      (await refusal(
+    const errors =
+      validateRequired(isNew ? { name, ...typed } : typed) ??
+      (await authErrors(
         isNew
           ? authClient.signUp.email({ name: name.trim(), ...typed })
           : authClient.signIn.email(typed),
       ));
     // A full page load, so that no data of an earlier user stays in memory.
-    if (!refused) return new Promise<never>(() => location.assign("/"));
-    return refused;
+    if (!errors) return new Promise<never>(() => location.assign("/"));
+    return errors;
   }
 
   return (
-    <Form action={submit} button={isNew ? "Create account" : "Sign in"}>
+    <Form action={handleSubmit} submitLabel={isNew ? "Create account" : "Sign in"}>
       {isNew && <Field label="Name" name="name" autoComplete="name" />}
       <Field label="Email" name="email" type="email" autoComplete="username" spellCheck={false} />
       <Field

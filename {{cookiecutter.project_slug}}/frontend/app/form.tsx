@@ -10,68 +10,69 @@ import {
   useState,
   useTransition,
 } from "react";
-import type { Refusal } from "@/lib/problems";
+import type { FormErrors } from "@/lib/auth-errors";
+import { Alert } from "./alert";
 import { useHydrated } from "./use-hydrated";
 
-/** The errors of a form's action, by field, or its success as `notice`. */
-export type Outcome = Refusal & { notice?: string };
+/** Errors by field, or a notice of success. */
+export type FormResult = FormErrors & { notice?: string };
 
-const Refused = createContext<Refusal>({});
+const ErrorsContext = createContext<FormErrors>({});
 
 /** A form that shows errors at their fields, focuses the first, and keeps what was typed. */
 export function Form({
   action,
-  button,
-  working = "Please wait…",
+  submitLabel,
+  pendingLabel = "Please wait…",
   className = "primary",
   children,
 }: {
-  /** Called with the values by field name. The form shows what it returns, if anything. */
-  action: (values: Record<string, string>) => Promise<Outcome | undefined>;
-  button: string;
-  working?: string;
+  /** Called with the values by field name. The form shows the result, if there is one. */
+  action: (values: Record<string, string>) => Promise<FormResult | undefined>;
+  submitLabel: string;
+  pendingLabel?: string;
   className?: "primary" | "danger" | "secondary";
   children?: ReactNode;
 }) {
-  const [outcome, setOutcome] = useState<Outcome>({});
-  const [busy, startTransition] = useTransition();
+  const [result, setResult] = useState<FormResult>({});
+  const [isPending, startTransition] = useTransition();
   const hydrated = useHydrated();
 
-  function submit(event: FormEvent<HTMLFormElement>) {
+  function handleSubmit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    if (busy) return;
+    if (isPending) return;
     const form = event.currentTarget;
     const values = Object.fromEntries(new FormData(form)) as Record<string, string>;
 
     startTransition(async () => {
-      const found = (await action(values)) ?? {};
-      setOutcome(found);
-      if (found.notice) clearPasswords(form);
-      (form.elements.namedItem(Object.keys(found)[0] ?? "") as HTMLElement | null)?.focus();
+      const result = (await action(values)) ?? {};
+      setResult(result);
+      if (result.notice) clearPasswords(form);
+      const [firstField = ""] = Object.keys(result);
+      (form.elements.namedItem(firstField) as HTMLElement | null)?.focus();
     });
   }
 
   return (
-    <Refused value={outcome}>
-      <form method="post" noValidate onSubmit={submit}>
+    <ErrorsContext value={result}>
+      <form method="post" noValidate onSubmit={handleSubmit}>
         {children}
-        <p className="error" role="alert">
-          {outcome.form}
-        </p>
+        <Alert>{result.form}</Alert>
         <p className="notice" role="status">
-          {outcome.notice}
+          {result.notice}
         </p>
-        <button type="submit" className={className} disabled={!hydrated} aria-disabled={busy}>
-          {busy ? working : button}
+        <button type="submit" className={className} disabled={!hydrated} aria-disabled={isPending}>
+          {isPending ? pendingLabel : submitLabel}
         </button>
       </form>
-    </Refused>
+    </ErrorsContext>
   );
 }
 
 function clearPasswords(form: HTMLFormElement) {
-  for (const input of form.querySelectorAll<HTMLInputElement>('[type="password"]'))
+  for (const input of form.querySelectorAll<HTMLInputElement>('[type="password"]')) {
     input.value = "";
+  }
 }
 
 /** An input with its label, and a hint or an error that screen readers announce with it. */
@@ -82,20 +83,20 @@ export function Field({
   ...input
 }: { label: string; hint?: string; error?: string } & ComponentProps<"input">) {
   const id = useId();
-  const refused = useContext(Refused);
-  const problem = error ?? refused[input.name as keyof Refusal];
+  const errors = useContext(ErrorsContext);
+  const message = error ?? errors[input.name as keyof FormErrors];
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
       <input
         id={id}
-        aria-invalid={problem !== undefined}
-        aria-describedby={problem ? `${id}-error` : hint && `${id}-hint`}
+        aria-invalid={message !== undefined}
+        aria-describedby={message ? `${id}-error` : hint && `${id}-hint`}
         {...input}
       />
-      {problem ? (
+      {message ? (
         <p id={`${id}-error`} className="error">
-          {problem}
+          {message}
         </p>
       ) : (
         hint && (

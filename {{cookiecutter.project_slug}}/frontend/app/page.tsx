@@ -1,25 +1,26 @@
 import { dehydrate, QueryClient } from "@tanstack/react-query";
 import { api } from "@/lib/server-api";
-import { requiredUser } from "@/lib/session";
-import { tasksQuery, toShow } from "@/lib/tasks";
-import { Queries } from "./queries";
+import { requireUser } from "@/lib/session";
+import { parseFilter, taskListOptions } from "@/lib/tasks";
+import { QueryProvider } from "./query-provider";
 import { Shell } from "./shell";
-import { TaskList } from "./task-list";
+import { TaskList } from "./tasks/task-list";
 
 export default async function TasksPage({
   searchParams,
 }: {
   searchParams: Promise<{ show?: string }>;
 }) {
-  const user = await requiredUser();
-  const queries = new QueryClient();
-  // If this fails, the page has no list yet, and the browser fetches it.
-  await queries.infiniteQuery(tasksQuery(api, toShow((await searchParams).show))).catch(() => {});
+  const user = await requireUser();
+  const filter = parseFilter((await searchParams).show);
+  const queryClient = new QueryClient();
+  // If this fails, the page is rendered without tasks, and the browser fetches them.
+  await queryClient.infiniteQuery(taskListOptions(api, filter)).catch(() => {});
   return (
     <Shell user={user}>
-      <Queries fetched={dehydrate(queries)}>
+      <QueryProvider state={dehydrate(queryClient)}>
         <TaskList />
-      </Queries>
+      </QueryProvider>
     </Shell>
   );
 }

@@ -2,12 +2,13 @@
 
 import Link from "next/link";
 import { type ReactNode, useEffect, useState } from "react";
-import { expectOwner, forgetToken } from "@/lib/api";
+import { clearToken, expectUser } from "@/lib/api";
 import { authClient } from "@/lib/auth-client";
-import { refusal } from "@/lib/problems";
+import { authErrors } from "@/lib/auth-errors";
+import { Alert } from "./alert";
 import { Logo } from "./logo";
 
-/** The frame of pages for signed-in users. It hides the page while the user is signed out. */
+/** The layout of pages for signed-in users. It hides the page while the user is signed out. */
 export function Shell({
   user,
   children,
@@ -15,26 +16,27 @@ export function Shell({
   user: { id: string; name: string };
   children: ReactNode;
 }) {
-  const session = authClient.useSession(); // Looks again when another tab signs out or this one is shown.
-  const [leaving, setLeaving] = useState(false);
-  const [problem, setProblem] = useState<string>();
-  const signedOut = !session.isPending && !session.error && !session.data && !leaving;
-  const replaced = session.data && session.data.user.id !== user.id;
+  // Refetched when another tab signs out, and when this tab becomes visible.
+  const session = authClient.useSession();
+  const [isSigningOut, setSigningOut] = useState(false);
+  const [error, setError] = useState<string>();
+  const isSignedOut = !session.isPending && !session.error && !session.data && !isSigningOut;
+  const isOtherUser = session.data && session.data.user.id !== user.id;
 
-  useEffect(() => expectOwner(user.id), [user.id]);
+  useEffect(() => expectUser(user.id), [user.id]);
 
   useEffect(() => {
-    if (replaced) location.reload();
-  }, [replaced]);
+    if (isOtherUser) location.reload();
+  }, [isOtherUser]);
 
-  async function signOut() {
-    setLeaving(true);
-    const refused = await refusal(authClient.signOut());
-    if (refused) {
-      setLeaving(false);
-      setProblem(refused.form);
+  async function handleSignOut() {
+    setSigningOut(true);
+    const errors = await authErrors(authClient.signOut());
+    if (errors) {
+      setSigningOut(false);
+      setError(errors.form);
     } else {
-      forgetToken();
+      clearToken();
       location.assign("/sign-in");
     }
   }
@@ -45,17 +47,15 @@ export function Shell({
         <Link href="/" className="home">
           <Logo />
         </Link>
-        <nav aria-label="Account" hidden={signedOut}>
+        <nav aria-label="Account" hidden={isSignedOut}>
           <Link href="/account">{user.name}</Link>
-          <button type="button" onClick={signOut}>
+          <button type="button" onClick={handleSignOut}>
             Sign out
           </button>
         </nav>
       </header>
-      <p className="error" role="alert">
-        {problem}
-      </p>
-      {signedOut && (
+      <Alert>{error}</Alert>
+      {isSignedOut && (
         <main className="card">
           <div role="alert">
             <h1>You are signed out</h1>
@@ -64,13 +64,13 @@ export function Shell({
               <a href="/sign-in" target="_blank" rel="noopener">
                 Sign in again in a new tab
               </a>
-              , then come back to this one.
+              , then return to this one.
             </p>
           </div>
         </main>
       )}
-      {/* Hidden, not gone: whatever was typed is there again after signing in. */}
-      <main className="page" hidden={signedOut}>
+      {/* Hidden, not unmounted, so that typed text is still there after signing in again. */}
+      <main className="page" hidden={isSignedOut}>
         {children}
       </main>
     </>

@@ -2,26 +2,27 @@
 
 import { useState, useTransition } from "react";
 import { authClient } from "@/lib/auth-client";
-import { refusal } from "@/lib/problems";
+import { authErrors } from "@/lib/auth-errors";
+import { Alert } from "./alert";
 import { useHydrated } from "./use-hydrated";
 
-const NAMES = { google: "Google", github: "GitHub" };
+const names = { google: "Google", github: "GitHub" };
 
-export type Provider = keyof typeof NAMES;
+export type Provider = keyof typeof names;
 
 /** Buttons to sign in or sign up with a provider such as Google. */
 export function SocialSignIn({ providers }: { providers: Provider[] }) {
-  const [problem, setProblem] = useState<string>();
-  const [busy, startTransition] = useTransition();
+  const [error, setError] = useState<string>();
+  const [isPending, startTransition] = useTransition();
   const hydrated = useHydrated();
 
-  const signIn = (provider: Provider) =>
+  const handleSignIn = (provider: Provider) =>
     startTransition(async () => {
-      const refused = await refusal(
+      const errors = await authErrors(
         authClient.signIn.social({ provider, callbackURL: "/", errorCallbackURL: "/sign-in" }),
       );
-      // On success, the browser is being redirected to the provider: stay busy until it leaves.
-      if (refused) setProblem(refused.form);
+      // On success, the browser is being redirected to the provider: stay isPending until it leaves.
+      if (errors) setError(errors.form);
       else return new Promise<never>(() => {});
     });
 
@@ -35,15 +36,13 @@ export function SocialSignIn({ providers }: { providers: Provider[] }) {
           type="button"
           className="secondary"
           disabled={!hydrated}
-          aria-disabled={busy}
-          onClick={() => busy || signIn(provider)}
+          aria-disabled={isPending}
+          onClick={() => isPending || handleSignIn(provider)}
         >
-          Continue with {NAMES[provider]}
+          Continue with {names[provider]}
         </button>
       ))}
-      <p className="error" role="alert">
-        {problem}
-      </p>
+      <Alert>{error}</Alert>
     </>
   );
 }

@@ -1,73 +1,74 @@
 /** Client for the service's API in the browser: typed from OpenAPI, authenticated as the user. */
 import { decodeJwt } from "jose";
 import createClient from "openapi-fetch";
+import { ApiError, connectionError } from "./api-errors";
 import type { paths } from "./api-types";
 import { authClient } from "./auth-client";
-import { Problem, unreachable } from "./problems";
 
-export { answer } from "./problems";
-
-interface Memory {
-  owner?: string;
+interface TokenCache {
+  userId?: string;
   token?: string;
-  until?: number;
-  fetching?: Promise<string>;
+  expiresAt?: number;
+  pending?: Promise<string>;
 }
 
-let memory: Memory = {};
+let cache: TokenCache = {};
 
 /** Call this at sign-out. A token that is still being fetched is then discarded, too. */
-export function forgetToken() {
-  memory = {};
+export function clearToken() {
+  cache = {};
 }
 
 /** Call this with the user for whom the page was rendered. Tokens of others are then rejected. */
-export function expectOwner(id: string) {
-  memory.owner ??= id;
+export function expectUser(id: string) {
+  cache.userId ??= id;
 }
 
 /** Returns a token that is still valid. Concurrent requests share one fetch. */
 async function getToken(): Promise<string> {
-  const mine = memory;
-  if (mine.token && Date.now() < (mine.until ?? 0)) return mine.token;
-  mine.fetching ??= fetchToken(mine).finally(() => {
-    mine.fetching = undefined;
+  const current = cache; // clearToken() replaces it.
+  if (current.token && Date.now() < (current.expiresAt ?? 0)) return current.token;
+  current.pending ??= fetchToken(current).finally(() => {
+    current.pending = undefined;
   });
-  return mine.fetching;
+  return current.pending;
 }
 
-async function fetchToken(mine: Memory): Promise<string> {
-  const asked = Date.now();
+async function fetchToken(current: TokenCache): Promise<string> {
+  const requestedAt = Date.now();
   const { data, error } = await authClient.token().catch(() => {
-    throw unreachable("This site");
+    throw connectionError("This site");
   });
   if (error?.status === 401) {
     authClient.$store.notify("$sessionSignal"); // Makes useSession() refetch.
-    throw new Problem("You are signed out. Sign in again, then retry.", 401);
+    throw new ApiError("You are signed out. Sign in again, then retry.", 401);
   }
-  if (error) throw new Problem("Signing in does not work just now. Try again.", error.status);
+  if (error) {
+    throw new ApiError("Sign-in is temporarily unavailable. Try again in a moment.", error.status);
+  }
 
   const { exp = 0, iat = 0, sub } = decodeJwt(data.token);
-  if (mine.owner && mine.owner !== sub) {
-    throw new Problem("Somebody else has signed in in this browser. Reload the page.", 401);
+  if (current.userId && current.userId !== sub) {
+    throw new ApiError("Another user has signed in with this browser. Reload the page.", 401);
   }
-  // Nine tenths of its lifetime, by this machine's clock: the servers' clocks may differ from it.
-  Object.assign(mine, { owner: sub, token: data.token, until: asked + (exp - iat) * 900 });
+  // Nine tenths of its lifetime, by this machine's clock, which may differ from the servers'.
+  const expiresAt = requestedAt + (exp - iat) * 900;
+  Object.assign(current, { userId: sub, token: data.token, expiresAt });
   return data.token;
 }
 
 /** Returns a new `Idempotency-Key`. Browsers have crypto.randomUUID only on https and localhost. */
-export const newKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
+export const newIdempotencyKey = () => `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
 
 async function authorizedFetch(request: Request): Promise<Response> {
-  const again = request.clone(); // A body can be sent only once.
+  const copy = request.clone(); // A body can be sent only once.
   const token = await getToken();
   const response = await send(request, token);
   if (response.status !== 401) return response;
 
   // Rejected before it expired: the keys may have changed. Try once more with a new token.
-  if (memory.token === token) memory.token = undefined;
-  return send(again, await getToken());
+  if (cache.token === token) cache.token = undefined;
+  return send(copy, await getToken());
 }
 
 function send(request: Request, token: string): Promise<Response> {

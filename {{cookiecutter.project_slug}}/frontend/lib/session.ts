@@ -11,15 +11,15 @@ export async function currentUser() {
 }
 
 /** Returns the session and its user. Redirects to the sign-in page if there is no session. */
-export async function requiredSession() {
+export async function requireSession() {
   const session = await currentSession();
   if (!session) redirect("/sign-in");
   return session;
 }
 
 /** Returns the fields of the signed-in user that the browser gets, or redirects to sign in. */
-export async function requiredUser() {
-  const { user } = await requiredSession();
+export async function requireUser() {
+  const { user } = await requireSession();
   return { id: user.id, name: user.name || user.email };
 }
 

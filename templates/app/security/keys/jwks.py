@@ -1,7 +1,7 @@
-"""The keys when Better Auth signs with a private key and publishes the public ones.
+"""Better Auth's key set, fetched over HTTP and cached.
 
-PyJWT's own PyJWKClient blocks, makes known keys wait for a fetch, and starts no cooldown after a
-failed one; this keeps the same documents without that.
+PyJWT's PyJWKClient blocks the event loop, delays tokens with known keys during a fetch, and has no
+cooldown after a failed one.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ Keys = dict[str, PyJWK]
 
 
 class HttpFetch:
-    """Gets a key set over HTTP, once each time it is called."""
+    """Fetches a key set over HTTP."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._tls = ssl.create_default_context()  # reads files: not while requests wait
+        self._tls = ssl.create_default_context()  # reads files, so not during a request
 
     async def __call__(self) -> bytes:
-        """Raises httpx2.HTTPError or ValueError, unless the answer is a 200 of a sensible size."""
-        # Not compressed, so that the limit counts what is really held; no proxy, no redirect.
+        """Return the document. Raises httpx2.HTTPError, or ValueError unless it is a small 200."""
+        # Uncompressed, so that the limit applies to what is held in memory. No proxy, no redirects.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         async with (
             httpx2.AsyncClient(verify=self._tls, trust_env=False, timeout=FETCH_TIMEOUT) as client,
@@ -70,11 +70,11 @@ class HttpFetch:
 class KeySet:
     """Better Auth's public keys, in memory (RFC 7517, section 5).
 
-    A known key is served at once, always. An unknown key id starts a fetch, so that a new key
-    works on its first request. There is one fetch at a time, which all who wait share, and within
-    `cooldown` seconds there are two at the most, or one that failed: made-up ids cost next to
-    nothing. Keys older than `ttl` seconds are refreshed behind the requests. A fetch that fails
-    changes nothing until the keys are a day old.
+    Known keys are returned without waiting. An unknown key id starts a fetch, so a new key works on
+    its first request. Concurrent requests share one fetch. Within `cooldown` seconds there are at
+    most two fetches, or one that failed, so made-up key ids cost next to nothing. Keys older than
+    `ttl` seconds are refreshed in the background. After a failed fetch, the cached keys stay valid
+    until they are a day old.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class KeySet:
         ttl: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`cooldown` and `ttl` are in seconds, as `clock` tells them."""
+        """`cooldown`, `ttl` and `clock` are in seconds."""
         self._fetch = fetch
         self._cooldown = cooldown
         self._ttl = ttl
         self._clock = clock
         self._keys: Keys = {}
         self._fetched_at = -math.inf
-        # When the last two fetches ended. A second one in a cooldown is for the key that was made
-        # just after the first.
+        # When the last two fetches ended. The second fetch within a cooldown is for a key that was
+        # created just after the first one.
         self._ended_at = deque([-math.inf, -math.inf], maxlen=2)
         self._fetching: asyncio.Task[None] | None = None
 
@@ -108,7 +108,7 @@ class KeySet:
             self._start_fetch()
         if not key and self._fetching:
             key = await self._after(self._fetching, key_id)
-        # The fetch under way may have begun before this key was there.
+        # The fetch that was running may have begun before this key existed.
         if not key and (fetching := self._start_fetch()):
             key = await self._after(fetching, key_id)
         if key:
@@ -125,12 +125,12 @@ class KeySet:
         return self._clock() - self._fetched_at
 
     async def _after(self, fetching: asyncio.Task[None], key_id: str) -> PyJWK | None:
-        # Shielded: a caller who hangs up must not end the fetch for those who wait with it.
+        # Shielded, so that a canceled request does not cancel the fetch for the others.
         await asyncio.shield(fetching)
         return self._known(key_id)
 
     def _start_fetch(self) -> asyncio.Task[None] | None:
-        """The fetch under way, or a new one; None during the cooldown."""
+        """Return the running fetch, or start one. Return None during the cooldown."""
         if self._fetching is None and self._clock() >= self._ended_at[0] + self._cooldown:
             self._fetching = asyncio.create_task(self._refresh())
         return self._fetching
@@ -140,7 +140,7 @@ class KeySet:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 self._keys = parse_key_set(await self._fetch())
             self._fetched_at = self._clock()
-        except Exception as error:  # whatever comes from outside, the keys there are stay
+        except Exception as error:  # whatever the response contains, keep the cached keys
             self._ended_at.append(self._clock())  # a failure counts twice
             log.warning("key set not fetched", error=type(error).__name__, reason=str(error))
         finally:
@@ -149,10 +149,10 @@ class KeySet:
 
 
 def parse_key_set(document: bytes) -> Keys:
-    """The usable keys in a key set, by their id. Raises ValueError if there are none.
+    """Return the usable keys of a key set by key id. Raises ValueError if there are none.
 
-    Unusable ones are skipped, since a set may hold keys that are not meant for this (RFC 7517,
-    section 5): private or symmetric, for another use, of another kind, weak or malformed.
+    Other keys are skipped (RFC 7517, section 5): private, symmetric, weak or malformed keys, and
+    those for another use or algorithm.
     """
     try:
         entries = json.loads(document)["keys"]

@@ -1,4 +1,4 @@
-"""The key when Better Auth signs with HS256 and the secret that both sides hold."""
+"""The keys for HS256: the secret that the service shares with Better Auth."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from app.security.tokens import UnverifiedToken
 
 
 class SharedSecret:
-    """Every token was signed with the current secret, or with the one it is replacing."""
+    """The current secret, and the previous one while it is being replaced."""
 
     def __init__(self, current: SecretStr, previous: SecretStr | None = None) -> None:
         self._keys = [_hs256(secret) for secret in (current, previous) if secret]

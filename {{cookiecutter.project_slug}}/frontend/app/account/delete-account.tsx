@@ -1,17 +1,17 @@
 "use client";
 
-import { forgetToken } from "@/lib/api";
+import { clearToken } from "@/lib/api";
 import { authClient } from "@/lib/auth-client";
-import { missing, refusal } from "@/lib/problems";
+import { authErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form, HiddenUsername } from "../form";
 
 export function DeleteAccount({ email, usesPassword }: { email: string; usesPassword: boolean }) {
-  async function submit({ current = "" }: Record<string, string>) {
-    const refused =
-      missing(usesPassword ? { current } : {}) ??
-      (await refusal(authClient.deleteUser(usesPassword ? { password: current } : {})));
-    if (refused) return refused;
-    forgetToken();
+  async function handleSubmit({ currentPassword = "" }: Record<string, string>) {
+    const errors =
+      validateRequired(usesPassword ? { currentPassword } : {}) ??
+      (await authErrors(authClient.deleteUser(usesPassword ? { password: currentPassword } : {})));
+    if (errors) return errors;
+    clearToken();
     return new Promise<never>(() => location.assign("/sign-in?deleted"));
   }
 
@@ -20,9 +20,9 @@ export function DeleteAccount({ email, usesPassword }: { email: string; usesPass
       <h2>Delete account</h2>
       <p>This permanently deletes your account and all your tasks. It cannot be undone.</p>
       <Form
-        action={submit}
-        button="Delete account and tasks"
-        working="Deleting…"
+        action={handleSubmit}
+        submitLabel="Delete account and tasks"
+        pendingLabel="Deleting…"
         className="danger"
       >
         {usesPassword && (
@@ -30,7 +30,7 @@ export function DeleteAccount({ email, usesPassword }: { email: string; usesPass
             <HiddenUsername email={email} />
             <Field
               label="Your password"
-              name="current"
+              name="currentPassword"
               type="password"
               autoComplete="current-password"
             />

@@ -1,33 +1,33 @@
 "use client";
 
 import { authClient } from "@/lib/auth-client";
-import { missing, refusal } from "@/lib/problems";
+import { authErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form } from "../form";
 
 export function EmailAddress({
   email,
-  verified,
+  isVerified,
   canSendMail,
 }: {
   email: string;
-  verified: boolean;
+  isVerified: boolean;
   canSendMail: boolean;
 }) {
-  const resend = async () =>
-    (await refusal(authClient.sendVerificationEmail({ email }))) ?? {
+  const handleResend = async () =>
+    (await authErrors(authClient.sendVerificationEmail({ email }))) ?? {
       notice: `We sent a link to ${email}.`,
     };
 
-  async function change({ email: typed = "" }: Record<string, string>) {
+  async function handleChange({ email: typed = "" }: Record<string, string>) {
     const newEmail = typed.trim();
     return (
-      missing({ email: newEmail }) ??
+      validateRequired({ email: newEmail }) ??
       (newEmail.toLowerCase() === email
         ? { email: "This is already your email address." }
         : undefined) ??
-      (await refusal(authClient.changeEmail({ newEmail }))) ?? {
+      (await authErrors(authClient.changeEmail({ newEmail }))) ?? {
         // The same for a taken address, so that it does not reveal the other account.
-        notice: verified
+        notice: isVerified
           ? `We sent a link to ${email}. Open it to approve the new address.`
           : `We sent a link to ${newEmail}. Open it to confirm the new address.`,
       }
@@ -38,14 +38,18 @@ export function EmailAddress({
     <section className="panel">
       <h2>Email address</h2>
       <p>
-        {email} {verified ? "is confirmed." : canSendMail ? "is not confirmed yet." : ""}
+        {email} {isVerified ? "is confirmed." : canSendMail ? "is not confirmed yet." : ""}
       </p>
       {canSendMail ? (
         <>
-          {!verified && (
-            <Form action={resend} button="Resend confirmation email" className="secondary" />
+          {!isVerified && (
+            <Form
+              action={handleResend}
+              submitLabel="Resend confirmation email"
+              className="secondary"
+            />
           )}
-          <Form action={change} button="Change email address">
+          <Form action={handleChange} submitLabel="Change email address">
             <Field
               label="New email address"
               name="email"

@@ -1,6 +1,6 @@
 import type { Metadata } from "next";
 import { canSendMail } from "@/lib/mail";
-import { activeSessions, hasPassword, requiredSession } from "@/lib/session";
+import { activeSessions, hasPassword, requireSession } from "@/lib/session";
 import { Shell } from "../shell";
 import { DeleteAccount } from "./delete-account";
 import { EmailAddress } from "./email-address";
@@ -10,7 +10,7 @@ import { Sessions } from "./sessions";
 export const metadata: Metadata = { title: "Account" };
 
 export default async function AccountPage() {
-  const { user, session } = await requiredSession();
+  const { user, session } = await requireSession();
   const { id, name, email, emailVerified } = user;
   const usesPassword = await hasPassword();
   return (
@@ -20,7 +20,7 @@ export default async function AccountPage() {
         <dt>Name</dt>
         <dd>{name}</dd>
       </dl>
-      <EmailAddress email={email} verified={emailVerified} canSendMail={canSendMail} />
+      <EmailAddress email={email} isVerified={emailVerified} canSendMail={canSendMail} />
       <Password email={email} usesPassword={usesPassword} canSendMail={canSendMail} />
       <Sessions sessions={await activeSessions(id)} current={session.id} />
       <DeleteAccount email={email} usesPassword={usesPassword} />

@@ -1,7 +1,7 @@
 "use client";
 
 import { authClient } from "@/lib/auth-client";
-import { missing, type Refusal, refusal } from "@/lib/problems";
+import { authErrors, type FormErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form, HiddenUsername } from "../form";
 
 export function Password({
@@ -13,21 +13,23 @@ export function Password({
   usesPassword: boolean;
   canSendMail: boolean;
 }) {
-  async function change({ current = "", password = "" }: Record<string, string>) {
-    const refused: Refusal | undefined =
-      missing({ current, password }) ??
-      (await refusal(
+  async function handleChange({ currentPassword = "", password = "" }: Record<string, string>) {
+    const errors: FormErrors | undefined =
+      validateRequired({ currentPassword, password }) ??
+      (await authErrors(
         authClient.changePassword({
-          currentPassword: current,
+          currentPassword,
           newPassword: password,
           revokeOtherSessions: true,
         }),
       ));
-    return refused ?? { notice: "Your password has been changed. All other sessions have ended." };
+    return errors ?? { notice: "Your password has been changed. All other sessions have ended." };
   }
 
-  const sendLink = async () =>
-    (await refusal(authClient.requestPasswordReset({ email, redirectTo: "/reset-password" }))) ?? {
+  const handleSendLink = async () =>
+    (await authErrors(
+      authClient.requestPasswordReset({ email, redirectTo: "/reset-password" }),
+    )) ?? {
       notice: `We sent a link to ${email}.`,
     };
 
@@ -35,11 +37,11 @@ export function Password({
     <section className="panel">
       <h2>Password</h2>
       {usesPassword ? (
-        <Form action={change} button="Change password">
+        <Form action={handleChange} submitLabel="Change password">
           <HiddenUsername email={email} />
           <Field
             label="Current password"
-            name="current"
+            name="currentPassword"
             type="password"
             autoComplete="current-password"
           />
@@ -55,7 +57,11 @@ export function Password({
         <>
           <p>You sign in through another site, without a password.</p>
           {canSendMail && (
-            <Form action={sendLink} button="Send a link to set a password" className="secondary" />
+            <Form
+              action={handleSendLink}
+              submitLabel="Send a link to set a password"
+              className="secondary"
+            />
           )}
         </>
       )}

@@ -3,12 +3,13 @@
 import { useRouter } from "next/navigation";
 import { useState, useTransition } from "react";
 import { authClient } from "@/lib/auth-client";
-import { refusal } from "@/lib/problems";
+import { authErrors } from "@/lib/auth-errors";
 import type { Session } from "@/lib/session";
+import { Alert } from "../alert";
 import { useHydrated } from "../use-hydrated";
 
 // The server renders these dates, too, and does not know the browser's language and time zone.
-const format = new Intl.DateTimeFormat("en", {
+const dateFormat = new Intl.DateTimeFormat("en", {
   dateStyle: "medium",
   timeStyle: "short",
   timeZone: "UTC",
@@ -16,27 +17,28 @@ const format = new Intl.DateTimeFormat("en", {
 
 export function Sessions({ sessions, current }: { sessions: Session[]; current: string }) {
   const router = useRouter();
-  const [problem, setProblem] = useState<string>();
-  const [busy, startTransition] = useTransition();
+  const [error, setError] = useState<string>();
+  const [isPending, startTransition] = useTransition();
   const hydrated = useHydrated();
 
-  const end = (request: () => Parameters<typeof refusal>[0]) =>
+  const handleEnd = (request: () => Parameters<typeof authErrors>[0]) =>
     startTransition(async () => {
-      const refused = await refusal(request());
-      setProblem(refused?.form);
-      if (!refused) router.refresh();
+      const errors = await authErrors(request());
+      setError(errors?.form);
+      if (!errors) router.refresh();
     });
 
   return (
     <section className="panel">
       <h2>Sessions</h2>
-      <ul className="sessions" aria-busy={busy}>
+      <ul className="sessions" aria-busy={isPending}>
         {sessions.map(({ id, device, ip, createdAt }) => (
           <li key={id}>
             <span>
               {device}
               <small>
-                Signed in <time dateTime={createdAt}>{format.format(new Date(createdAt))} UTC</time>{" "}
+                Signed in{" "}
+                <time dateTime={createdAt}>{dateFormat.format(new Date(createdAt))} UTC</time>{" "}
                 {ip && `from ${ip}`}
               </small>
             </span>
@@ -47,7 +49,7 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
                 type="button"
                 aria-label={`End session: ${device}`}
                 disabled={!hydrated}
-                onClick={() => end(() => authClient.endSession({ id }))}
+                onClick={() => handleEnd(() => authClient.endSession({ id }))}
               >
                 End
               </button>
@@ -59,16 +61,16 @@ export function Sessions({ sessions, current }: { sessions: Session[]; current: 
         <button
           type="button"
           disabled={!hydrated}
-          onClick={() => end(() => authClient.revokeOtherSessions())}
+          onClick={() => handleEnd(() => authClient.revokeOtherSessions())}
         >
           End all other sessions
         </button>
       )}
-      <p className="error" role="alert">
-        {problem}
-      </p>
+      <Alert>{error}</Alert>
       {sessions.length > 1 && (
-        <p className="hint">A session that you end may still reach your tasks for five minutes.</p>
+        <p className="hint">
+          An ended session may still have access to your tasks for five minutes.
+        </p>
       )}
     </section>
   );

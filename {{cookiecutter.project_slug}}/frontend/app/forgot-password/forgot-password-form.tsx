@@ -1,15 +1,15 @@
 "use client";
 
 import { authClient } from "@/lib/auth-client";
-import { missing, refusal } from "@/lib/problems";
+import { authErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form } from "../form";
 
 export function ForgotPasswordForm() {
-  async function submit({ email = "" }: Record<string, string>) {
+  async function handleSubmit({ email = "" }: Record<string, string>) {
     const typed = { email: email.trim() };
     return (
-      missing(typed) ??
-      (await refusal(
+      validateRequired(typed) ??
+      (await authErrors(
         authClient.requestPasswordReset({ ...typed, redirectTo: "/reset-password" }),
       )) ?? {
         notice: `If an account exists for ${typed.email}, we sent it a link to reset your password. The link expires in one hour.`,
@@ -18,7 +18,7 @@ export function ForgotPasswordForm() {
   }
 
   return (
-    <Form action={submit} button="Send reset link">
+    <Form action={handleSubmit} submitLabel="Send reset link">
       <p>Enter your email address, and we will send you a link to reset your password.</p>
       <Field label="Email" name="email" type="email" autoComplete="username" spellCheck={false} />
     </Form>

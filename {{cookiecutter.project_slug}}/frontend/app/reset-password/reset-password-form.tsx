@@ -1,22 +1,22 @@
 "use client";
 
-import { forgetToken } from "@/lib/api";
+import { clearToken } from "@/lib/api";
 import { authClient } from "@/lib/auth-client";
-import { missing, refusal } from "@/lib/problems";
+import { authErrors, validateRequired } from "@/lib/auth-errors";
 import { Field, Form } from "../form";
 
 export function ResetPasswordForm({ token }: { token: string }) {
-  async function submit({ password = "" }: Record<string, string>) {
-    const refused =
-      missing({ password }) ??
-      (await refusal(authClient.resetPassword({ newPassword: password, token })));
-    if (refused) return refused;
-    forgetToken();
+  async function handleSubmit({ password = "" }: Record<string, string>) {
+    const errors =
+      validateRequired({ password }) ??
+      (await authErrors(authClient.resetPassword({ newPassword: password, token })));
+    if (errors) return errors;
+    clearToken();
     return new Promise<never>(() => location.assign("/sign-in?reset"));
   }
 
   return (
-    <Form action={submit} button="Reset password">
+    <Form action={handleSubmit} submitLabel="Reset password">
       <p>This signs you out on all devices.</p>
       <Field
         label="New password"

@@ -1,7 +1,7 @@
 import type { Metadata } from "next";
 import Link from "next/link";
 import { redirect } from "next/navigation";
-import { providerProblem } from "@/lib/problems";
+import { providerErrorMessage } from "@/lib/auth-errors";
 import { providers } from "@/lib/providers";
 import { currentUser } from "@/lib/session";
 import { CredentialsForm } from "../credentials-form";
@@ -34,7 +34,7 @@ export default async function SignInPage({
       )}
       {params.error && (
         <p className="error" role="alert">
-          {providerProblem(String(params.error))}
+          {providerErrorMessage(String(params.error))}
         </p>
       )}
       <CredentialsForm purpose="sign-in" />

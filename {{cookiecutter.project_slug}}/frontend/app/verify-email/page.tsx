@@ -1,6 +1,6 @@
 import type { Metadata } from "next";
 import Link from "next/link";
-import { linkProblem } from "@/lib/problems";
+import { linkErrorMessage } from "@/lib/auth-errors";
 import { Logo } from "../logo";
 
 export const metadata: Metadata = { title: "Email address" };
@@ -23,7 +23,7 @@ export default async function VerifyEmailPage({
       <Logo />
       <h1>Email address</h1>
       {error ? (
-        <p role="alert">{linkProblem(String(error))}</p>
+        <p role="alert">{linkErrorMessage(String(error))}</p>
       ) : (
         <p role="status">
           {results.get(String(step)) ?? "Open the link in the email that we sent to you."}

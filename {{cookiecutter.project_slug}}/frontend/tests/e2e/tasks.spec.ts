@@ -1,9 +1,9 @@
-/** What users do with tasks, in a real browser, with the built app and the running service. */
+/** Tasks in a real browser, with the built app and the running service. */
 import { expect, type Page, test } from "@playwright/test";
 
 const PASSWORD = "correct horse";
 
-test("the next user of the same browser does not see the first user's tasks", async ({ page }) => {
+test("a second user of the same browser does not see the first user's tasks", async ({ page }) => {
   await page.goto("/");
   await expect(page).toHaveURL("/sign-in");
 
@@ -13,7 +13,7 @@ test("the next user of the same browser does not see the first user's tasks", as
   await page.getByLabel("Title").fill("Water the beans");
   await page.getByLabel("Description").fill("Those on the balcony");
   await page.getByRole("button", { name: "Save" }).click();
-  await changed(page, () => task(page, "Water the beans").click());
+  await waitForUpdate(page, () => task(page, "Water the beans").click());
   await page.reload();
   await expect(task(page, "Water the beans")).toBeChecked();
   await expect(page.getByText("Those on the balcony")).toBeVisible();
@@ -32,11 +32,11 @@ test("the next user of the same browser does not see the first user's tasks", as
   await expect(page.getByText("Water the beans")).toHaveCount(0);
 });
 
-test("the list is filtered by open and done, and is part of the HTML", async ({ page }) => {
-  await beSignedIn(page);
+test("the filtered list is rendered on the server", async ({ page }) => {
+  await signUpByRequest(page);
   await add(page, "Book the train");
   await add(page, "Send the invoice");
-  await changed(page, () => task(page, "Send the invoice").click());
+  await waitForUpdate(page, () => task(page, "Send the invoice").click());
 
   await page.getByRole("link", { name: "done" }).click();
   await expect(task(page, "Book the train")).toHaveCount(0);
@@ -48,8 +48,8 @@ test("the list is filtered by open and done, and is part of the HTML", async ({ 
   expect(open).not.toContain("Send the invoice</span>");
 });
 
-test("a task is created once if the first response is lost", async ({ page }) => {
-  await beSignedIn(page);
+test("a task is created once if the response is lost", async ({ page }) => {
+  await signUpByRequest(page);
   const keys: (string | undefined)[] = [];
   await page.route("**/api/v1/tasks", async (route, request) => {
     if (request.method() !== "POST") return route.fallback();
@@ -69,7 +69,7 @@ test("a task is created once if the first response is lost", async ({ page }) =>
 
 const newEmail = () => `${crypto.randomUUID()}@example.com`;
 
-/** Signs up with the form. Better Auth allows this three times in ten seconds. */
+/** Signs up with the form. Better Auth allows three attempts in ten seconds from one IP address. */
 async function signUp(page: Page, name: string) {
   await page.goto("/sign-up");
   await page.getByLabel("Name").fill(name);
@@ -79,8 +79,8 @@ async function signUp(page: Page, name: string) {
   await expect(page.getByRole("heading", { name: "Tasks" })).toBeVisible();
 }
 
-/** Opens a new user's list. Better Auth limits attempts by IP address, so each user has its own. */
-async function beSignedIn(page: Page) {
+/** Opens a new user's list. Each user has an IP address of their own, because attempts are limited. */
+async function signUpByRequest(page: Page) {
   const address = Array.from({ length: 3 }, () => Math.floor(Math.random() * 256)).join(".");
   const created = await page.request.post("/api/auth/sign-up/email", {
     headers: { "X-Forwarded-For": `10.${address}` },
@@ -96,11 +96,11 @@ async function add(page: Page, title: string) {
   await expect(task(page, title)).toBeVisible();
 }
 
-/** Runs `act` and waits until the service has stored the change. */
-async function changed(page: Page, act: () => Promise<void>) {
-  const response = page.waitForResponse((each) => each.request().method() === "PATCH");
-  await act();
-  await response;
+/** Waits until the service has stored the change that `action` makes. */
+async function waitForUpdate(page: Page, action: () => Promise<void>) {
+  const stored = page.waitForResponse((response) => response.request().method() === "PATCH");
+  await action();
+  await stored;
 }
 
 const task = (page: Page, title: string) => page.getByRole("checkbox", { name: title });

@@ -1,0 +1,67 @@
+"""Request ids, security headers and the log line of each request."""
+
+import re
+import time
+
+import structlog
+from opentelemetry import trace
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class RequestContext:
+    """Add a request id and the security headers to each response, and log each request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.log = structlog.get_logger().bind()  # configured once, not for each line
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id = _request_id(scope)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        if (span := trace.get_current_span()).is_recording():
+            # A client may have put a token into the query string.
+            span.set_attributes({"url.query": "", "request.id": request_id})
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS, own]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            self.log.info(
+                "request",
+                method=scope["method"],
+                route=getattr(scope.get("route"), "path", None),
+                status=status,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                user=state["user"].id if "user" in state else None,
+                reason=state.get("reason"),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the caller's request id if there is one and it is well-formed, else a new one."""
+    given = Headers(scope=scope).getlist("x-request-id")
+    if len(given) == 1 and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given[0]):
+        return given[0]
+    return str(uuid7())
