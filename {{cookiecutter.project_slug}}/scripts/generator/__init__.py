@@ -12,7 +12,7 @@ def run(function: str, *arguments: Any) -> None:
     from scripts.generator.source import GeneratorError
 
     try:
-        # Imported here, because it imports the models and routers, where the user may have an error.
+        # Imported here, because it imports the models and routers, which may contain errors.
         from scripts.generator import resource
     except Exception as error:
         place = f" ({error.filename})" if isinstance(error, SyntaxError) else ""
