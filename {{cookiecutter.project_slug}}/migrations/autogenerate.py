@@ -1,4 +1,4 @@
-"""Autogenerate: what is compared, written and rejected. See docs/migrations.md."""
+"""What `alembic revision --autogenerate` compares, writes and rejects. See docs/migrations.md."""
 
 import re
 from collections.abc import Iterator

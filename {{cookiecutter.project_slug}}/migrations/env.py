@@ -1,7 +1,7 @@
-"""Brings the tables to a revision: `alembic upgrade head`. Nothing else makes tables.
+"""Runs migrations, which alone create and change tables: `alembic upgrade head`.
 
-Several that start together wait for each other, and all but the first find nothing left to do.
-Where the database is away it ends with status 75, or with `-x wait` waits for it.
+Processes that migrate at the same time wait for each other; all but the first find nothing to do.
+If the database is unreachable, the exit status is 75. With `-x wait`, Alembic waits for it instead.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def on_version_apply(
 
 def migrate(history: History, connection: Connection) -> None:
     prepare(connection)
-    # All in one transaction: what is interrupted has not happened, and can be run again.
+    # One transaction for all migrations: an interrupted run changes nothing and can be repeated.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -95,7 +95,7 @@ async def upgrade(engine: AsyncEngine, history: History) -> None:
     async with aclosing(connection):
         try:
             await connection.run_sync(partial(migrate, history))
-        # A migration may raise anything, SystemExit included, which could look like success.
+        # A migration may raise anything, even SystemExit(0), which would look like success.
         except (Exception, SystemExit) as error:
             versions = Path(context.script.versions)
             if isinstance(error, SystemExit) and not location(error, versions):

@@ -1,4 +1,4 @@
-"""Finds the database objects that are the service's own: those that its migrations made."""
+"""Finds the service's own database objects: those that its migrations created."""
 
 import ast
 import re
@@ -35,7 +35,7 @@ class OwnObjects:
 
     @cached_property
     def _tables(self) -> dict[str, set[str]]:
-        """The own tables, each with all names in the statements that name the table."""
+        """Return the own tables, each with all names in the statements that name the table."""
         tables: dict[str, set[str]] = {}
         for revision in reversed(list(self._script.walk_revisions())):
             for statement in _upgrade(Path(revision.path)):

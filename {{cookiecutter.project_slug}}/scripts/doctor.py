@@ -1,6 +1,8 @@
-"""Say whether the service would accept a token; and if not, why not, and what to change.
+"""Explain whether the service would accept a token, and if not, what to change.
 
-Usage: TOKEN=… python -m scripts.doctor (not as an argument: those are for all to see)
+Usage: TOKEN=… python -m scripts.doctor
+
+The token is not an argument, because other users of the machine can see those.
 """
 
 import asyncio
@@ -20,20 +22,20 @@ from app.reasons import Reason
 from app.routers import scopes
 from app.security.verifier import User
 
-TAKE_ONE = "A signed-in user gets the right one from GET {better_auth_url}/api/auth/token."
+GET_ONE = "A signed-in user gets an access token from GET {better_auth_url}/api/auth/token."
 
 # Text that users mistake for a token, or copy along with one.
 BEARER = "It includes the word `Bearer`: give what follows it. Clients must send `Bearer` once."
 PASTED = "It has spaces, quotes or braces in it: give the token alone."
-SESSION = "It is Better Auth's session, from a cookie or its bearer() plugin. " + TAKE_ONE
+SESSION = "It is Better Auth's session, from a cookie or its bearer() plugin. " + GET_ONE
 OPAQUE = (
     "It is not a JWT: either Better Auth's session, or an application's access token that was "
-    "requested without resource={jwt_audience}. " + TAKE_ONE
+    "requested without resource={jwt_audience}. " + GET_ONE
 )
 API_KEY = "It looks like an API key. Send it as x-api-key to GET {better_auth_url}/api/auth/token."
-EMAIL = "It is from a link in one of Better Auth's emails, which signs nobody in. " + TAKE_ONE
+EMAIL = "It is from a link in one of Better Auth's emails, and is not for APIs. " + GET_ONE
 
-DAMAGED = "It was cut or changed on the way, or Better Auth did not issue it. " + TAKE_ONE
+DAMAGED = "It was cut or changed on the way, or Better Auth did not issue it. " + GET_ONE
 NO_TIME = (
     "Better Auth sets exp and iat, in seconds since 1970. Leave them out of jwt.definePayload, and "
     "have jwt.sign pass its claims on as they are. Found: exp {exp}, iat {iat}, nbf {nbf}."
@@ -50,7 +52,7 @@ CLOCKS = (
 
 
 def explanations() -> dict[Reason, str]:
-    """Return what is wrong and what to change, for every reason."""
+    """Return an explanation for every reason: what is wrong, and what to change."""
     # jinja: if cookiecutter.token_verification == "shared-secret"
     about_keys = {
         Reason.ALG_OF_ANOTHER_KEY: "Expected HS256, found {alg}. EdDSA is what Better Auth's "
@@ -89,7 +91,7 @@ def explanations() -> dict[Reason, str]:
         Reason.UNSUPPORTED_HEADER: DAMAGED,
         Reason.ALG_NOT_TEXT: DAMAGED,
         Reason.KID_INVALID: DAMAGED,
-        Reason.TYP: "Expected JWT, at+jwt or none, found {typ}. " + TAKE_ONE,
+        Reason.TYP: "Expected JWT, at+jwt or none, found {typ}. " + GET_ONE,
         Reason.EXP_INVALID: NO_TIME,
         Reason.IAT_INVALID: NO_TIME,
         Reason.NBF_INVALID: NO_TIME,
@@ -118,16 +120,16 @@ def explanations() -> dict[Reason, str]:
 async def verdict(token: str, settings: Settings) -> tuple[bool, str]:
     """Return whether the service accepts the token, and an explanation.
 
-    That is what the token allows, or the first rule that it breaks and what to change.
+    The explanation says what the token allows, or which rule it breaks first and what to change.
     """
-    header, claims = read_anyhow(token)
-    known = settings.model_dump() | facts(header, claims)
+    header, claims = decode_unverified(token)
+    known = settings.model_dump() | displayable(header, claims)
     try:
         user = await token_verifier(settings).verify(token)
     except (Unauthenticated, Unavailable) as error:
         reason = Reason(str(error.reason))
-        text = mistaken(token, header, claims) or explanations()[reason]
-        return False, f"The service would refuse this token: {reason}.\n{text.format_map(known)}"
+        text = recognize(token, header, claims) or explanations()[reason]
+        return False, f"The service would reject this token: {reason}.\n{text.format_map(known)}"
     accepted = "The service would accept this token: user {sub}, good until {exp}.\n"
     return True, (accepted + rights(user)).format_map(known)
 
@@ -145,7 +147,8 @@ def rights(user: User) -> str:
     )
 
 
-def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str | None:
+def recognize(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str | None:
+    """Return an explanation if this is a well-known text that is not an access token."""
     if re.match(r"bearer\b", token, re.IGNORECASE):
         return BEARER
     if re.search(r"""[\s"'{}]""", token):
@@ -165,8 +168,8 @@ def mistaken(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str 
     return EMAIL if "email" in claims and "sub" not in claims else None
 
 
-def read_anyhow(token: str) -> list[dict[str, Any]]:
-    """Return header and claims, empty if unreadable. For display only, never for decisions."""
+def decode_unverified(token: str) -> list[dict[str, Any]]:
+    """Return header and claims, empty if unreadable. Nothing is verified: only for display."""
     parts: list[dict[str, Any]] = []
     for segment in [*token.split("."), ""][:2]:
         try:
@@ -177,8 +180,8 @@ def read_anyhow(token: str) -> list[dict[str, Any]]:
     return parts
 
 
-def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
-    """Return what explanations may show of a token, as JSON, which escapes control characters."""
+def displayable(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
+    """Return the parts of a token that explanations show, with control characters escaped."""
     members = {name: header.get(name) for name in ("alg", "kid", "typ")}
     names = ("iss", "aud", "sub", "exp", "iat", "nbf", "scope", "client_id", "azp", "role")
     members |= {name: claims.get(name) for name in names}
@@ -186,11 +189,11 @@ def facts(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str]:
         name: "none" if value is None else json.dumps(value)[:200]
         for name, value in members.items()
     }
-    shown |= {name: moment(claims.get(name)) or shown[name] for name in ("exp", "iat", "nbf")}
+    shown |= {name: readable_time(claims.get(name)) or shown[name] for name in ("exp", "iat", "nbf")}
     return shown | {"slash": ", with a slash at its end" if shown["iss"].endswith('/"') else ""}
 
 
-def moment(value: Any) -> str | None:
+def readable_time(value: Any) -> str | None:
     """Return a NumericDate as readable text, or None if it is not one."""
     try:
         text = f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -208,7 +211,7 @@ def main() -> int:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     if not (token := os.environ.get("TOKEN", "").strip()):
-        raise SystemExit("Which token? make doctor TOKEN=…")
+        raise SystemExit("There is no token. Run: make doctor TOKEN=…")
     accepted, text = asyncio.run(verdict(token, settings))
     print(text)
     return 0 if accepted else 1

@@ -1,4 +1,4 @@
-"""Add a field to all files of a resource, and write the migration.
+"""Add a field to all files of a resource, and generate the migration.
 
 Usage: python -m scripts.field task "due_on:date?"
 """

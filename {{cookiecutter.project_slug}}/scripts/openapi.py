@@ -1,4 +1,4 @@
-"""Print the OpenAPI document of the code as it is, for generating clients."""
+"""Print the OpenAPI document, for generating clients."""
 
 import json
 import os
@@ -6,6 +6,6 @@ import secrets
 
 from app.main import create_app
 
-# The document depends on no setting; only starting does.
+# The app does not start without a secret, but the document does not depend on it.
 os.environ.setdefault("BETTER_AUTH_SECRET", secrets.token_urlsafe(48))
 print(json.dumps(create_app().openapi(), indent=2))

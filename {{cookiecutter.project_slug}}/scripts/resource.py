@@ -1,4 +1,4 @@
-"""Write a resource: model, schemas, repository, router, test values, and a migration.
+"""Generate a resource: model, schemas, repository, router, test values, and a migration.
 
 Usage: python -m scripts.resource note "title:str due_on:date? task:ref(tasks)"
 """

@@ -1,4 +1,4 @@
-"""Print a bearer token for trying the API by hand, as Better Auth would sign it.
+"""Print a bearer token like those of Better Auth, for trying the API by hand.
 
 Usage: SUB=ann python -m scripts.sign_token [--scope="tasks:read"] [--role=admin]
 """
@@ -11,10 +11,10 @@ import jwt
 
 from app.config import ConfigurationError, Settings
 
-LIFETIME = 3600  # seconds; Better Auth's own tokens live for five minutes
+LIFETIME = 3600  # seconds; Better Auth's own tokens expire after five minutes
 
 parser = argparse.ArgumentParser(prog="python -m scripts.sign_token")
-parser.add_argument("--scope", help="makes it an application's token with these scopes")
+parser.add_argument("--scope", help="issue the token to an application, with these scopes")
 parser.add_argument("--role", help="the user's roles, separated by commas")
 given = parser.parse_args()
 try:

@@ -1,4 +1,4 @@
-"""What tests share: the real service over HTTP, its real database, and people with real tokens."""
+"""Fixtures for all tests: the running service, its database, and users with signed tokens."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
 
 SignIn = Callable[..., httpx2.Client]
 
-# Speed is not what tests are for, and a busy machine would fail them.
+# No deadline for an example: on a busy machine it would fail tests that have no defect.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
 
@@ -85,19 +85,20 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_from_outside() -> Iterator[None]:
+def _isolate_settings() -> Iterator[None]:
+    """Ignore the settings in .env and in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Settings.model_config, "env_file", None)
         patch.setitem(DatabaseSettings.model_config, "env_file", None)
-        # With proxy variables, requests to the tests' own services would go to a proxy.
+        # Proxy variables would send the requests of the tests to a proxy.
         others = [name for name in os.environ if re.fullmatch("(?i)OTEL_.*|.*_PROXY", name)]
         for name in (*map(str.upper, Settings.model_fields), *others):
             patch.delenv(name, raising=False)
         yield
 
 
-# The reasons of statements that may reach the rows of several users, and what their SQL matches.
-# A new reason needs a line here, so that reviewers see it.
+# The reasons for statements that may reach rows of several users, each with a pattern for its SQL.
+# A new reason has to be added here, where reviewers see it.
 TESTING = "a test that acts for no user"
 UNSCOPED = {
     "reads no row": r"WHERE (false|0 = 1)$",  # Database.ping
@@ -111,10 +112,10 @@ UNSCOPED = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _statements_are_scoped() -> Iterator[None]:
-    """Check each statement that the service compiles in any of the tests.
+    """Check the owner in each statement that the service compiles during the tests.
 
     A statement that could reach rows of other users raises UnscopedStatement. If it is marked as
-    unscoped, its reason and SQL have to be listed, or the run fails at its end.
+    unscoped, UNSCOPED must list its reason and match its SQL, or the run fails at the end.
     """
     unscoped: set[tuple[str, str]] = set()
     compile_statement = Statement.__init__
@@ -145,10 +146,9 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """Return the URL of a database for the run; `TEST_DATABASE_URL` overrides it."""
+    """Yield the URL of a temporary database, or `TEST_DATABASE_URL`."""
     with ExitStack() as stack:
-        given = os.environ.get("TEST_DATABASE_URL")
-        url = given or stack.enter_context(temporary_database())
+        url = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(temporary_database())
         yield DatabaseSettings(database_url=SecretStr(url)).database_url.get_secret_value()
 
 
@@ -172,7 +172,7 @@ def alembic_config(database_url: str) -> Iterator[alembic.config.Config]:
 
 @contextmanager
 def serve(app: FastAPI, **options: Any) -> Iterator[str]:
-    """The base URL at which `app` answers, by the real server on a free port."""
+    """Serve `app` on a free port with the real server, and yield its base URL."""
     options = {"http": HttpProtocol, "log_level": "warning", "server_header": False, **options}
     server = uvicorn.Server(uvicorn.Config(app, port=0, **options))
     thread = Thread(target=server.run)
@@ -204,7 +204,7 @@ def running_service(settings: Settings, alembic_config: alembic.config.Config) -
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """Yield a database of the test's own, with no connection yet."""
+    """Yield a Database for one test, with no connection opened yet."""
     database = Database(settings)
     yield database
     await database.close()
@@ -226,25 +226,25 @@ def empty_tables(database_url: str) -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def service(running_service: str, empty_tables: Callable[[], None]) -> Iterator[str]:
-    """The base URL of the running service, with empty tables."""
+    """Yield the base URL of the running service; empty its tables after the test."""
     yield running_service
     empty_tables()
 
 
-# Reading the certificates of the machine takes 50 ms, for each client, and none is needed here.
+# Without TLS no client needs certificates, and loading them takes 50 ms per client.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture
 def client(service: str) -> Iterator[httpx2.Client]:
-    """Somebody who is not signed in."""
+    """Yield a client without a token."""
     with httpx2.Client(base_url=service, verify=NO_TLS) as anonymous:
         yield anonymous
 
 
 @pytest.fixture
 def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
-    """`sign_in("ann")` is Ann's client. Her token is like those of Better Auth, plus `claims`."""
+    """`sign_in("ann")` returns Ann's client. Her token has Better Auth's claims, plus `claims`."""
     clients: list[httpx2.Client] = []
 
     def signed_in(subject: str, **claims: Any) -> httpx2.Client:
@@ -253,8 +253,8 @@ def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
         return clients[-1]
 
     yield signed_in
-    for signed_in_client in clients:
-        signed_in_client.close()
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture

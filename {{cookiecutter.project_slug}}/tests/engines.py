@@ -1,4 +1,4 @@
-"""The tests' own connections to the service's database."""
+"""SQLAlchemy engines with which tests reach the database directly, not through the service."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import migrations.table_changes  # noqa: F401 - it replaces a class of Alembic
+import migrations.table_changes  # noqa: F401 - registers the class that create_table uses
 from app.config import DatabaseSettings
 from app.engine import for_migrations
 
@@ -18,5 +18,5 @@ def engine_for(database_url: str) -> AsyncEngine:
 
 
 def create_table(connection: Connection, table: Table[Any]) -> None:
-    """Create a table as a migration does. On Citus, it is distributed if it has an owner."""
+    """Create a table as a migration does: on Citus, a table with an owner is distributed."""
     MigrationContext.configure(connection).impl.create_table(table)

@@ -1,11 +1,11 @@
 """Finds statements that could reach rows of users other than `OWNER`.
 
-SQLAlchemy's compiler decides which tables a statement reads, and where: it resolves joins,
-correlated subqueries, ORM entities and column defaults. So the check is a compiler too. It runs
-once per statement, and its SQL is discarded. Some of what it needs has no public name (the
-compiler's stack, the values of an INSERT or UPDATE); such names are used in this file only.
+Only SQLAlchemy's compiler knows which tables a statement reads: it resolves joins, correlated
+subqueries, ORM entities and column defaults. So the check subclasses the compiler, and its SQL is
+discarded. It needs a few private attributes (the compiler's stack, the values of an INSERT or
+UPDATE), which are used in this file only.
 
-Not checked: the tables that views, triggers and database functions read.
+Not checked: tables that views, triggers and database functions read.
 """
 
 import re
@@ -19,14 +19,15 @@ from sqlalchemy.sql.selectable import FromGrouping, Join, TableClause
 
 from app.models.base import OWNER
 
-# Literal SQL that changes no condition: `*`, a number, or an operator that binds before AND does.
+# Literal SQL that cannot change a condition: `*`, a number, or an operator that binds tighter than
+# AND.
 HARMLESS = re.compile(r"\d+|(?!.*(--|/\*))[-+*/<>=~!@#%^&|?]+")
-# Literal SQL whose tables cannot be found: escaped identifiers, and SQL composed at run time.
+# Literal SQL whose tables cannot be determined: escaped identifiers, and SQL composed at run time.
 OPAQUE = r"U&|\bEXECUTE\b"
 
 
 class UnscopedStatement(Exception):
-    """A programming error: the statement could reach rows of other users than its owner."""
+    """The statement could reach rows of users other than its owner: a programming error."""
 
     def __init__(self, subject: object, rule: str) -> None:
         super().__init__(
@@ -71,7 +72,7 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
         self.touches_owned = False
         super().__init__(dialect, statement)
 
-    # What is read, by SELECT, UPDATE, DELETE and everything inside of them
+    # Tables that are read: by SELECT, UPDATE, DELETE and their subqueries
 
     def visit_table(self, table: Any, **kw: Any) -> Any:
         alias = kw.get("enclosing_alias")
@@ -98,7 +99,7 @@ class _OwnerCheck(Compiler):  # type: ignore[misc]
             scoped |= more
         return scoped
 
-    # What is written
+    # Rows that are written
 
     def visit_insert(self, insert_stmt: Any, **kw: Any) -> Any:
         rows = self._rows(insert_stmt, kw)

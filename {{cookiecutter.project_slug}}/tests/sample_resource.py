@@ -1,8 +1,8 @@
-"""The resource for tests that need only one. It can be any resource with a required text field.
+"""A sample resource, for tests that need only one: the first that has a required text field.
 
-`BODY` and `VALUES` have the required fields. `TEXT` is the name of a text field among them.
-`READ` and `WRITE` are its scopes. `FILTER` has a query parameter that filters its list, if there is
-one.
+`BODY` is a request body with the required fields, and `VALUES` has the same for its repository.
+`TEXT` is the name of a required text field. `READ` and `WRITE` are the scopes. `FILTER` is a query
+that filters the list, or empty if the resource has no filter.
 """
 
 from operator import eq

@@ -1,4 +1,4 @@
-"""Changes to what Schemathesis generates."""
+"""Hooks that change the requests of Schemathesis."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,12 +10,12 @@ from app.routers.idempotency import KEY
 
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], **__: Any) -> None:
-    """Replace well-formed keys with new ones.
+    """Replace each well-formed Idempotency-Key with a new one.
 
-    Schemathesis expects each valid request to take effect, but repeats keys with other bodies.
+    Schemathesis repeats keys with other bodies, and yet expects each valid request to succeed.
     """
     if case.meta is None or case.meta.generation.mode.is_negative:
-        # If the case is changed, Schemathesis adds the header that this case is meant to omit.
+        # Changing such a case makes Schemathesis add the very header that the case omits.
         return
     key = case.headers.get("Idempotency-Key")
     if key and KEY.fullmatch(key):

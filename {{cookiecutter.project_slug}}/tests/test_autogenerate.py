@@ -1,4 +1,4 @@
-"""What `alembic revision --autogenerate` compares, and which files it writes."""
+"""`alembic revision --autogenerate` compares only own tables, and writes valid files."""
 
 import asyncio
 from io import StringIO

@@ -1,4 +1,4 @@
-"""A bad setting stops the start, with one line that names it and never its value."""
+"""An invalid setting stops the start with one line that names it, and never shows its value."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ def load(issuer: Issuer, **variables: Any) -> Settings:
     return Settings(**issuer.settings | variables)
 
 
-def rule(issuer: Issuer, **variables: Any) -> str:
-    """What is said of the one wrong variable."""
+def error_message(issuer: Issuer, **variables: Any) -> str:
+    """Return the error message for the one invalid variable."""
     with pytest.raises(ValidationError) as caught:
         load(issuer, **variables)
     [error] = caught.value.errors()
@@ -47,7 +47,7 @@ def test_origins_may_be_a_json_list_or_separated_by_commas(
     "origin", ["*", "a.example", "http://a.example/", "http://a.example/x", "ftp://a.example", "[x"]
 )
 def test_value_that_is_not_an_exact_origin_is_rejected(issuer: Issuer, origin: str) -> None:
-    assert rule(issuer, cors_origins=origin).startswith("cors_origins: ")
+    assert error_message(issuer, cors_origins=origin).startswith("cors_origins: ")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_value_that_is_not_an_exact_origin_is_rejected(issuer: Issuer, origin: s
 def test_origin_in_another_form_is_rejected_with_the_form_that_browsers_send(
     issuer: Issuer, given: str, sent: str
 ) -> None:
-    assert rule(issuer, cors_origins=given).endswith(f"that browsers send: {sent}")
+    assert error_message(issuer, cors_origins=given).endswith(f"that browsers send: {sent}")
     assert load(issuer, cors_origins=sent).cors_origins == (sent,)
 
 
@@ -119,8 +119,8 @@ def test_origin_as_browsers_send_it_is_accepted(issuer: Issuer, origin: str) -> 
     ],
 )
 def test_invalid_origin_is_rejected_without_a_suggestion(issuer: Issuer, origin: str) -> None:
-    assert "must be origins, scheme://host[:port]" in rule(issuer, cors_origins=origin)
-    assert "MARKER" not in rule(issuer, better_auth_url=origin)
+    assert "must be origins, scheme://host[:port]" in error_message(issuer, cors_origins=origin)
+    assert "MARKER" not in error_message(issuer, better_auth_url=origin)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_invalid_origin_is_rejected_without_a_suggestion(issuer: Issuer, origin:
     ["[x", '["http://a.example"', "[]]", pytest.param("[" * 100_000, id="too deeply nested")],
 )
 def test_malformed_json_list_of_origins_is_rejected(issuer: Issuer, origins: str) -> None:
-    assert "must be a JSON list, or items" in rule(issuer, cors_origins=origins)
+    assert "must be a JSON list, or items" in error_message(issuer, cors_origins=origins)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_malformed_json_list_of_origins_is_rejected(issuer: Issuer, origins: str
 def test_issuer_in_another_form_is_rejected_with_the_form_that_browsers_send(
     issuer: Issuer, url: str, origin: str | None
 ) -> None:
-    said = rule(issuer, better_auth_url=url)
+    message = error_message(issuer, better_auth_url=url)
 
-    assert said.endswith(f"with the form that browsers send: {origin}" if origin else "'3000x'")
+    assert message.endswith(f"with the form that browsers send: {origin}" if origin else "'3000x'")
 
 
 @pytest.mark.parametrize("prefix", ["/x", "/a/b.c/~d-e_f"])
@@ -159,7 +159,7 @@ def test_valid_root_path_is_accepted(issuer: Issuer, prefix: str) -> None:
     ["/", "x", "/x/", "//x", "/x//y", "/x y", "/..", "/.x", "/x?", "/x#", "/%41", "/ä", "/x\n"],
 )
 def test_invalid_root_path_is_rejected(issuer: Issuer, prefix: str) -> None:
-    assert "must begin with a slash and not end with one" in rule(issuer, root_path=prefix)
+    assert "must begin with a slash and not end with one" in error_message(issuer, root_path=prefix)
 
 
 @pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "my-laptop", "127.1", "[::]"])
@@ -169,7 +169,7 @@ def test_host_that_is_not_an_address_is_ignored_in_the_environment_only(
     monkeypatch.setenv("HOST", host)
 
     assert load(issuer).host == "127.0.0.1"
-    assert "must be an IP address" in rule(issuer, host=host)  # as in .env
+    assert "must be an IP address" in error_message(issuer, host=host)  # as in .env
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "localhost"])  # noqa: S104
@@ -183,7 +183,7 @@ def test_host_that_is_an_address_is_accepted(
 
 @pytest.mark.parametrize("url", ["http://x:port", "http://x:99999"])
 def test_issuer_with_an_invalid_port_is_rejected(issuer: Issuer, url: str) -> None:
-    assert "Port " in rule(issuer, better_auth_url=url)
+    assert "Port " in error_message(issuer, better_auth_url=url)
 
 
 @pytest.mark.parametrize(
@@ -198,24 +198,24 @@ def test_issuer_with_an_invalid_port_is_rejected(issuer: Issuer, url: str) -> No
     ],
 )
 def test_issuer_that_is_not_a_plain_url_is_rejected(issuer: Issuer, url: str) -> None:
-    assert "better_auth_url: Value error, must " in rule(issuer, better_auth_url=url)
+    assert "better_auth_url: Value error, must " in error_message(issuer, better_auth_url=url)
 
 
 @pytest.mark.parametrize("leeway", [-1, 61, "x"])
 def test_leeway_outside_0_to_60_seconds_is_rejected(issuer: Issuer, leeway: object) -> None:
-    assert rule(issuer, jwt_leeway_seconds=leeway).startswith("jwt_leeway_seconds: ")
+    assert error_message(issuer, jwt_leeway_seconds=leeway).startswith("jwt_leeway_seconds: ")
 
 
 @pytest.mark.parametrize("rate", ["100", "0/minute", "1/year", "x/day", "1 per day", "-1/day"])
 def test_malformed_rate_limit_is_rejected(issuer: Issuer, rate: str) -> None:
-    assert "must be a number of requests per period" in rule(issuer, rate_limit=rate)
+    assert "must be a number of requests per period" in error_message(issuer, rate_limit=rate)
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://x", "memcached://x"])
 def test_rate_limit_storage_other_than_memory_or_redis_is_rejected(
     issuer: Issuer, url: str
 ) -> None:
-    assert "must be memory://, or a redis://" in rule(issuer, rate_limit_storage_url=url)
+    assert "must be memory://, or a redis://" in error_message(issuer, rate_limit_storage_url=url)
     with_password = "rediss://user:pw@host:6380/1"  # pragma: allowlist secret
     load(issuer, rate_limit="100/minute", rate_limit_storage_url=with_password)
 
@@ -225,7 +225,7 @@ def test_rate_limit_storage_other_than_memory_or_redis_is_rejected(
     [("database_pool_size", 0), ("request_timeout_seconds", 0), ("port", 65536), ("workers", 0)],
 )
 def test_number_out_of_range_is_rejected(issuer: Issuer, variable: str, value: int) -> None:
-    assert rule(issuer, **{variable: value}).startswith(f"{variable}: Input should be ")
+    assert error_message(issuer, **{variable: value}).startswith(f"{variable}: Input should be ")
 
 
 @pytest.mark.parametrize("url", ["", "tasks.db", "mysql://x/y", "oracle+oracledb://x/y"])
@@ -236,13 +236,14 @@ def test_database_url_with_another_scheme_is_rejected(url: str) -> None:
 
 def test_invalid_setting_stops_the_start_with_one_line(issuer: Issuer) -> None:
     variables = {name.upper(): str(value) for name, value in issuer.settings.items()}
-    bad = os.environ | variables | {"DATABASE_URL": "MARKER"}
+    environment = os.environ | variables | {"DATABASE_URL": "MARKER"}
 
     commands = ("app", "uvicorn --factory app.main:create_app", "alembic upgrade head")
     starting = [
         subprocess.Popen(
             [sys.executable, "-m", *command.split()],
-            env=bad, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment, cwd=PROJECT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for command in commands
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is acknowledged is kept, and what fails leaves nothing behind."""
+"""Acknowledged writes are durable, and failed statements leave nothing behind."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from app.database import Database
 from app.engine import INTEGRITY_ERRORS
 from app.errors import Conflict, Unavailable
 from tests.conftest import TESTING
-from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
+from tests.database import DURABLE_SETTINGS, MAKE_READ_ONLY, SLOW_QUERY
 from tests.sample_resource import VALUES, Model
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -33,23 +33,23 @@ async def test_write_is_committed_when_run_returns(database: Database, settings:
     await other.close()
 
 
-@pytest.mark.parametrize(("question", "answer"), DURABLE.items())
+@pytest.mark.parametrize(("query", "expected"), DURABLE_SETTINGS.items())
 async def test_each_connection_commits_durably(
-    database: Database, question: str, answer: dict[str, Any]
+    database: Database, query: str, expected: dict[str, Any]
 ) -> None:
-    answers = await asyncio.gather(*(database.run(text(question)) for _ in range(3)))
+    results = await asyncio.gather(*(database.run(text(query)) for _ in range(3)))
 
-    assert answers == [[answer]] * 3
+    assert results == [[expected]] * 3
 
 
 async def test_failed_transaction_writes_nothing(database: Database) -> None:
     with pytest.raises(Conflict):
-        await _twice_in_one_transaction(database)
+        await _insert_twice_in_one_transaction(database)
 
     assert await database.run(IDS) == []
 
 
-async def _twice_in_one_transaction(database: Database) -> None:
+async def _insert_twice_in_one_transaction(database: Database) -> None:
     twice = INSERT.values(id=uuid4())
     async with database.transaction() as transaction:
         await transaction.run(twice)
@@ -70,11 +70,11 @@ async def test_missing_value_raises_the_drivers_error(database: Database) -> Non
 
 
 async def test_statement_over_its_timeout_raises_unavailable(settings: Settings) -> None:
-    hasty = settings.model_copy(update={"database_statement_timeout_seconds": 0.2})
-    database = Database(hasty)
+    short = {"database_statement_timeout_seconds": 0.2}
+    database = Database(settings.model_copy(update=short))
 
     with pytest.raises(Unavailable):
-        await database.run(text(SLOW))
+        await database.run(text(SLOW_QUERY))
 
     assert await database.run(IDS) == []
     await database.close()
@@ -103,16 +103,16 @@ async def test_writes_succeed_once_all_read_only_connections_are_replaced(
 
     await database.run(INSERT)
     await database.close()
-    for of_a_connection in set(threading.enumerate()) - threads:
-        of_a_connection.join(1)
-        assert not of_a_connection.is_alive(), "a connection is still open"
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1)
+        assert not thread.is_alive(), "a connection is still open"
 
 
 async def test_ping_names_the_missing_privileges(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = select(literal("INSERT on tasks").label("missing"))
-    monkeypatch.setattr("app.database.missing_privileges", lambda _: lacking)
+    missing = select(literal("INSERT on tasks").label("missing"))
+    monkeypatch.setattr("app.database.missing_privileges", lambda _: missing)
     database = Database(settings)
 
     with pytest.raises(Unavailable, match="database: the role lacks INSERT on tasks"):

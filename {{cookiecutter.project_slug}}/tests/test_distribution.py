@@ -1,4 +1,4 @@
-"""On Citus, migrations distribute the tables that have an owner. Elsewhere tables stay plain.
+"""Migrations distribute tables with an owner on Citus, and create plain tables elsewhere.
 
 These tests run on any PostgreSQL. They check the distribution only if `TEST_DATABASE_URL` names the
 coordinator of a Citus cluster.

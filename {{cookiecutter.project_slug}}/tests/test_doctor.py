@@ -1,4 +1,4 @@
-"""`make doctor` names the first rule that a token breaks, and what to change."""
+"""`make doctor` explains the first rule that a token breaks, and what to change."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ from tests.tokens import ABSENT, AUDIENCE, BETTER_AUTH_URL, encode, sign, token
 Make = Callable[[Issuer], str]
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     make: Make
-    told: tuple[str, ...]
+    expected: tuple[str, ...]
     settings: dict[str, Any]
 
 
-def case(make: Make, *told: str, **settings: Any) -> Refused:
-    """A token that the service rejects with these settings, and parts of the explanation."""
-    return Refused(make, told, settings)
+def case(make: Make, *expected: str, **settings: Any) -> Rejected:
+    """Return a token that the service rejects with these settings, and parts of the explanation."""
+    return Rejected(make, expected, settings)
 
 
 def with_(**changes: Any) -> Make:
@@ -36,7 +36,7 @@ def with_(**changes: Any) -> Make:
 
 
 def from_now(name: str, seconds: float, **changes: Any) -> Make:
-    """Compute the time when the test runs, because other tests may take minutes before it."""
+    """Return a token with a time relative to the start of the test, not of the whole run."""
     return lambda issuer: token(issuer, **(changes | {name: time.time() + seconds}))
 
 
@@ -46,11 +46,11 @@ def text(value: str) -> Make:
 
 SESSION = "Better Auth's session, from a cookie"
 SESSION_ID = "oBZcAQ3sFyYzmkVNlX0fXxCZwXbTb8Q1"
-# The claims of Better Auth's other tokens.
+# Claims that Better Auth's other tokens lack.
 NOT_FOR_THE_API = {"iss": ABSENT, "aud": ABSENT, "sub": ABSENT}
 SESSION_DATA = {"session": {"token": SESSION_ID}, "user": {"id": "ann"}, **NOT_FOR_THE_API}
 
-REFUSED = {
+REJECTED = {
     "Bearer": case(lambda issuer: f"Bearer {token(issuer)}", "give what follows it"),
     "JSON": case(lambda issuer: json.dumps([token(issuer)]), "give the token alone"),
     "session_token": case(text(f"{SESSION_ID}.pTz%2BbA0%3D"), SESSION, "3000/api/auth/token"),
@@ -92,7 +92,7 @@ REFUSED = {
     "azp": case(with_(azp=None), "azp is not text", "definePayload"),
     "sub": case(with_(sub="a\n\ud800"), r'found "a\n\ud800"', "jwt.getSubject"),
     "several faults": case(from_now("exp", -60, iss="x", aud="y"), "exp has passed"),
-    "signed by somebody else": case(lambda _: token(Issuer(), exp=1), "signature does not verify"),
+    "signed by another issuer": case(lambda _: token(Issuer(), exp=1), "signature does not verify"),
     # jinja: if cookiecutter.token_verification == "shared-secret"
     "Better Auth's default": case(
         with_(header={"alg": "EdDSA", "kid": "a"}),
@@ -118,21 +118,21 @@ REFUSED = {
 }
 
 
-def refusal(value: str, settings: Settings) -> str | None:
+def rejection(value: str, settings: Settings) -> str | None:
     accepted, text = asyncio.run(doctor.verdict(value, settings))
     return None if accepted else text
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REJECTED)
 def test_rejection_is_explained(name: str, issuer: Issuer, settings: Settings) -> None:
-    make, told, changes = REFUSED[name]
-    refused = make(issuer)
+    make, expected, changes = REJECTED[name]
+    rejected = make(issuer)
 
-    found = refusal(refused, settings.model_copy(update=changes))
+    found = rejection(rejected, settings.model_copy(update=changes))
 
     assert found
-    assert [words for words in told if words not in found] == []
-    assert refused not in found
+    assert [words for words in expected if words not in found] == []
+    assert rejected not in found
 
 
 def test_every_reason_has_an_explanation() -> None:
@@ -185,13 +185,13 @@ def test_rights_of_an_applications_token_are_listed(
 def test_neither_token_nor_secret_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], issuer: Issuer
 ) -> None:
-    refused = token(issuer, aud=None)
-    monkeypatch.setenv("TOKEN", refused)
+    rejected = token(issuer, aud=None)
+    monkeypatch.setenv("TOKEN", rejected)
 
     assert doctor.main() == 1
     printed = "".join(capsys.readouterr())
-    assert printed.startswith("The service would refuse this token: aud does not name this service")
-    assert refused not in printed
+    assert printed.startswith("The service would reject this token: aud does not name this service")
+    assert rejected not in printed
     assert [value for value in issuer.settings.values() if value in printed] == []
 
 

@@ -1,4 +1,4 @@
-"""A `.env` that other programs would read differently is refused with one line."""
+"""A `.env` that other programs would parse differently is rejected with one line."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Write = Callable[[str | bytes], Path]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """`write(content)` writes the `.env` from which settings are loaded."""
+    """`write(content)` writes the `.env` that settings are loaded from."""
     path = tmp_path / ".env"
     monkeypatch.setattr("app.config.PROJECT", tmp_path)
     monkeypatch.setitem(DatabaseSettings.model_config, "env_file", path)

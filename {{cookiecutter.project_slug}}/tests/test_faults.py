@@ -1,4 +1,4 @@
-"""Whatever happens to the database, callers hear of it in time, and all is well again by itself."""
+"""Database failures and exceeded deadlines return a 503 in time, and the service recovers."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ from app.config import Settings
 from app.main import create_app
 from app.middleware import Deadline
 from tests.conftest import NO_TLS, serve
-from tests.database import AWAY, locked_database
+from tests.database import UNREACHABLE_URL, locked_database
 from tests.issuer import Issuer
 from tests.sample_resource import BODY, PATH, TEXT
 from tests.test_http import is_problem
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("service")
 
 @contextmanager
 def service_with(settings: Settings, issuer: Issuer, **changes: Any) -> Iterator[httpx2.Client]:
-    """Ann's client of a service of its own."""
+    """Yield Ann's client of a service that runs with these settings."""
     headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}"}
     with (
         serve(create_app(settings.model_copy(update=changes))) as base_url,
@@ -53,11 +53,11 @@ def test_locked_database_returns_503_until_it_is_unlocked(
 ) -> None:
     with service_with(settings, issuer, database_statement_timeout_seconds=0.2) as ann:
         with locked_database(database_url):
-            refused = ann.post(PATH, json=BODY)
-        again = ann.post(PATH, json=BODY)
+            rejected = ann.post(PATH, json=BODY)
+        retried = ann.post(PATH, json=BODY)
 
-        assert is_unavailable(refused)
-        assert again.status_code == 201
+        assert is_unavailable(rejected)
+        assert retried.status_code == 201
         assert texts(ann) == [BODY[TEXT]]
 
 
@@ -67,14 +67,16 @@ def test_waiting_too_long_for_a_connection_returns_503(
     pool = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
     with service_with(settings, issuer, **pool) as ann, ThreadPoolExecutor() as threads:
         with locked_database(database_url):
-            calls = [threads.submit(ann.post, PATH, json=BODY) for _ in range(5)]
-            # Not a fixed delay: on a busy machine the last call may start long after the first.
-            while sum(call.done() for call in calls) < len(calls) - 1:
+            pending = [threads.submit(ann.post, PATH, json=BODY) for _ in range(5)]
+            # Not a fixed delay: on a busy machine the last request may start long after the first.
+            while sum(request.done() for request in pending) < len(pending) - 1:
                 time.sleep(0.01)
-        answers = [call.result() for call in calls]
+        responses = [request.result() for request in pending]
 
-        assert sorted(answer.status_code for answer in answers) == [201, 503, 503, 503, 503]
-        assert all(is_unavailable(answer) for answer in answers if answer.status_code == 503)
+        assert sorted(response.status_code for response in responses) == [201, 503, 503, 503, 503]
+        assert all(
+            is_unavailable(response) for response in responses if response.status_code == 503
+        )
         assert ann.post(PATH, json=BODY).status_code == 201
 
 
@@ -84,10 +86,10 @@ def test_request_over_its_deadline_returns_503(
     with service_with(settings, issuer, request_timeout_seconds=0.3) as ann:
         with locked_database(database_url):
             late = ann.post(PATH, json=BODY)
-        on_the_same_connection = ann.get("/health/live")
+        next_response = ann.get("/health/live")
 
         assert is_unavailable(late)
-        assert on_the_same_connection.status_code == 200
+        assert next_response.status_code == 200
         assert ann.get("/health/ready").status_code == 200
 
 
@@ -99,14 +101,14 @@ async def test_response_after_the_deadline_is_dropped() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"late"})
 
-    async def nothing() -> Message:
-        raise AssertionError("nobody reads")
+    async def receive() -> Message:
+        raise AssertionError("the body must not be read")
 
-    async def note(message: Message) -> None:
+    async def record(message: Message) -> None:
         sent.append(message)
 
     scope = {"type": "http", "state": {"request_id": "x"}}
-    await Deadline(slow, seconds=0.01)(scope, nothing, note)
+    await Deadline(slow, seconds=0.01)(scope, receive, record)
 
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == 503
@@ -124,9 +126,9 @@ def test_incomplete_body_returns_503_at_the_deadline(settings: Settings, issuer:
         ]
         with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
             connection.sendall("\r\n".join([*head, "", '{"title"']).encode())
-            answer = connection.recv(65536)
+            response = connection.recv(65536)
 
-        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert response.startswith(b"HTTP/1.1 503 ")
         assert texts(ann) == []
 
 
@@ -144,12 +146,12 @@ def test_missing_tables_return_503_until_they_are_migrated(
 
 def test_cause_of_a_503_is_logged_but_not_returned(settings: Settings, issuer: Issuer) -> None:
     with (
-        service_with(settings, issuer, database_url=SecretStr(AWAY)) as ann,
+        service_with(settings, issuer, database_url=SecretStr(UNREACHABLE_URL)) as ann,
         capture_logs() as logged,
     ):
-        answer = ann.get(PATH)
+        response = ann.get(PATH)
 
-    assert is_unavailable(answer)
-    assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}
-    assert answer.json()["detail"] == "The service is temporarily unavailable. Try again."
+    assert is_unavailable(response)
+    assert set(response.json()) == {"type", "title", "status", "detail", "request_id"}
+    assert response.json()["detail"] == "The service is temporarily unavailable. Try again."
     assert logged[0]["reason"].startswith("database: ")

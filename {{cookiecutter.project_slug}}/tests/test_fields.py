@@ -1,6 +1,4 @@
-"""The types of request fields accept what the OpenAPI document says, whether a resource uses them
-or not.
-"""
+"""The types of request fields, including those that no resource uses yet."""
 
 from datetime import UTC, date, datetime
 from typing import Any

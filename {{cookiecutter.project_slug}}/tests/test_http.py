@@ -1,4 +1,4 @@
-"""Rules for every request: authentication, valid bodies, and headers of responses."""
+"""What holds for every request: authentication, valid bodies, and response headers."""
 
 import codecs
 import json
@@ -23,7 +23,7 @@ from app.main import create_app
 from app.routers import ROUTERS, api_routes
 from app.routers.api import api_router
 from tests.conftest import NO_TLS, serve
-from tests.database import AWAY
+from tests.database import UNREACHABLE_URL
 from tests.issuer import Issuer
 from tests.sample_resource import BODY, PATH, TEXT, Model, create
 from tests.tokens import token
@@ -33,7 +33,7 @@ NOT_A_TOKEN = {"Authorization": "Bearer x"}
 
 
 def is_problem(response: httpx2.Response, status: int) -> bool:
-    """Whether it is an RFC 9457 problem that tells the status and the request id."""
+    """Return whether the response is an RFC 9457 problem with this status and its request id."""
     problem = response.json()
     return (
         response.status_code == problem["status"] == status
@@ -56,13 +56,13 @@ def raw(service: str, *lines: str, body: bytes = b"") -> bytes:
     head = "\r\n".join([*lines, f"Host: {url.netloc.decode()}", "Connection: close", "", ""])
     with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
         connection.sendall(head.encode("latin-1") + body)
-        answer = b""
+        response = b""
         while chunk := connection.recv(65536):
-            answer += chunk
-    return answer
+            response += chunk
+    return response
 
 
-# --- Who gets in
+# --- Authentication
 
 
 def test_missing_credentials_return_a_challenge_without_error(client: httpx2.Client) -> None:
@@ -104,26 +104,26 @@ def test_bearer_scheme_is_case_insensitive(
 def test_all_rejected_tokens_get_the_same_response(client: httpx2.Client, issuer: Issuer) -> None:
     bad = [token(issuer, exp=1), token(issuer, aud="x"), token(issuer, sub=""), "x", "x.y.z"]
 
-    answers = {
+    responses = {
         (response.status_code, response.json()["detail"], response.headers["WWW-Authenticate"])
         for response in (
             client.get(PATH, headers={"Authorization": f"Bearer {each}"}) for each in bad
         )
     }
 
-    assert len(answers) == 1
+    assert len(responses) == 1
 
 
 def test_two_authorization_headers_return_400(service: str, issuer: Issuer) -> None:
     line = f"Authorization: Bearer {token(issuer)}"
 
-    answer = raw(service, f"GET {PATH} HTTP/1.1", line, line)
+    response = raw(service, f"GET {PATH} HTTP/1.1", line, line)
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b'www-authenticate: Bearer realm="api", error="invalid_request"' in answer
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b'www-authenticate: Bearer realm="api", error="invalid_request"' in response
 
 
-@pytest.mark.parametrize("headers", [{}, NOT_A_TOKEN], ids=["without", "bad"])
+@pytest.mark.parametrize("headers", [{}, NOT_A_TOKEN], ids=["no token", "invalid token"])
 @pytest.mark.parametrize(
     "body", [b"{", b"\xff", b'{"title": NaN}', b"x" * 100_000, b"{}"], ids=lambda body: body[:15]
 )
@@ -216,7 +216,7 @@ def test_body_over_the_limit_returns_413(ann: httpx2.Client) -> None:
 def test_content_length_over_the_limit_returns_413_without_waiting_for_the_body(
     service: str, issuer: Issuer, method: str, path: str
 ) -> None:
-    answer = raw(
+    response = raw(
         service,
         f"{method} {path} HTTP/1.1",
         f"Authorization: Bearer {token(issuer)}",
@@ -224,7 +224,7 @@ def test_content_length_over_the_limit_returns_413_without_waiting_for_the_body(
         "Content-Length: 10000000000",
     )
 
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert response.startswith(b"HTTP/1.1 413 ")
 
 
 def test_body_at_the_limit_is_accepted(ann: httpx2.Client) -> None:
@@ -329,7 +329,7 @@ def test_body_over_the_limit_returns_413_outside_the_prefix(settings: Settings) 
 
 
 def test_two_content_type_headers_return_415(service: str, issuer: Issuer) -> None:
-    answer = raw(
+    response = raw(
         service,
         f"POST {PATH} HTTP/1.1",
         f"Authorization: Bearer {token(issuer)}",
@@ -339,7 +339,7 @@ def test_two_content_type_headers_return_415(service: str, issuer: Issuer) -> No
         body=json.dumps(BODY).encode(),
     )
 
-    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert response.startswith(b"HTTP/1.1 415 ")
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"\xff\xfe{", b"[" * 60_000, b"1" * 5_000])
@@ -445,18 +445,18 @@ def test_422_names_the_field_and_does_not_echo_the_input(
     ]
 
 
-@pytest.mark.parametrize(
-    "thing_id", ["x", "MARKER", "%00", "%ff", "%ed%a0%80", "0", "null", "..%2f"]
-)
+@pytest.mark.parametrize("row_id", ["x", "MARKER", "%00", "%ff", "%ed%a0%80", "0", "null", "..%2f"])
 def test_malformed_id_returns_404_or_422_without_echoing_it(
-    ann: httpx2.Client, thing_id: str
+    ann: httpx2.Client, row_id: str
 ) -> None:
-    response = ann.get(f"{PATH}/{thing_id}")
+    response = ann.get(f"{PATH}/{row_id}")
 
     assert response.status_code in (404, 422)
     assert is_problem(response, response.status_code)
     for error in response.json().get("errors", []):
-        assert error["msg"] == "Input should be a valid UUID"  # and not which letter is wrong
+        assert (
+            error["msg"] == "Input should be a valid UUID"
+        )  # without naming the invalid character
 
 
 json_values = st.recursive(
@@ -488,24 +488,24 @@ def test_any_cursor_returns_200_or_422(eve: httpx2.Client, cursor: bytes) -> Non
 
 @pytest.fixture(scope="session")
 def eve(running_service: str, issuer: Issuer) -> Iterator[httpx2.Client]:
-    """Somebody for Hypothesis, which wants one client for all of its examples."""
+    """One client for all examples, because Hypothesis does not reset function-scoped fixtures."""
     headers = {"Authorization": f"Bearer {token(issuer, sub='eve')}"}
     with httpx2.Client(base_url=running_service, headers=headers, verify=NO_TLS) as client:
         yield client
 
 
-# --- Answers
+# --- Response headers
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", PATH), ("GET", "/health/live"), ("GET", "/nowhere"), ("PUT", "/health/live")],
 )
-@pytest.mark.parametrize("who", ["client", "ann"])
+@pytest.mark.parametrize("caller", ["client", "ann"])
 def test_every_response_has_the_security_headers(
-    request: pytest.FixtureRequest, who: str, method: str, path: str
+    request: pytest.FixtureRequest, caller: str, method: str, path: str
 ) -> None:
-    response = request.getfixturevalue(who).request(method, path)
+    response = request.getfixturevalue(caller).request(method, path)
 
     headers = response.headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -522,9 +522,9 @@ def test_valid_request_id_is_kept(client: httpx2.Client) -> None:
     assert response.headers["X-Request-ID"] == response.json()["request_id"] == "trace-1_2.3"
 
 
-@pytest.mark.parametrize("given_id", ["", "a b", 'a"b', "é", "x" * 129, "<script>", "{}", "a,b"])
-def test_invalid_request_id_is_replaced(client: httpx2.Client, given_id: str) -> None:
-    response = client.get(PATH, headers=[(b"X-Request-ID", given_id.encode("latin-1"))])
+@pytest.mark.parametrize("request_id", ["", "a b", 'a"b', "é", "x" * 129, "<script>", "{}", "a,b"])
+def test_invalid_request_id_is_replaced(client: httpx2.Client, request_id: str) -> None:
+    response = client.get(PATH, headers=[(b"X-Request-ID", request_id.encode("latin-1"))])
 
     assert len(response.headers["X-Request-ID"]) == 36
     assert is_problem(response, 401)
@@ -596,13 +596,13 @@ def test_other_origins_get_no_cors_headers(client: httpx2.Client, origin: str) -
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-# --- When something is wrong
+# --- Failures and routes outside the API
 
 
 def test_unreachable_database_returns_503_and_the_service_stays_alive(
     settings: Settings, issuer: Issuer
 ) -> None:
-    away = settings.model_copy(update={"database_url": SecretStr(AWAY)})
+    away = settings.model_copy(update={"database_url": SecretStr(UNREACHABLE_URL)})
     headers = {"Authorization": f"Bearer {token(issuer)}", "Origin": ORIGIN}
 
     with (
@@ -626,12 +626,12 @@ def test_unreachable_database_returns_503_and_the_service_stays_alive(
 def test_unexpected_exception_returns_500_without_details(settings: Settings) -> None:
     app = create_app(settings)
 
-    @app.get("/mistake")
-    async def mistake() -> None:
+    @app.get("/broken")
+    async def broken() -> None:
         raise RuntimeError("MARKER")
 
     with serve(app) as base_url:
-        response = httpx2.get(f"{base_url}/mistake", headers={"Origin": ORIGIN}, verify=NO_TLS)
+        response = httpx2.get(f"{base_url}/broken", headers={"Origin": ORIGIN}, verify=NO_TLS)
 
     assert is_problem(response, 500)
     assert "MARKER" not in response.text
@@ -677,14 +677,14 @@ def test_exception_while_streaming_aborts_the_response(settings: Settings) -> No
 def test_api_routes_require_a_user_even_without_the_middleware(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The second lock. A request never shows it while the first one, the middleware, holds.
-    forgetful = api_router("/forgetful")
-    forgetful.get("")(lambda: None)
-    monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
+    # The middleware rejects such requests first, so this second check needs an app without it.
+    router = api_router("/unprotected")
+    router.get("")(lambda: None)
+    monkeypatch.setattr("app.routers.ROUTERS", [router])
     without_middleware = FastAPI(routes=[*api_routes()])
 
     with pytest.raises(Unauthenticated):
-        TestClient(without_middleware).get("/api/v1/forgetful")
+        TestClient(without_middleware).get("/api/v1/unprotected")
 
 
 def test_endpoint_for_a_role_returns_403_before_reading_the_body(
@@ -716,9 +716,9 @@ def test_endpoint_for_a_role_returns_403_before_reading_the_body(
 def test_router_without_authentication_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    forgetful = APIRouter(prefix="/forgetful")
-    forgetful.get("")(lambda: None)
-    monkeypatch.setattr("app.routers.ROUTERS", [forgetful])
+    router = APIRouter(prefix="/unprotected")
+    router.get("")(lambda: None)
+    monkeypatch.setattr("app.routers.ROUTERS", [router])
 
     with pytest.raises(TypeError, match="api_router"):
         create_app(settings)
@@ -735,7 +735,7 @@ def test_missing_token_returns_401_behind_any_root_path(
     reached = [path for path in paths if client.put(path, headers=signed).status_code == 405]
 
     assert reached
-    # Not 415, which comes after it.
+    # Not 415: authentication precedes the check of the content type.
     assert {client.post(path, content="x").status_code for path in reached} == {401}
 
 
@@ -746,7 +746,7 @@ def test_route_outside_the_prefix_that_requires_a_user_returns_401(
 
     @app.get("/outside", dependencies=[Depends(current_user)])
     async def outside() -> None:
-        """Answer."""
+        """Return nothing."""
 
     headers = {"Authorization": f"Bearer {token(issuer)}"}
     with serve(app) as base_url:

@@ -1,4 +1,4 @@
-"""Two parsers share a connection, and parse each request as h11 alone would."""
+"""A connection with two parsers parses each request as h11 alone would."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from app.server.http_protocol import MAX_HEAD_BYTES, HttpProtocol, replace_uvico
 
 Protocol = H11Protocol | HttpToolsProtocol
 
-# What a protocol passes to the application; the body comes last.
+# What a protocol passes to the application. The body comes last.
 READ = ("method", "path", "raw_path", "query_string", "http_version", "headers", "client", "scheme")
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -48,7 +48,7 @@ class Connection(asyncio.Transport):
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         number = len(self.requests)
         self.requests.append(())
-        body, more = b"", scope["path"] != "/early"  # it does not wait for the body
+        body, more = b"", scope["path"] != "/early"  # does not wait for the body
         while more and (message := await receive())["type"] == "http.request":
             body, more = body + message["body"], message["more_body"]
         self.requests[number] = (*(scope[name] for name in READ), body, more)
@@ -56,7 +56,7 @@ class Connection(asyncio.Transport):
         await send({"type": "http.response.body", "body": b"%d" % number})
 
     async def receive(self, *packets: bytes) -> None:
-        """Feed the packets, as the event loop does, until the connection is closed or paused."""
+        """Feed the packets as the event loop does, until the connection is closed or paused."""
         for packet in packets:
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -194,7 +194,7 @@ async def test_paused_writing_stays_paused_after_the_change_to_h11() -> None:
 
 @pytest.mark.parametrize("sent", [GET, ODD, GET + ODD])
 async def test_keep_alive_has_no_timer_of_its_own(sent: bytes) -> None:
-    """It would close the connection even if a request has just arrived."""
+    """Such a timer would close the connection even if a request has just arrived."""
     seen = await connection(sent)
 
     assert seen.statuses[-1] == 200
@@ -248,7 +248,7 @@ async def test_only_a_get_is_upgraded_to_a_websocket(sent: bytes, is_upgraded: b
 
 async def test_uvicorns_own_class_is_replaced_but_not_its_subclasses() -> None:
     class Other(HttpToolsProtocol):
-        """A class of another library."""
+        """A protocol class of another library."""
 
     replace_uvicorns_protocols()
 
@@ -301,7 +301,7 @@ without_body = st.just(([("Accept", "*/*")], ""))
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A request that is valid, or nearly so."""
+    """Generate a request that is valid or nearly valid."""
     is_odd = draw(st.booleans())
     framing, body = draw(without_body | lengths | chunked)
     more = draw(st.lists(st.tuples(one_of(NAMES), one_of(VALUES)), max_size=2))
@@ -317,7 +317,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def packets(draw: st.DrawFn) -> list[bytes]:
-    """Some requests, sometimes with a wrong byte, split anywhere."""
+    """Generate several requests, sometimes with a wrong byte, split at any position."""
     data = b"".join(draw(st.lists(requests(), min_size=1, max_size=3)))
     if draw(st.integers(0, 9)) == 0:
         index = draw(st.integers(0, len(data) - 1))

@@ -1,4 +1,4 @@
-"""A POST that is repeated with its `Idempotency-Key` takes effect once."""
+"""A POST request that is repeated with the same `Idempotency-Key` takes effect once."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def post(client: httpx2.Client, key: str = ID, /, **fields: Any) -> httpx2.Respo
 
 
 def same(first: httpx2.Response, second: httpx2.Response) -> bool:
-    """Return whether two responses differ in nothing but their time and request id."""
+    """Return whether two responses differ only in their time and request id."""
     ignored = {"date", "x-request-id"}
     one, other = (
         (each.status_code, {*each.headers.items()}, each.content) for each in (first, second)
@@ -54,7 +54,7 @@ def same(first: httpx2.Response, second: httpx2.Response) -> bool:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Hold requests before they create a row: they set the first event, and wait for the second."""
+    """Make requests set the first event and wait for the second before they create a row."""
     create, arrived, go_on = Repository.create, threading.Event(), threading.Event()
 
     async def create_later(*arguments: Any) -> Any:
@@ -172,7 +172,7 @@ def test_request_returns_409_while_another_with_its_key_is_handled(
 
 
 class Forgetful(set[Any]):
-    """As if every request were in another process."""
+    """Keys of running requests, as seen by a service in which each request has its own process."""
 
     def add(self, _: Any) -> None:
         pass
@@ -289,7 +289,7 @@ def test_background_task_of_a_handler_runs_once_and_after_the_commit(
 def test_error_that_follows_from_the_first_attempt_is_not_returned(
     settings: Settings, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process handles the request between the lookup of the key and the transaction."""
+    """Another process handles the request after the key was looked up, before the transaction."""
     router = api_router("/odd")
     router.post("/{id}")(take)
     headers, key = {"Authorization": f"Bearer {token(issuer)}"}, {"Idempotency-Key": ID}
@@ -352,7 +352,7 @@ def test_key_has_no_effect_on_other_methods(ann: httpx2.Client, method: str) -> 
 
 
 async def has_keys(database: Database, number: int) -> bool:
-    """Wait until this number of keys is stored. Keys are deleted after the response."""
+    """Wait until this many keys are stored, because keys are deleted after the response."""
     statement = select(IdempotencyKey.key).execution_options(unscoped=TESTING)
     for _ in range(500):
         if len(await database.run(statement)) == number:

@@ -1,4 +1,4 @@
-"""The service as a process: how it starts, and how it ends without leaving anybody waiting."""
+"""The service as a process: startup, invalid settings, and graceful shutdown."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from app.config import PROJECT, Settings
 from app.database import Database
 from app.errors import EXIT_UNAVAILABLE
 from tests.conftest import NO_TLS
-from tests.database import AWAY, locked_database
+from tests.database import UNREACHABLE_URL, locked_database
 from tests.issuer import Issuer
 from tests.sample_resource import BODY, PATH
 from tests.tokens import token
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 REQUIRED = [name for name, field in Settings.model_fields.items() if field.is_required()]
 DEFAULT_PORT = Settings.model_fields["port"].default
-PATIENCE = 60  # seconds, on a busy machine
+TIMEOUT = 60  # seconds, on a busy machine
 
 
 def in_environment(value: object) -> str:
@@ -52,13 +52,13 @@ def free_port() -> int:
 
 
 class Process:
-    """`python -m app` or another module on a free port, and a client of it."""
+    """`python -m app`, or another module, on a free port, with a client for it."""
 
     def __init__(self, settings: Settings, command: str = "app") -> None:
-        """Start it. The default port is replaced by a free one."""
+        """Start the process. A free port replaces the default one."""
         port = free_port() if settings.port == DEFAULT_PORT else settings.port
         self.client = httpx2.Client(
-            base_url=f"http://127.0.0.1:{port}", verify=NO_TLS, timeout=PATIENCE
+            base_url=f"http://127.0.0.1:{port}", verify=NO_TLS, timeout=TIMEOUT
         )
         variables = {name.upper(): in_environment(value) for name, value in settings}
         self._process = subprocess.Popen(
@@ -69,13 +69,13 @@ class Process:
         )
 
     def status(self, path: str) -> int | None:
-        """None while nobody answers."""
+        """Return the status of a GET request, or None if the service does not respond."""
         with suppress(httpx2.TransportError):
             return self.client.get(path).status_code
         return None
 
     def wait_for(self, path: str, status: int | None) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self.status(path) != status:
             assert time.monotonic() < deadline, self.end()
             time.sleep(0.02)
@@ -84,8 +84,8 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
 
     def end(self) -> tuple[int, str]:
-        """Its exit code, and what it printed."""
-        _, printed = self._process.communicate(timeout=PATIENCE)
+        """Wait for the end of the process. Return its exit code and stderr."""
+        _, printed = self._process.communicate(timeout=TIMEOUT)
         return self._process.returncode, printed
 
 
@@ -137,19 +137,19 @@ def test_service_migrates_at_start_and_finishes_its_requests_at_shutdown(
             time.sleep(0.2)
             process.stop()
             process.wait_for("/health/ready", 503)
-            still_served = process.status("/health/live")
+            while_draining = process.status("/health/live")
             process.wait_for("/health/live", None)
 
         assert slow.result().status_code == 201
-        assert still_served == 200
+        assert while_draining == 200
         code, printed = process.end()
         assert code == 0
         assert "migrated to" in printed
 
 
 def test_service_with_unreachable_database_is_alive_but_not_ready(settings: Settings) -> None:
-    away = {"database_url": SecretStr(AWAY), "drain_seconds": 0, "workers": 2}
-    with running(settings, **away) as process:
+    unreachable = {"database_url": SecretStr(UNREACHABLE_URL), "drain_seconds": 0, "workers": 2}
+    with running(settings, **unreachable) as process:
         process.wait_for("/health/live", 200)
         ready = process.status("/health/ready")
         process.stop()
@@ -176,7 +176,7 @@ def test_port_in_use_stops_the_start_with_one_line(settings: Settings) -> None:
 def test_host_that_is_not_an_address_is_ignored_with_one_warning(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # Also started in another folder, with another project's Alembic configuration.
+    # Start in another folder, which has another Alembic configuration.
     (other := tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = other\n")
     monkeypatch.setenv("ALEMBIC_CONFIG", str(other))
     monkeypatch.chdir(tmp_path)

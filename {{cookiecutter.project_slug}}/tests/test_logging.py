@@ -1,4 +1,4 @@
-"""One line a request, that tells who and why and nothing that opens a door."""
+"""Each request is logged as one JSON line with its user and reason, and without secrets."""
 
 import io
 import json
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
         return True
 
 
-Call = tuple[str, str, dict[str, str]]
+Request = tuple[str, str, dict[str, str]]
 
 
 Logged = Callable[..., list[dict[str, Any]]]
@@ -33,25 +33,25 @@ Logged = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def logged(settings: Settings) -> Iterator[Logged]:
-    """`logged((method, path, headers), …)`: what the service writes while it answers."""
+    """`logged((method, path, headers), …)` sends the requests and returns the logged lines."""
 
-    def after(*calls: Call, root_path: str = "") -> list[dict[str, Any]]:
+    def log_lines(*requests: Request, root_path: str = "") -> list[dict[str, Any]]:
         written = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stderr", written)
             app = create_app(settings.model_copy(update={"root_path": root_path}))
 
-        @app.get("/mistake")
-        async def mistake() -> None:
-            secret_in_a_local_variable = calls
+        @app.get("/broken")
+        async def broken() -> None:
+            secret_in_a_local_variable = requests
             raise RuntimeError(len(secret_in_a_local_variable))
 
         with serve(app) as base_url, httpx2.Client(base_url=base_url, verify=NO_TLS) as client:
-            for method, path, headers in calls:
+            for method, path, headers in requests:
                 client.request(method, path, headers=headers)
         return [json.loads(line) for line in written.getvalue().splitlines()]
 
-    yield after
+    yield log_lines
     configure_logging()
 
 
@@ -116,7 +116,7 @@ def test_no_token_secret_or_path_is_logged(logged: Logged, issuer: Issuer) -> No
     good, bad = token(issuer), token(issuer, aud="MARKER", sub="MARKER")
 
     lines = logged(
-        ("GET", "/mistake", bearer(good)),
+        ("GET", "/broken", bearer(good)),
         ("GET", PATH, bearer(bad)),
         ("GET", f"/MARKER?token={good}", {}),
         ("GET", PATH, {"Authorization": good, "Cookie": f"session={good}"}),
@@ -132,7 +132,7 @@ def test_no_token_secret_or_path_is_logged(logged: Logged, issuer: Issuer) -> No
 def test_uvicorn_access_log_is_disabled() -> None:
     configure_logging()
 
-    assert logging.getLogger("uvicorn.access").disabled  # it would write query strings
+    assert logging.getLogger("uvicorn.access").disabled  # it logs query strings
 
 
 def test_user_input_cannot_forge_a_log_line(logged: Logged, issuer: Issuer) -> None:

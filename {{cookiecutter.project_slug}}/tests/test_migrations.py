@@ -1,4 +1,4 @@
-"""Tables come to be by migrations alone, and are what the models say."""
+"""Migrations create exactly the tables of the models, and fail with one line if they cannot run."""
 
 import asyncio
 import os
@@ -43,31 +43,31 @@ def test_each_migration_upgrades_downgrades_and_upgrades_again(
     alembic_config: alembic.config.Config, database_url: str
 ) -> None:
     alembic.command.downgrade(alembic_config, "base")
-    without = asyncio.run(_tables(database_url))
+    after_downgrade = asyncio.run(_tables(database_url))
     for script in reversed(list(ScriptDirectory.from_config(alembic_config).walk_revisions())):
         alembic.command.upgrade(alembic_config, script.revision)
         alembic.command.downgrade(alembic_config, "-1")
         alembic.command.upgrade(alembic_config, script.revision)
 
-    assert without == {"alembic_version", "alembic_checksums"}
+    assert after_downgrade == {"alembic_version", "alembic_checksums"}
     assert asyncio.run(_tables(database_url)) == OWN_TABLES
 
 
 def test_migration_message_with_quotes_and_backslashes_gives_valid_python(tmp_path: Path) -> None:
     config = alembic.config.Config(toml_file=PROJECT / "pyproject.toml")
-    places = (str(PROJECT / "migrations/versions"), str(tmp_path))
-    config.set_main_option("version_locations", "\n".join(places).replace("%", "%%"))
+    folders = (str(PROJECT / "migrations/versions"), str(tmp_path))
+    config.set_main_option("version_locations", "\n".join(folders).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
 
     message = 'Ann\'s """Größe""" \\d "'
-    made = alembic.command.revision(config, message, version_path=places[1])
+    made = alembic.command.revision(config, message, version_path=folders[1])
 
     assert isinstance(made, Script)
     assert made.doc == "Ann's '''Größe''' /d '"
 
 
 class Interrupted(BaseException):
-    """Something that ends a migration half-way."""
+    """Stands for anything that interrupts a migration halfway."""
 
 
 @pytest.mark.usefixtures("service")
@@ -108,7 +108,7 @@ def downgrade() -> None:
 
 
 class Versions:
-    """A copy of the project's migrations, to which a test can add, and commands that use it."""
+    """A copy of the project's migrations, which a test can extend and run."""
 
     def __init__(self, folder: Path) -> None:
         shutil.copytree(PROJECT / "migrations/versions", folder)
@@ -125,7 +125,7 @@ class Versions:
         upgrade: str = "pass",
         downgrade: str = "pass",
     ) -> Path:
-        """Write a migration that follows `after`, or the newest one of the project."""
+        """Write a migration that follows `after`, by default the newest one of the project."""
         values = {"revision": revision, "down_revision": after or self.head}
         text = MIGRATION.format(**values, upgrade=upgrade, downgrade=downgrade)
         (file := self.folder / f"{revision}.py").write_text(text, encoding="utf-8")
@@ -137,7 +137,7 @@ class Versions:
     def error_line(
         self, command: Callable[..., Any] = alembic.command.upgrade, *options: Any
     ) -> str:
-        """Run a command that must fail with one line, and return this line."""
+        """Run a command that must fail with a single line, and return it."""
         if command is alembic.command.upgrade:
             options = ("head",)
         with pytest.raises(SystemExit) as ended:
@@ -155,7 +155,7 @@ def versions(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Versions]:
-    # Bytecode would be used for another file of the same name, size and second.
+    # Without bytecode, which would be reused for another file of the same name, size and second.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield Versions(tmp_path / "versions")
     alembic.command.stamp(alembic_config, "head", purge=True)
@@ -312,12 +312,12 @@ def test_edits_made_before_checksums_were_recorded_are_not_noticed(
     file.write_text(file.read_text().replace("pass", "value = 1"))
 
     versions.upgrade()
-    without = asyncio.run(_tables(database_url))
+    tables = asyncio.run(_tables(database_url))
     versions.add("b", "a")
     versions.upgrade()
     file.write_text(file.read_text().replace("value = 1", "value = 2"))
 
-    assert without == OWN_TABLES - {"alembic_checksums"}
+    assert tables == OWN_TABLES - {"alembic_checksums"}
     assert versions.error_line().startswith("a.py was edited")
 
 

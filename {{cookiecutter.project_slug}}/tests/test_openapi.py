@@ -1,4 +1,4 @@
-"""The OpenAPI document: what it promises holds, for every operation there is or will be."""
+"""The OpenAPI document matches the service, for every operation, including future ones."""
 
 import os
 import re
@@ -28,14 +28,14 @@ OPEN = {
     ("get", "/.well-known/oauth-protected-resource"),
 }
 
-# All roles that routes require, so that requests reach all of them.
+# All roles that routes require, so that the user can call every route.
 ROLES = ",".join(sorted({route.required_role for route in api_routes() if route.required_role}))
 
 
 @pytest.fixture
 def document(client: httpx2.Client) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").json()
-    return found
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    return document
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -49,14 +49,14 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 def test_only_listed_operations_work_without_a_token(
     client: httpx2.Client, document: dict[str, Any]
 ) -> None:
-    answers = {
+    statuses = {
         (method, path): client.request(
             method, re.sub(r"{.*?}", str(uuid4()), path), content=b"{"
         ).status_code
         for method, path, _ in operations(document)
     }
 
-    assert {call for call, status in answers.items() if status != 401} == OPEN
+    assert {operation for operation, status in statuses.items() if status != 401} == OPEN
 
 
 def test_operations_that_need_a_token_document_the_bearer_scheme(document: dict[str, Any]) -> None:
@@ -209,21 +209,25 @@ def test_document_does_not_change_between_requests(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["signed in", "a stranger"])
-def test_schemathesis_finds_no_failures(service: str, issuer: Issuer, who: str) -> None:
+@pytest.mark.parametrize("caller", ["with a token", "without a token"])
+def test_schemathesis_finds_no_failures(service: str, issuer: Issuer, caller: str) -> None:
     privileged = token(issuer, role=ROLES)
-    known = ["--header", f"Authorization: Bearer {privileged}"] if who == "signed in" else []
+    credentials = (
+        ["--header", f"Authorization: Bearer {privileged}"] if caller == "with a token" else []
+    )
 
-    # Nothing of ours runs in that process, and counting lines in it has made it hang.
-    uncounted = {name: os.environ[name] for name in os.environ if not name.startswith("COVERAGE_")}
+    # Coverage is off here: the process runs no code of the service, and measuring made it hang.
+    environment = {
+        name: os.environ[name] for name in os.environ if not name.startswith("COVERAGE_")
+    }
 
     found = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/schemathesis.toml"),
             *("run", f"{service}/openapi.json"),
-            *("--checks", "all", "--max-examples", "15", "--no-color", *known),
+            *("--checks", "all", "--max-examples", "15", "--no-color", *credentials),
         ],
-        cwd=PROJECT, env=uncounted, capture_output=True, text=True, timeout=300, check=False,
+        cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
     assert found.returncode == 0, found.stdout

@@ -1,4 +1,4 @@
-"""People reach only what is theirs. Two people, real tokens, every method."""
+"""Users reach only their own rows: two users, real tokens, every method."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,13 @@ from tests.conftest import TESTING
 from tests.resources import RESOURCES
 from tests.sample_resource import PATH, TEXT, create
 
-# Indexes for statements that are marked as unscoped.
+# Indexes for unscoped statements.
 FOR_ALL_USERS = {"ix_idempotency_keys__created_at"}
 
 
 @pytest.fixture(params=RESOURCES, ids=str)
-def anns(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
-    """The URL of a row of Ann's, which the test must not change."""
+def anns_url(request: pytest.FixtureRequest, ann: httpx2.Client) -> Iterator[str]:
+    """Yield the URL of one of Ann's rows, and check that the test has not changed it."""
     url = request.param.url(request.param.create(ann))
     before = ann.get(url).json()
     yield url
@@ -57,30 +57,30 @@ def without_request_id(response: httpx2.Response) -> tuple[int, Any, dict[str, s
 @pytest.mark.parametrize("if_match", [None, '"1"', '"2"', "*"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_other_users_row_looks_missing(
-    anns: str, bob: httpx2.Client, method: str, if_match: str | None
+    anns_url: str, bob: httpx2.Client, method: str, if_match: str | None
 ) -> None:
-    missing = f"{anns.rpartition('/')[0]}/{uuid4()}"
+    missing = f"{anns_url.rpartition('/')[0]}/{uuid4()}"
     headers = {"If-Match": if_match} if if_match else {}
     body: dict[str, str] | None = {} if method == "PATCH" else None
 
-    to_theirs = bob.request(method, anns, json=body, headers=headers)
-    to_missing = bob.request(method, missing, json=body, headers=headers)
+    foreign = bob.request(method, anns_url, json=body, headers=headers)
+    absent = bob.request(method, missing, json=body, headers=headers)
 
-    assert to_theirs.status_code == 404
-    assert without_request_id(to_theirs) == without_request_id(to_missing)
+    assert foreign.status_code == 404
+    assert without_request_id(foreign) == without_request_id(absent)
 
 
-@pytest.mark.parametrize("spell", [str.upper, lambda url: url.replace("-", "")])
+@pytest.mark.parametrize("respell", [str.upper, lambda url: url.replace("-", "")])
 def test_other_users_row_looks_missing_in_any_spelling_of_its_id(
-    anns: str, bob: httpx2.Client, spell: Any
+    anns_url: str, bob: httpx2.Client, respell: Any
 ) -> None:
-    collection, _, thing_id = anns.rpartition("/")
+    collection, _, row_id = anns_url.rpartition("/")
 
-    assert bob.get(f"{collection}/{spell(thing_id)}").status_code == 404
+    assert bob.get(f"{collection}/{respell(row_id)}").status_code == 404
 
 
-def test_list_has_only_the_callers_rows(anns: str, bob: httpx2.Client) -> None:
-    assert bob.get(anns.rpartition("/")[0]).json()["items"] == []
+def test_list_has_only_the_callers_rows(anns_url: str, bob: httpx2.Client) -> None:
+    assert bob.get(anns_url.rpartition("/")[0]).json()["items"] == []
 
 
 def test_other_users_cursor_returns_only_the_callers_rows(
@@ -96,7 +96,7 @@ def test_other_users_cursor_returns_only_the_callers_rows(
     assert page == {"items": [bobs], "next_cursor": None}
 
 
-@pytest.mark.usefixtures("anns")
+@pytest.mark.usefixtures("anns_url")
 def test_account_deletion_keeps_the_rows_of_other_users(bob: httpx2.Client) -> None:
     for _ in range(3):
         create(bob)
@@ -120,9 +120,9 @@ def test_account_deletion_keeps_the_rows_of_other_users(bob: httpx2.Client) -> N
     ids=str,
 )
 def test_headers_cookies_and_parameters_do_not_change_the_user(
-    anns: str, bob: httpx2.Client, headers: dict[str, str]
+    anns_url: str, bob: httpx2.Client, headers: dict[str, str]
 ) -> None:
-    response = bob.get(anns, headers=headers, params={"sub": "ann", "user_id": "ann"})
+    response = bob.get(anns_url, headers=headers, params={"sub": "ann", "user_id": "ann"})
 
     assert response.status_code == 404
 
@@ -138,9 +138,9 @@ def test_only_one_of_many_parallel_deletes_succeeds(ann: httpx2.Client) -> None:
 
 def test_parallel_requests_of_two_users_never_mix(ann: httpx2.Client, bob: httpx2.Client) -> None:
     def create_and_list(number: int) -> bool:
-        name, person = ("ann", ann) if number % 2 else ("bob", bob)
-        create(person, **{TEXT: name})
-        return {row[TEXT] for row in person.get(PATH).json()["items"]} == {name}
+        name, user = ("ann", ann) if number % 2 else ("bob", bob)
+        create(user, **{TEXT: name})
+        return {row[TEXT] for row in user.get(PATH).json()["items"]} == {name}
 
     with ThreadPoolExecutor(10) as pool:
         assert all(pool.map(create_and_list, range(50)))

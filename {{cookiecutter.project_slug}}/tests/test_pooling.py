@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode no server has to know what another one was told."""
+"""Behind a pooler in transaction mode, such as PgBouncer, no statement is prepared by name."""
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +18,7 @@ PREPARED = text("SELECT name FROM pg_prepared_statements")
 
 
 async def prepared_by_writing(settings: Settings, transaction_pooling: bool) -> list[str]:
-    """The names of the statements that the server has to know after a row was written and read."""
+    """Write and read a row. Return the names of the statements that are then prepared."""
     changes = {"database_pool_size": 1, "database_transaction_pooling": transaction_pooling}
     database = Database(settings.model_copy(update=changes))
     await database.run(INSERT)

@@ -11,74 +11,79 @@ from sqlalchemy import insert
 
 from app.statement import Statement
 from tests.conftest import SignIn
-from tests.database import BY_INDEX, plans_of, users_stored_with
+from tests.database import USES_INDEX, explain, users_on_the_shard_of
 from tests.engines import engine_for
 from tests.sample_resource import BODY, FILTER, PATH, TEXT, VALUES, Model, create
 
 OWNER = "ann-the-owner"
-# Reading whole tables, sorting, and on Citus several shards.
-OTHER_WAYS = r"Seq Scan|SCAN|Sort|TEMP B-TREE|Task Count: (?!1\b)"
+# Plans that read whole tables, sort, or on Citus query several shards.
+READS_TOO_MUCH = r"Seq Scan|SCAN|Sort|TEMP B-TREE|Task Count: (?!1\b)"
 
 
 @pytest.fixture
-def run_by_the_service(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[Any]]]:
-    """Return a list that gets each statement with its arguments, as the driver gets it."""
+def executed_statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[Any]]]:
+    """Return a list to which each statement is added, with its arguments, as the driver gets it."""
     statements: list[tuple[str, Sequence[Any]]] = []
     bind = Statement.bind
 
-    def bind_and_note(statement: Statement, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    def bind_and_record(
+        statement: Statement, values: Mapping[str, Any]
+    ) -> tuple[str, Sequence[Any]]:
         statements.append(bind(statement, values))
         return statements[-1]
 
-    monkeypatch.setattr(Statement, "bind", bind_and_note)
+    monkeypatch.setattr(Statement, "bind", bind_and_record)
     return statements
 
 
-def use_everything(ann: httpx2.Client) -> None:
+def use_every_operation(ann: httpx2.Client) -> None:
     row = create(ann)
     create(ann)
-    here, etag = f"{PATH}/{row['id']}", {"If-Match": '"1"'}
+    url, etag = f"{PATH}/{row['id']}", {"If-Match": '"1"'}
     cursor = ann.get(PATH, params={"limit": 1}).json()["next_cursor"]
     for query in ({}, {"cursor": cursor}, FILTER, {"cursor": cursor} | FILTER):
         assert ann.get(PATH, params=query).status_code == 200
-    assert ann.get(here).status_code == 200
-    assert ann.patch(here, json={TEXT: "y"}, headers=etag).status_code == 200
-    assert ann.patch(here, json={TEXT: "x"} | BODY).status_code == 200
-    assert ann.patch(here, json={TEXT: "z"}, headers=etag).status_code == 412
-    assert ann.delete(here, headers=etag).status_code == 412
-    assert ann.delete(here).status_code == 204
+    assert ann.get(url).status_code == 200
+    assert ann.patch(url, json={TEXT: "y"}, headers=etag).status_code == 200
+    assert ann.patch(url, json={TEXT: "x"} | BODY).status_code == 200
+    assert ann.patch(url, json={TEXT: "z"}, headers=etag).status_code == 412
+    assert ann.delete(url, headers=etag).status_code == 412
+    assert ann.delete(url).status_code == 204
     assert ann.get(f"{PATH}/{uuid4()}").status_code == 404
     assert ann.delete("/api/v1/me").status_code == 204
 
 
 def test_each_statement_names_the_owner(
-    sign_in: SignIn, run_by_the_service: list[tuple[str, Sequence[Any]]]
+    sign_in: SignIn, executed_statements: list[tuple[str, Sequence[Any]]]
 ) -> None:
-    use_everything(sign_in(OWNER))
+    use_every_operation(sign_in(OWNER))
 
-    assert len(run_by_the_service) > 10
-    for statement, parameters in run_by_the_service:
+    assert len(executed_statements) > 10
+    for statement, parameters in executed_statements:
         assert "owner_id" in statement
         assert OWNER in parameters
 
 
 async def test_each_statement_finds_its_rows_by_an_index(
-    sign_in: SignIn, database_url: str, run_by_the_service: list[tuple[str, Sequence[Any]]]
+    sign_in: SignIn, database_url: str, executed_statements: list[tuple[str, Sequence[Any]]]
 ) -> None:
-    users = await users_stored_with(OWNER, Model.__tablename__, database_url)
+    users = await users_on_the_shard_of(OWNER, Model.__tablename__, database_url)
     others = [{"owner_id": users[n % len(users)], **VALUES} for n in range(5_000)]
     engine = engine_for(database_url)
     async with engine.begin() as connection:
         await connection.execute(insert(Model), others)
     await engine.dispose()
-    run_by_the_service.clear()
-    use_everything(sign_in(OWNER))
-    # A table that is empty may well be read whole, so those of the filled one alone.
-    here = [one for one in run_by_the_service if Model.__tablename__ in one[0]]
-    read = {one: tuple(values) for one, values in here if not one.startswith("INSERT")}
+    executed_statements.clear()
+    use_every_operation(sign_in(OWNER))
+    # Only statements on the filled table, because the database may scan an empty one.
+    queries = {
+        sql: tuple(values)
+        for sql, values in executed_statements
+        if Model.__tablename__ in sql and not sql.startswith("INSERT")
+    }
 
-    plans = await plans_of(database_url, read)
+    plans = await explain(database_url, queries)
     assert len(plans) > 8
     for statement, plan in plans.items():
-        assert re.search(BY_INDEX, plan), (statement, plan)
-        assert not re.search(OTHER_WAYS, plan), (statement, plan)
+        assert re.search(USES_INDEX, plan), (statement, plan)
+        assert not re.search(READS_TOO_MUCH, plan), (statement, plan)

@@ -1,4 +1,4 @@
-"""No statement that the owner check accepts depends on rows of other users, or changes them.
+"""Statements that the owner check accepts neither read nor change rows of other users.
 
 Random statements on tables with and without owners run twice: in a database with Ann's rows only,
 and in one that has Bob's, too. Ann must see no difference.
@@ -40,12 +40,12 @@ Draw = Any
 TABLES = [table for table in Base.metadata.sorted_tables if table.name != "numbered"]
 OWNED = [table for table in TABLES if "owner_id" in table.columns]
 JOINS: list[dict[str, bool]] = [{}, {}, {"isouter": True}, {"full": True}]
-DEPTH = 2  # of subqueries in subqueries
+DEPTH = 2  # of nested subqueries
 
 
 @st.composite
 def limits(draw: Draw, source: Any, others: list[Any]) -> Any:
-    """A condition that limits `source` to its owner, or looks like one that does."""
+    """Generate a condition that limits `source` to its owner, or only resembles one that does."""
     owner = source.c.get("owner_id")
     if owner is None:
         return true()
@@ -61,7 +61,7 @@ def limits(draw: Draw, source: Any, others: list[Any]) -> Any:
 
 @st.composite
 def conditions(draw: Draw, sources: list[Any], depth: int) -> Any:
-    """A condition that does not limit the owner. It may read other tables."""
+    """Generate a condition that does not limit the owner. It may read other tables."""
     column = draw(st.sampled_from([column for source in sources for column in source.c]))
     other = draw(st.sampled_from([column for source in sources for column in source.c]))
     match draw(st.sampled_from(["value", "columns", "in", "exists", "scalar"])):
@@ -96,7 +96,7 @@ def sources(draw: Draw, depth: int) -> Any:
 
 @st.composite
 def selects(draw: Draw, depth: int, outer: list[Any], width: int | None = None) -> Any:
-    """A SELECT, which may refer to tables of the statement around it."""
+    """Generate a SELECT that may refer to tables of the enclosing statement."""
     own = draw(st.lists(sources(depth), min_size=1, max_size=3))
     visible = [*own, *own, *outer]
     where = [draw(limits(source, visible)) for source in own]

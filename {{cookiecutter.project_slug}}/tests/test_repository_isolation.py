@@ -1,4 +1,4 @@
-"""Whatever keys and values a repository receives, it reaches no row of another user."""
+"""A repository never reaches a row of another user, whatever keys and values it is given."""
 
 import asyncio
 import random
@@ -32,8 +32,8 @@ class Text(str):
     __slots__ = ()
 
 
-class Liar(Text):
-    """Text that compares equal to the name of a column, but is `owner_id`."""
+class Disguised(Text):
+    """A string that compares equal to the name of a text column, but is `owner_id`."""
 
     __slots__ = ()
 
@@ -47,18 +47,18 @@ class Liar(Text):
 OTHER_KEYS: list[Any] = [
     *("owner_id", "owner_", "id", "id_", "version", "version_0_", "created_at", "updated_at"),
     *("limit_", "cursor_", "", " ", TEXT.upper(), f"{TEXT} ", f"{TEXT}\0", f"{TEXT} = 'x' --"),
-    *(Text("owner_id"), Text("owner_"), Liar("owner_id"), None, 1, TEXT.encode(), (TEXT,)),
+    *(Text("owner_id"), Text("owner_"), Disguised("owner_id"), None, 1, TEXT.encode(), (TEXT,)),
     *(Model.owner_id, getattr(Model, TEXT), Model.__table__.c.owner_id, text(TEXT), OWNER),
 ]
 """Keys that are not the resource's own columns."""
 
-ODD: list[Any] = [
+UNUSUAL: list[Any] = [
     *(None, True, 0, -1, 1.5, float("nan"), 10**30, -(10**30), b"x", "", "\0", "\ud800", "bob"),
     *("x" * 1_000, "' OR 1 = 1 --", [], {}, [1], {"owner_id": "bob"}, object(), UUID(int=0)),
     *(OWNER, Model.id, Model.owner_id, text("1"), true(), literal_column("1 OR 1 = 1")),
-    *(func.now(), select(Model.id).scalar_subquery(), Text("bob"), Liar("owner_id"), BOB),
+    *(func.now(), select(Model.id).scalar_subquery(), Text("bob"), Disguised("owner_id"), BOB),
 ]
-"""Values for every column and argument."""
+"""Values that are passed as every column and argument."""
 
 
 def numbered(values: list[Any]) -> list[str]:
@@ -66,7 +66,7 @@ def numbered(values: list[Any]) -> list[str]:
 
 
 class Users:
-    """Ann's repository, and a table with three rows of Ann's and three of Bob's."""
+    """Ann's repository, in a database where Ann and Bob have three rows each."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -79,7 +79,7 @@ class Users:
         return sorted((row for row in rows if row["owner_id"] == owner), key=lambda row: row["id"])
 
     async def attack(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Run a call that may fail, but must not return a row of Bob's."""
+        """Run a call that may fail, but must not return one of Bob's rows."""
         try:
             returned = await call()
         except Exception:
@@ -109,7 +109,7 @@ async def test_key_that_is_not_an_own_column_raises_type_error(users: Users, key
 
     for values in ({key: "bob"}, {**VALUES, key: "bob"}, {key: "bob", **VALUES}):
         if not any(name is key for name in values):
-            continue  # it compares equal to a key that is there already
+            continue  # it equals a key that the dictionary already has
         for call in (
             anns.create(values),
             anns.update(mine, values),
@@ -121,7 +121,7 @@ async def test_key_that_is_not_an_own_column_raises_type_error(users: Users, key
     assert await users.rows("ann") == before
 
 
-@pytest.mark.parametrize("value", ODD, ids=numbered(ODD))
+@pytest.mark.parametrize("value", UNUSUAL, ids=numbered(UNUSUAL))
 async def test_no_value_reaches_rows_of_another_user(users: Users, value: Any) -> None:
     anns, mine, bobs = users.anns, users.ids["ann"][0], users.ids["bob"][0]
     odd: dict[str, Any] = {**VALUES, TEXT: value}

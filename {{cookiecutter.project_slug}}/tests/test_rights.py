@@ -1,4 +1,4 @@
-"""What each kind of token allows: the user's own, and those issued to applications."""
+"""The rights of users' own tokens, and of tokens issued to applications."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ Send = Callable[..., httpx2.Response]
 
 @pytest.fixture
 def send(client: httpx2.Client, issuer: Issuer) -> Send:
-    """`send("GET", path, scope="x")` sends a request whose token has these claims."""
+    """`send("GET", path, scope="x")` sends a request with a token that has these claims."""
 
     def request(method: str, path: str, **claims: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token(issuer, **claims)}"}

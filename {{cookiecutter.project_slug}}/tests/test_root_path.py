@@ -1,4 +1,4 @@
-"""Behind a proxy that strips ROOT_PATH, links include the prefix and authentication still holds."""
+"""Behind a proxy that strips ROOT_PATH, links include the prefix, and tokens are still required."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from tests.test_http import is_problem, raw
 from tests.test_openapi import OPEN
 from tests.tokens import token
 
-# The API's own paths begin with most of these.
+# Most of these are also prefixes of the API's own paths.
 PREFIXES = ["/x", "/a/b.c", "/a", "/api", "/api/v1", PATH, "/health", "/docs"]
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -28,7 +28,7 @@ Served = Callable[[str], httpx2.Client]
 
 @pytest.fixture
 def behind(settings: Settings, issuer: Issuer) -> Iterator[Served]:
-    """`behind(prefix)` returns Ann's client, which sends requests as a stripping proxy does."""
+    """`behind(prefix)` returns Ann's client of a service whose proxy strips this prefix."""
     headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}"}
     with ExitStack() as stack:
 
@@ -64,26 +64,26 @@ def test_operations_require_a_token_behind_every_prefix(behind: Served, prefix: 
     ann = behind(prefix)
     document = ann.get("/openapi.json").json()
     del ann.headers["Authorization"]
-    calls = [
+    operations = [
         (method, path, re.sub(r"{.*?}", str(uuid4()), path))
         for path, item in document["paths"].items()
         for method in item
     ]
 
-    refused = {
+    rejected = {
         (method, path)
-        for method, path, address in calls
+        for method, path, address in operations
         if ann.request(method, address, content=b"{").status_code == 401
     }
-    # With the prefix not stripped by the proxy, or stripped twice.
+    # As if the proxy had not stripped the prefix, or had stripped it twice.
     elsewhere = {
         ann.request(method, address).status_code
-        for method, _, path in calls
+        for method, _, path in operations
         for address in (prefix + path, path.removeprefix(prefix) or "/")
         if address != path
     }
 
-    assert {(method, path) for method, path, _ in calls} - refused == OPEN
+    assert {(method, path) for method, path, _ in operations} - rejected == OPEN
     assert elsewhere <= {401, 404}
 
 

@@ -1,4 +1,4 @@
-"""The service parses HTTP strictly and in the same way, however it is started."""
+"""HTTP is parsed strictly and identically, whichever command starts the service."""
 
 import importlib.util
 import json
@@ -46,7 +46,7 @@ LENGTH = f"Content-Length: {len(BODY)}"
 def address(
     request: pytest.FixtureRequest, running_service: str, settings: Settings
 ) -> Iterator[tuple[str, int]]:
-    """The host and port of the service, for each way to start it."""
+    """Yield the host and port of the service, for each way to start it."""
     if request.param is None:
         url = httpx2.URL(running_service)
         yield url.host, url.port or 80
@@ -67,7 +67,7 @@ def request(line: str, *headers: str, body: bytes = b"") -> bytes:
 
 
 def exchange(address: tuple[str, int], *packets: bytes) -> bytes:
-    """Return all that the service sends until it closes the connection, within seconds."""
+    """Send the packets, and return all data until the service closes the connection."""
     received = b""
     with socket.create_connection(address, timeout=10) as connection, suppress(ConnectionError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -27,11 +27,11 @@ from tests.tokens import token
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-BREW = GET.replace(b"GET", b"BREW")  # parsed by h11, and so is all that follows
+BREW = GET.replace(b"GET", b"BREW")  # h11 parses this and all later requests
 POST = b"POST %s HTTP/1.1\r\nHost: x\r\n" % PATH.encode()
 TRICKLED = GET[:4] + b"/" * 10_000
 LARGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE = 10  # seconds
+TIMEOUT = 10  # seconds
 
 Closings = list[dict[str, Any]]
 Limits = dict[Awaited, float]
@@ -39,7 +39,7 @@ Connect = Callable[..., socket.socket]
 
 
 class SmallBuffers(HttpProtocol):
-    """Let the kernel keep only a few kB that the client has not read."""
+    """Limit to a few kB what the kernel buffers for a client that does not read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         file = os.dup(transport.get_extra_info("socket").fileno())
@@ -50,14 +50,14 @@ class SmallBuffers(HttpProtocol):
 
 @contextmanager
 def serving(settings: Settings, **options: Any) -> Iterator[Connect]:
-    """Yield a function that connects to a service, with a small receive buffer, and sends."""
+    """Yield a function that connects with a small receive buffer, and sends the given packets."""
     with ExitStack() as stack:
         url = httpx2.URL(stack.enter_context(serve(create_app(settings), **options)))
 
         def connect(*packets: bytes) -> socket.socket:
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            client.settimeout(PATIENCE)
+            client.settimeout(TIMEOUT)
             client.connect((url.host, url.port or 80))
             for packet in packets:
                 client.sendall(packet)
@@ -75,14 +75,14 @@ def _often() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
-    """Lift all limits. Each test sets the one that it checks."""
+    """Lift all limits. Each test sets the one it checks."""
     monkeypatch.setattr(slow_clients, "SECONDS", dict.fromkeys(Awaited, 1_000.0))
     return slow_clients.SECONDS
 
 
 @pytest.fixture(autouse=True)
 def closings(monkeypatch: pytest.MonkeyPatch) -> Closings:
-    """Return the log lines about closed connections, as they are written."""
+    """Return a list to which each log line about closed connections is added."""
     lines: Closings = []
     log = Mock(warning=lambda _, **fields: lines.append(fields))
     monkeypatch.setattr(slow_clients, "log", log)
@@ -97,20 +97,20 @@ def service(settings: Settings) -> Iterator[Connect]:
 
 @pytest.fixture
 def connect(service: Connect) -> Iterator[Connect]:
-    """Return a function that connects to a service that the tests share."""
+    """Yield a function that connects to the service that the tests share."""
     with ExitStack() as clients:
         yield lambda *packets: clients.enter_context(service(*packets))
 
 
-def answer(client: socket.socket) -> bytes:
-    """Return one response, whose body is JSON."""
+def read_response(client: socket.socket) -> bytes:
+    """Return one response. Its body must be a JSON object."""
     data = b""
     while not data.endswith(b"}"):
         data += client.recv(65536)
     return data
 
 
-def received(client: socket.socket) -> bytes:
+def read_until_closed(client: socket.socket) -> bytes:
     """Return all data until the connection is closed. Raises TimeoutError if it is not."""
     data = b""
     with suppress(ConnectionError):
@@ -120,7 +120,7 @@ def received(client: socket.socket) -> bytes:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -131,10 +131,10 @@ def statuses(data: bytes) -> list[int]:
 
 
 def seconds_until_closed(client: socket.socket, more: bytes = b"") -> float:
-    """Send one byte of `more` after the other until the connection is closed."""
+    """Send `more` byte by byte. Return after how many seconds the connection is closed."""
     started = time.monotonic()
     with suppress(ConnectionError):
-        while time.monotonic() < started + PATIENCE:
+        while time.monotonic() < started + TIMEOUT:
             if more:
                 client.sendall(more[:1])
                 more = more[1:]
@@ -154,7 +154,7 @@ def test_connection_without_a_complete_head_is_closed_and_logged_once(
     client = connect()
     for request in before:
         client.sendall(request)
-        assert answer(client)
+        assert read_response(client)
         time.sleep(0.05)
     limits[Awaited.HEAD] = 0.2
 
@@ -173,7 +173,7 @@ def test_closing_many_connections_takes_few_lines(
 
     limits[Awaited.HEAD] = 0.1
 
-    assert [received(client) for client in clients] == [b""] * 50
+    assert [read_until_closed(client) for client in clients] == [b""] * 50
     assert sum(line["count"] for line in closings) == 50
     assert len(closings) < 10
 
@@ -187,7 +187,7 @@ def test_idle_connection_is_closed_after_keep_alive_without_a_log_line(
 ) -> None:
     with serving(settings, timeout_keep_alive=0.3) as connect:
         client = connect(request_sent)
-        assert answer(client)
+        assert read_response(client)
         seconds = seconds_until_closed(client)
 
     assert 0.25 < seconds < 2
@@ -224,7 +224,7 @@ def test_body_trickled_after_the_response_does_not_keep_the_connection_open(
     connect: Connect, limits: Limits, closings: Closings, head: bytes, is_last: bool
 ) -> None:
     client = connect(POST + head)
-    response = answer(client)
+    response = read_response(client)
     limits[Awaited.BODY] = 0.2
 
     with suppress(ConnectionError):
@@ -234,7 +234,7 @@ def test_body_trickled_after_the_response_does_not_keep_the_connection_open(
                 break
             time.sleep(0.01)
 
-    assert received(client) == b""
+    assert read_until_closed(client) == b""
     assert statuses(response) == [401]
     assert (b"\r\nconnection: close\r\n" in response.lower()) is is_last
     assert [line["reason"] for line in closings] == ["the body continues after the response"]
@@ -248,13 +248,13 @@ def test_client_that_sends_a_large_body_gets_the_response(
 
     client.sendall(b"x" * 900_000)
 
-    assert statuses(received(client)) == [401]
+    assert statuses(read_until_closed(client)) == [401]
     assert closings == []
 
 
 def test_endless_body_after_the_response_is_cut_off(connect: Connect, closings: Closings) -> None:
     client = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-    assert statuses(received(client)) == [401]
+    assert statuses(read_until_closed(client)) == [401]
 
     sent = 0
     with suppress(ConnectionError):
@@ -268,11 +268,11 @@ def test_endless_body_after_the_response_is_cut_off(connect: Connect, closings: 
 
 def test_request_after_a_rejected_expectation_is_not_read_as_its_body(connect: Connect) -> None:
     client = connect(POST + b"Content-Length: 33\r\nExpect: 100-continue\r\n\r\n")
-    response = answer(client)
+    response = read_response(client)
     client.sendall(GET)
 
     assert b"connection: close" in response.lower()
-    assert statuses(response + received(client)) == [401]
+    assert statuses(response + read_until_closed(client)) == [401]
 
 
 def test_expected_body_is_read_after_100_continue(connect: Connect, issuer: Issuer) -> None:
@@ -283,7 +283,7 @@ def test_expected_body_is_read_after_100_continue(connect: Connect, issuer: Issu
     client.sendall(b"[]")
 
     assert statuses(first) == [100]
-    assert statuses(answer(client)) == [422]
+    assert statuses(read_response(client)) == [422]
 
 
 @pytest.mark.slow
@@ -300,7 +300,7 @@ def test_client_that_does_not_read_is_disconnected(
     wait_until(lambda: bool(closings))
 
     assert [line["reason"] for line in closings] == ["the client does not read"]
-    assert len(received(client)) < 30_000
+    assert len(read_until_closed(client)) < 30_000
 
 
 @pytest.mark.slow
@@ -328,15 +328,15 @@ def test_oldest_silent_connections_are_closed_first_when_there_are_too_many(
     monkeypatch.setattr(slow_clients, "connection_limit", lambda: 10)
     with serving(settings, timeout_keep_alive=100) as connect:
         good = connect(GET)
-        assert answer(good)
+        assert read_response(good)
         oldest = [connect() for _ in range(5)]
         time.sleep(0.05)
         silent = oldest + [connect() for _ in range(25)]
         probe = connect(GET)
 
-        assert statuses(answer(probe)) == [200]
+        assert statuses(read_response(probe)) == [200]
         good.sendall(GET)
-        assert statuses(answer(good)) == [200]
+        assert statuses(read_response(good)) == [200]
         open_ones = [client for client in silent if not select.select([client], [], [], 0)[0]]
         time.sleep(0.1)
 
@@ -358,10 +358,10 @@ def test_connection_beyond_the_limit_is_closed_while_all_others_are_busy(
         busy = [connect(upload) for _ in range(3)]
         time.sleep(0.1)
 
-        assert received(connect()) == b""
+        assert read_until_closed(connect()) == b""
         for client in busy:
             client.sendall(b"[]")
-            assert statuses(answer(client)) == [422]
+            assert statuses(read_response(client)) == [422]
 
 
 def test_connections_that_discard_a_body_are_closed_at_shutdown(
@@ -370,9 +370,9 @@ def test_connections_that_discard_a_body_are_closed_at_shutdown(
     with ExitStack() as clients, serving(settings) as connect:
         # The copy stays open until the service has stopped.
         client = clients.enter_context(socket.socket(fileno=os.dup(connect().fileno())))
-        client.settimeout(PATIENCE)
+        client.settimeout(TIMEOUT)
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-        assert statuses(answer(client)) == [401]
+        assert statuses(read_response(client)) == [401]
         started = time.monotonic()
 
     assert time.monotonic() - started < 2

@@ -1,4 +1,4 @@
-"""With OpenTelemetry's own variables set, what the service does can be watched."""
+"""With OpenTelemetry's environment variables, the service exports traces and metrics."""
 
 import gzip
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 
 class Receiver:
-    """An OTLP receiver, and what it has received."""
+    """An OTLP receiver that records spans and metrics."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -40,7 +40,7 @@ class Receiver:
                 self.metrics |= {each.name for scope in scopes for each in scope.metrics}
 
     def attributes(self, name: str) -> dict[str, str | int]:
-        """Those of the last span with that name."""
+        """Return the attributes of the last span with this name."""
         [*_, span] = [span for span in self.spans if span.name == name]
         return {
             each.key: each.value.string_value or each.value.int_value for each in span.attributes
@@ -61,7 +61,7 @@ def receiver() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Do not log requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver.url = f"http://127.0.0.1:{server.server_port}"
@@ -81,8 +81,8 @@ def test_traces_have_requests_and_statements_but_no_secrets(
     bearer = token(issuer, sub="ann")
     headers = {"Authorization": f"Bearer {bearer}", "X-Request-ID": "trace-1"}
 
-    quick = {"drain_seconds": 0, "database_statement_timeout_seconds": 0.2}
-    with running(settings, **quick) as process:
+    short = {"drain_seconds": 0, "database_statement_timeout_seconds": 0.2}
+    with running(settings, **short) as process:
         process.wait_for("/health/ready", 200)
         leaking = f"{PATH}?token={bearer}"
         created = process.client.post(leaking, json=BODY | {TEXT: "MARKER"}, headers=headers)

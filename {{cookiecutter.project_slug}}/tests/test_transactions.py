@@ -1,4 +1,4 @@
-"""Transactions take effect as a whole or not at all, and repositories can join them."""
+"""Transactions are atomic, and repositories can join them."""
 # ruff: noqa: PT012 - a transaction that fails is a block of statements
 
 import asyncio
@@ -13,7 +13,7 @@ from app.engine import INTEGRITY_ERRORS
 from app.errors import NotFound, Unavailable
 from app.repositories.user_data import UserData
 from app.security.acting import acting_as
-from tests.database import SLOW, locked_database
+from tests.database import SLOW_QUERY, locked_database
 from tests.sample_resource import TEXT, VALUES, Query, Repository
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -102,7 +102,7 @@ async def test_canceled_statement_rolls_back_even_if_caught(
         async with database.transaction() as transaction:
             await Repository(transaction, ANN).create(VALUES)
             with suppress(TimeoutError):
-                await asyncio.wait_for(transaction.run(text(SLOW)), 0.05)
+                await asyncio.wait_for(transaction.run(text(SLOW_QUERY)), 0.05)
 
     assert await number_of_rows(database) == 0
 

@@ -1,4 +1,4 @@
-"""Tokens for tests, good and bad, put together by hand: a library would refuse to make most."""
+"""Valid and invalid tokens, assembled by hand: a JWT library would not sign most invalid ones."""
 
 import json
 import time
@@ -10,12 +10,18 @@ from tests.issuer import Issuer
 BETTER_AUTH_URL = "http://localhost:3000"
 AUDIENCE = "http://localhost:8000"
 
-ABSENT: Any = object()
-"""Stands for a member that is left out."""
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Any = _Absent()
+"""Removes a claim or header parameter: `token(issuer, exp=ABSENT)`."""
 
 
 def encode(part: bytes | dict[str, Any]) -> str:
-    """A segment: bytes as they are, or an object as JSON; base64url without padding."""
+    """Return bytes, or an object as JSON, in base64url without padding."""
     if isinstance(part, dict):
         part = json.dumps(
             {name: value for name, value in part.items() if value is not ABSENT}
@@ -24,18 +30,18 @@ def encode(part: bytes | dict[str, Any]) -> str:
 
 
 def sign(issuer: Issuer, header: bytes | dict[str, Any], payload: bytes | dict[str, Any]) -> str:
-    """A token with a good signature, whatever is in it."""
+    """Return a token with a valid signature. Its header and payload may be invalid."""
     signed = f"{encode(header)}.{encode(payload)}"
     return f"{signed}.{encode(issuer.signature(signed.encode()))}"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What Better Auth puts into a token, with `changes`."""
+    """Return the claims of Better Auth's tokens, with `changes`."""
     now = int(time.time())
-    usual = {"iat": now, "exp": now + 300, "sub": "ann", "iss": BETTER_AUTH_URL, "aud": AUDIENCE}
-    return usual | changes
+    valid = {"iat": now, "exp": now + 300, "sub": "ann", "iss": BETTER_AUTH_URL, "aud": AUDIENCE}
+    return valid | changes
 
 
 def token(issuer: Issuer, *, header: dict[str, Any] | None = None, **changes: Any) -> str:
-    """A good token but for `changes` to its claims and to its `header`."""
+    """Return a valid token, except for `changes` to its claims and for its `header`."""
     return sign(issuer, issuer.header | (header or {}), claims(**changes))

@@ -1,4 +1,4 @@
-"""Tables in which Ann and Bob have the same rows: do Ann's statements depend on Bob's rows?"""
+"""Tables in which Ann and Bob have equal rows, to check that Ann's statements ignore Bob's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,14 +40,14 @@ class Tag(Base):
 
     owner_id: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[int] = mapped_column(primary_key=True)
-    notes: Mapped[int | None]  # has the name of a table
+    notes: Mapped[int | None]  # a column with the name of a table
     note: Mapped[list[Note]] = relationship(
         primaryjoin="foreign(Note.id) == Tag.id", lazy="raise", viewonly=True
     )
 
 
 class Numbered(Base):
-    """A table whose id has a query as its default, which reads the rows of all users."""
+    """A table whose default id is a query over the rows of all users."""
 
     __tablename__ = "numbered"
 
@@ -60,7 +60,7 @@ class Numbered(Base):
 
 @contextmanager
 def database_of(*users: str) -> Iterator[Connection]:
-    """Yield a connection to a database in memory, in which each user has the same rows."""
+    """Yield a connection to an in-memory database in which each user has the same rows."""
     engine = create_engine("sqlite://", poolclass=StaticPool, enable_from_linting=False)
     Base.metadata.create_all(engine)
     with engine.connect() as connection:
@@ -78,7 +78,7 @@ def database_of(*users: str) -> Iterator[Connection]:
 
 
 def outcome(connection: Connection, statement: Executable) -> tuple[Any, list[str], list[str]]:
-    """Return what Ann's `statement` returns, and all rows afterwards: hers and those of others."""
+    """Run a statement as Ann. Return its result, Ann's rows afterwards, and all other rows."""
     try:
         result = connection.execute(statement, {"owner_": ANN})
         returned = sorted(map(repr, result.all())) if result.returns_rows else None

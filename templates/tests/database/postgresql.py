@@ -1,4 +1,4 @@
-"""The database of a test run: a real PostgreSQL from a wheel, without Docker."""
+"""The database of a test run: an embedded PostgreSQL server, or the one in TEST_DATABASE_URL."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,28 +20,28 @@ from app.models import Base
 from scripts.postgres import running_server
 from tests.engines import engine_for
 
-AWAY = "postgresql://postgres@127.0.0.1:1/postgres"
-"""The URL of a database that nobody can reach."""
-DURABLE = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
-"""What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
-SLOW = "SELECT pg_sleep(60)"
+UNREACHABLE_URL = "postgresql://postgres@127.0.0.1:1/postgres"
+"""Nothing listens on this port."""
+DURABLE_SETTINGS = {"SHOW synchronous_commit": {"synchronous_commit": "on"}}
+"""Queries, with the results that guarantee durable commits."""
+SLOW_QUERY = "SELECT pg_sleep(60)"
 MAKE_READ_ONLY = "SET default_transaction_read_only = on"
-"""Leaves a connection as a failover may leave it."""
+"""Makes a connection read-only, as after a failover."""
 
 COLUMN_TYPES = [
     (JSONB(), {"a": [1, {"b": None}]}),
     (ARRAY(Integer), [1, None, 3]),
     (ARRAY(Uuid), [UUID("018f0000-0000-7000-8000-000000000001")]),
 ]
-"""Types of this database alone, each with a value."""
+"""Column types that only this database has, each with a value."""
 
 
 @contextmanager
 def temporary_database() -> Iterator[str]:
-    """Yield the URL of an empty database; stop its server and delete it afterwards."""
-    # A socket's path may have at most 107 characters, 104 on macOS.
-    parent = "/tmp" if len(gettempdir()) > 60 else None  # noqa: S108 - a folder of its own in it
-    # -F turns fsync off: test data need not survive a crash of the machine.
+    """Start a server with an empty database, yield its URL, and delete both afterwards."""
+    # The path of a Unix socket is limited to 107 bytes, 104 on macOS.
+    parent = "/tmp" if len(gettempdir()) > 60 else None  # noqa: S108 - holds a folder with a random name
+    # -F turns fsync off, because test data need not survive a crash of the machine.
     with TemporaryDirectory(dir=parent) as directory, running_server(Path(directory), "-F") as url:
         yield url
 
@@ -126,8 +126,8 @@ def _check_is_own(content: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-BY_INDEX = " using (pk|ix)_| on ix_"
-"""A pattern of plans that use an index. All indexes begin with the owner."""
+USES_INDEX = " using (pk|ix)_| on ix_"
+"""Matches plans that use an index. All indexes begin with the owner."""
 HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 SAME_SHARD = text("""
 SELECT name FROM (SELECT 'user ' || number AS name FROM generate_series(1, 20000) AS number) AS u
@@ -137,8 +137,8 @@ LIMIT 100
 """)
 
 
-async def users_stored_with(owner: str, table: str, url: str) -> list[str]:
-    """Return users. On Citus, their rows of the table are in the same shard as the owner's."""
+async def users_on_the_shard_of(owner: str, table: str, url: str) -> list[str]:
+    """Return users. On Citus, their rows of the table are on the same shard as those of `owner`."""
     users = [f"user {number}" for number in range(100)]
     engine = engine_for(url)
     async with engine.connect() as connection:
@@ -149,23 +149,23 @@ async def users_stored_with(owner: str, table: str, url: str) -> list[str]:
     return users
 
 
-async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
-    """How the database goes about each statement, given its parameters."""
+async def explain(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query plan of each statement, given its parameters."""
     engine = engine_for(url)
     async with engine.connect() as connection:
-        await connection.exec_driver_sql("ANALYZE")  # it knows then how many rows there are
+        await connection.exec_driver_sql("ANALYZE")  # so that the planner knows the number of rows
         await connection.commit()
         explained = {
             statement: await connection.exec_driver_sql(f"EXPLAIN {statement}", values)
             for statement, values in statements.items()
         }
     await engine.dispose()
-    return {one: "\n".join(plan.scalars()) for one, plan in explained.items()}
+    return {statement: "\n".join(plan.scalars()) for statement, plan in explained.items()}
 
 
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
-    """Within the block nobody else can write."""
+    """Lock the tables, so that other connections cannot write to them."""
     engine = engine_for(url)
 
     async def lock() -> AsyncConnection:

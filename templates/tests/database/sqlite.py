@@ -1,4 +1,4 @@
-"""The database of a test run: a file of its own."""
+"""The database of a test run: a temporary file, or the one in TEST_DATABASE_URL."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -13,25 +13,25 @@ from app.database import translate_driver_errors
 from app.database_url import database_file
 from tests.engines import engine_for
 
-AWAY = f"sqlite:///{quote(__file__)}"
-"""The URL of a database that nobody can use: a file that is none."""
-DURABLE = {
+UNREACHABLE_URL = f"sqlite:///{quote(__file__)}"
+"""This file is not a database."""
+DURABLE_SETTINGS = {
     "PRAGMA synchronous": {"synchronous": 2},  # FULL
     "PRAGMA journal_mode": {"journal_mode": "wal"},
     "PRAGMA foreign_keys": {"foreign_keys": 1},
 }
-"""What must hold for each connection so that nothing acknowledged is lost, and how to ask."""
-SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+"""Queries, with the results that guarantee durable commits."""
+SLOW_QUERY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 MAKE_READ_ONLY = "PRAGMA query_only = ON"
-"""Leaves a connection as a file that was opened for reading alone does."""
+"""Makes a connection read-only, as if the file could not be written."""
 
 COLUMN_TYPES: list[tuple[Any, Any]] = []
-"""Types of this database alone, each with a value."""
+"""Column types that only this database has, each with a value."""
 
 
 @contextmanager
 def temporary_database() -> Iterator[str]:
-    """The URL of an empty database, whose file is gone afterwards."""
+    """Yield the URL of an empty database, and delete its file afterwards."""
     with TemporaryDirectory() as directory:
         yield f"sqlite:///{quote(directory)}/test.db"
 
@@ -91,17 +91,17 @@ def _mark(file: Path) -> None:
         database.execute("COMMIT")
 
 
-BY_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
-"""A pattern of plans that use an index. All indexes begin with the owner."""
+USES_INDEX = "USING (PRIMARY KEY|(COVERING )?INDEX ix_)"
+"""Matches plans that use an index. All indexes begin with the owner."""
 
 
-async def users_stored_with(owner: str, table: str, url: str) -> list[str]:  # noqa: ARG001 - Citus needs them
+async def users_on_the_shard_of(owner: str, table: str, url: str) -> list[str]:  # noqa: ARG001 - for Citus
     """Return 100 users."""
     return [f"user {number}" for number in range(100)]
 
 
-async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
-    """How the database goes about each statement, given its parameters."""
+async def explain(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query plan of each statement, given its parameters."""
     engine = engine_for(url)
     async with engine.connect() as connection:
         explained = {
@@ -109,12 +109,14 @@ async def plans_of(url: str, statements: Mapping[str, Any]) -> dict[str, str]:
             for statement, values in statements.items()
         }
     await engine.dispose()
-    return {one: "\n".join(row.detail for row in plan) for one, plan in explained.items()}
+    return {
+        statement: "\n".join(row.detail for row in plan) for statement, plan in explained.items()
+    }
 
 
 @contextmanager
 def locked_database(url: str) -> Iterator[None]:
-    """Within the block nobody else can write."""
+    """Hold the write lock, so that other connections cannot write."""
     with closing(sqlite3.connect(database_file(url, PROJECT), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

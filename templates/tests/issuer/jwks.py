@@ -22,12 +22,12 @@ class Issuer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the service must be told to trust this issuer."""
+        """The settings with which the service trusts this issuer."""
         return {"jwks_url": self.url}
 
     @property
     def public_key(self) -> dict[str, str]:
-        """The key-set entry, with the members that Better Auth gives it."""
+        """The public key as Better Auth publishes it in the key set."""
         x = (
             urlsafe_b64encode(self.private_key.public_key().public_bytes_raw())
             .rstrip(b"=")
@@ -37,7 +37,7 @@ class Issuer:
 
     @property
     def key(self) -> PyJWK:
-        """What verifies its tokens."""
+        """The key that verifies its tokens."""
         return PyJWK(self.public_key)
 
     def signature(self, signed: bytes) -> bytes:
@@ -55,7 +55,7 @@ def running_issuer() -> Iterator[Issuer]:
             self.wfile.write(json.dumps({"keys": [issuer.public_key]}).encode())
 
         def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
+            """Do not log requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), KeySetHandler) as server:
         issuer.url = f"http://127.0.0.1:{server.server_port}/api/auth/jwks"

@@ -1,4 +1,4 @@
-"""Signs tokens as Better Auth does with `jwt.sign` and the secret that both sides hold."""
+"""Signs tokens as Better Auth does with `jwt.sign` and the shared secret."""
 
 import hmac
 import secrets
@@ -20,12 +20,12 @@ class Issuer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the service must be told to trust this issuer."""
+        """The settings with which the service trusts this issuer."""
         return {"better_auth_secret": self.secret}
 
     @property
     def key(self) -> PyJWK:
-        """What verifies its tokens."""
+        """The key that verifies its tokens."""
         secret = base64url_encode(self.secret.encode()).decode()
         return PyJWK({"kty": "oct", "alg": self.algorithm, "k": secret})
 

@@ -25,7 +25,7 @@ from app.engine import (
     UtcDateTime,
     is_missing_reference,
 )
-from tests.database import DURABLE, MAKE_READ_ONLY, SLOW
+from tests.database import DURABLE_SETTINGS, MAKE_READ_ONLY, SLOW_QUERY
 
 TABLES = """
     CREATE TABLE numbers (number INTEGER PRIMARY KEY);
@@ -124,7 +124,7 @@ async def test_rows_have_column_names(engine: Engine) -> None:
     assert (tuple(row), row.keys()) == (("x", 2), ["one", "two"])
 
 
-@pytest.mark.parametrize(("pragma", "value"), DURABLE.items())
+@pytest.mark.parametrize(("pragma", "value"), DURABLE_SETTINGS.items())
 async def test_each_connection_has_the_durable_settings(
     file: Path, pragma: str, value: dict[str, Any]
 ) -> None:
@@ -174,7 +174,7 @@ async def test_several_engines_share_a_file(file: Path) -> None:
 async def test_slow_statement_is_interrupted_while_others_run(file: Path, reads: bool) -> None:
     async with running(file, database_statement_timeout_seconds=1.5) as engine:
         await read(engine)
-        slow = await started(engine.fetch(SLOW, [], reads=reads))
+        slow = await started(engine.fetch(SLOW_QUERY, [], reads=reads))
         await asyncio.gather(*(read(engine) for _ in range(20)))
         assert not slow.done()
 
@@ -186,7 +186,7 @@ async def test_slow_statement_is_interrupted_while_others_run(file: Path, reads:
 async def test_reads_avoid_a_connection_with_a_slow_statement(file: Path) -> None:
     async with running(file, database_pool_size=3) as engine:
         await read(engine)
-        slow = await started(read(engine, SLOW))
+        slow = await started(read(engine, SLOW_QUERY))
         for _ in range(20):
             await asyncio.gather(*(read(engine) for _ in range(5)))
 
@@ -197,9 +197,9 @@ async def test_reads_avoid_a_connection_with_a_slow_statement(file: Path) -> Non
 async def test_read_that_waited_too_long_raises_and_never_runs(file: Path) -> None:
     limits = {"database_pool_timeout_seconds": 0.1, "database_statement_timeout_seconds": 0.6}
     async with running(file, database_pool_size=1, **limits) as engine:
-        slow = await started(read(engine, SLOW))
+        slow = await started(read(engine, SLOW_QUERY))
         with pytest.raises(TimeoutError, match="busy for too long"):
-            await read(engine, SLOW)
+            await read(engine, SLOW_QUERY)
         was_skipped_in_time = not slow.done()
 
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
@@ -211,9 +211,9 @@ async def test_read_that_waited_too_long_raises_and_never_runs(file: Path) -> No
 async def test_running_read_is_not_limited_by_the_pool_timeout(file: Path) -> None:
     limits = {"database_pool_timeout_seconds": 0.3, "database_statement_timeout_seconds": 0.2}
     async with running(file, database_pool_size=1, **limits) as engine:
-        first = await started(read(engine, SLOW))
+        first = await started(read(engine, SLOW_QUERY))
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
-            await read(engine, SLOW)
+            await read(engine, SLOW_QUERY)
 
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             await first
@@ -221,8 +221,8 @@ async def test_running_read_is_not_limited_by_the_pool_timeout(file: Path) -> No
 
 async def test_canceled_read_frees_its_connection(file: Path) -> None:
     async with running(file, database_pool_size=1) as engine:
-        running_one = await started(read(engine, SLOW))
-        waiting_one = await started(read(engine, SLOW))
+        running_one = await started(read(engine, SLOW_QUERY))
+        waiting_one = await started(read(engine, SLOW_QUERY))
         await canceled(waiting_one)
         await canceled(running_one)
 
@@ -275,7 +275,7 @@ async def test_statement_raises_when_the_queue_is_full(
     for module in (engine_module, connections):
         monkeypatch.setattr(module, "MAX_WAITING", 2)
     async with running(file, database_pool_size=1) as engine:
-        reading = [await started(read(engine, SLOW)) for _ in range(2)]
+        reading = [await started(read(engine, SLOW_QUERY)) for _ in range(2)]
         async with engine.transaction():
             writing = [await started(write(engine, n)) for n in range(2)]
             with pytest.raises(TimeoutError, match="too many"):
@@ -350,7 +350,7 @@ async def test_exception_rolls_back(engine: Engine, file: Path) -> None:
 
 async def test_transaction_over_its_deadline_rolls_back(file: Path) -> None:
     async with running(file, database_statement_timeout_seconds=0.2) as engine:
-        for block in (asyncio.sleep(5), read(engine, SLOW)):
+        for block in (asyncio.sleep(5), read(engine, SLOW_QUERY)):
             with pytest.raises(TimeoutError, match="took too long"):
                 await write_and(engine, asyncio.gather(block, asyncio.sleep(5)))
             with locked(file):

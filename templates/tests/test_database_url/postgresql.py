@@ -33,7 +33,7 @@ def read(url: str) -> Target:
 
 
 def rule(url: str) -> str:
-    """Return the message with which the URL is refused."""
+    """Return the message with which the URL is rejected."""
     with pytest.raises(ValidationError) as caught:
         DatabaseSettings(database_url=SecretStr(url))
     [error] = caught.value.errors()
@@ -42,7 +42,7 @@ def rule(url: str) -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder instead of the developer's own."""
+    """Replace the home folder with an empty one."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     for name in ("PGPASSWORD", "PGPASSFILE"):

@@ -14,7 +14,7 @@ from app.database_url import database_file, normalized
 
 
 def rule(url: str) -> str:
-    """Return the message with which the URL is refused."""
+    """Return the message with which the URL is rejected."""
     with pytest.raises(ValidationError) as caught:
         DatabaseSettings(database_url=SecretStr(url))
     [error] = caught.value.errors()

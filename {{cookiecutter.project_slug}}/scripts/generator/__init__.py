@@ -1,18 +1,18 @@
-"""Code of `make resource` and `make field`, which write a resource and add a field to one.
+"""Code generator behind `make resource` and `make field`.
 
-`templates/` has a resource without fields, and `fields.py` has the lines that a field of each type
-adds. Adapt both to your needs. Existing files only get new lines, so your own code stays as it is.
+`templates/` has a resource without fields, and `fields.py` has the lines that each type of field
+adds. Adapt both to your needs. Existing files only get new lines, so your own code does not change.
 """
 
 from typing import Any
 
 
 def run(function: str, *arguments: Any) -> None:
-    """Call a function of `resource.py`. If it fails, exit with one line, and change nothing."""
+    """Call a function of `resource.py`. On failure, exit with one line and change nothing."""
     from scripts.generator.source import GeneratorError
 
     try:
-        # Imported here, because it imports the models and routers, which may have an error.
+        # Imported here, because it imports the models and routers, which may contain errors.
         from scripts.generator import resource
     except Exception as error:
         place = f" ({error.filename})" if isinstance(error, SyntaxError) else ""

@@ -1,4 +1,4 @@
-"""The files of the project. All changes are written, with their migration, or none."""
+"""Writes all changes to the files of the project, with their migration, or none."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ class Project:
                 yield
         except BaseException:
             for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)  # let nothing interrupt this
+                signal.signal(number, signal.SIG_IGN)  # must not be interrupted
             for path, content in self._before.items():
                 if content is None:
                     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Edits Python files by inserting lines. All other lines stay as they are."""
+"""Edits Python files by inserting lines. Existing lines do not change."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 
 class GeneratorError(Exception):
-    """The command cannot be carried out, and has changed nothing. The message is one line."""
+    """The command failed and has changed nothing. The message is one line."""
 
 
 class Source:
@@ -147,7 +147,7 @@ class Source:
         raise self._missing(f"{name} =", class_name)
 
     def _assigned(self, name: str, class_name: str | None) -> ast.expr | None:
-        """Return what is assigned to a name, or None if a class does not have it."""
+        """Return the value that is assigned to a name, or None if a class does not have it."""
         try:
             value: ast.expr | None = getattr(self._statement(name, class_name), "value", None)
         except GeneratorError:

@@ -1,4 +1,4 @@
-"""All resources. Tests of shared behavior run for each resource in this list."""
+"""All resources. The tests of shared behavior run for each resource in this list."""
 
 from tests.resources.task import TASKS
 

@@ -1,4 +1,4 @@
-"""Describes a resource to the tests that all resources share."""
+"""The description of a resource, for the tests that run for every resource."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from app.repositories.owned import OwnedRepository
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource of the API, with values for its fields in request bodies.
+    """A resource of the API, with values that its fields accept and reject.
 
-    `accepted` has at least two values for each field that is not a reference. `rejected` has
-    values for which the response is 422.
+    `accepted` has at least two values for each field that is not a reference. The values in
+    `rejected` return a 422.
     """
 
     repository: type[OwnedRepository[Any, Any]]
@@ -37,7 +37,7 @@ class Resource:
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """The fields that a body must have."""
+        """The fields that a request body must have."""
         own = {*self.accepted, *self.references}
         return frozenset(
             column.key
@@ -47,14 +47,14 @@ class Resource:
 
     @cached_property
     def references(self) -> Mapping[str, str]:
-        """The fields that are references, each with the table that it refers to."""
+        """The fields that are references, each with the table it refers to."""
         return {
             key.column_keys[-1]: key.referred_table.name
             for key in self.table.foreign_key_constraints
         }
 
     def body(self, client: httpx2.Client, /, **fields: Any) -> dict[str, Any]:
-        """Return a body with the required fields. Create the rows that it has to refer to."""
+        """Return a request body with the required fields. Creates the rows it has to refer to."""
         body = {name: self.accepted[name][0] for name in self.accepted if name in self.required}
         for name in self.required & self.references.keys() - fields.keys():
             body[name] = self.by_table[self.references[name]].create(client)["id"]
@@ -70,7 +70,7 @@ class Resource:
         return f"{self.path}/{row['id']}"
 
     def all(self, client: httpx2.Client, /, **query: Any) -> list[dict[str, Any]]:
-        """Return the rows of the first page."""
+        """Return the rows on the first page."""
         response = client.get(self.path, params=query)
         assert response.status_code == 200, response.text
         rows: list[dict[str, Any]] = response.json()["items"]

@@ -1,4 +1,4 @@
-"""Code without a token can act for a user, and the log says so."""
+"""Code that has no token can act for a user, and each use is logged."""
 
 import pytest
 from structlog.testing import capture_logs

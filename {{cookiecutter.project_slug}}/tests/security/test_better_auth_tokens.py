@@ -1,8 +1,8 @@
-"""Each token that the real Better Auth issues allows what `may` lists, and no more.
+"""Tokens captured from Better Auth allow exactly what `better_auth_tokens.json` lists for them.
 
-`better_auth_tokens.json` says where the tokens come from. `may` lists what the service allows; it
-is null for tokens that it rejects. The tests sign the tokens again with their own key, so only
-headers and claims decide.
+The file says where the tokens come from. `may` lists the operations that a token allows; it is null
+for tokens that the service rejects. The tests sign the captured headers and claims with their own
+key.
 """
 
 import json
@@ -20,19 +20,19 @@ from tests.tokens import sign
 TOKENS = json.loads(Path(__file__).parents[1].joinpath("better_auth_tokens.json").read_bytes())
 MODE = "shared-secret" if Issuer.algorithm == "HS256" else "jwks"
 
-CALLS: dict[str, tuple[str, str, Any]] = {
+OPERATIONS: dict[str, tuple[str, str, Any]] = {
     "read": ("GET", PATH, None),
     "write": ("POST", PATH, BODY),
     "delete_me": ("DELETE", "/api/v1/me", None),
 }
 SUCCESS = {"read": 200, "write": 201, "delete_me": 204}
-SCOPES = {"tasks:read": READ, "tasks:write": WRITE}  # captured: in this project
+SCOPES = {"tasks:read": READ, "tasks:write": WRITE}  # captured: of the sample resource
 
 Captured = dict[str, Any]
 
 
 def captured(mode: str, *, accepted: bool) -> list[Any]:
-    """Return the tokens of one mode as parameters, named by their kind."""
+    """Return the tokens of one mode as test parameters, named by their kind."""
     return [
         pytest.param(token, id=f"{mode} {token['kind']}")
         for token in TOKENS["tokens"][mode]
@@ -46,7 +46,7 @@ OTHERS = captured("shared-secret", accepted=False) + captured("jwks", accepted=F
 
 
 def current(token: Captured) -> Captured:
-    """Return its claims as if it were issued now, with the scopes of the sample resource."""
+    """Return the claims as if issued now, with the scopes of the sample resource."""
     claims: Captured = token["claims"]
     age = int(time.time()) - claims["iat"]
     changes = {name: claims[name] + age for name in ("iat", "exp")}
@@ -56,14 +56,14 @@ def current(token: Captured) -> Captured:
 
 
 def by_key(token: Captured, issuer: Issuer) -> Captured:
-    """Its header, but naming the key of the tests."""
+    """Return the header with the algorithm and key id of the tests."""
     key = {name: issuer.header[name] for name in ("alg", "kid") if name in issuer.header}
     header: Captured = token["header"] | key
     return header
 
 
-def status(client: httpx2.Client, token: str, call: str = "read") -> int:
-    method, path, body = CALLS[call]
+def status(client: httpx2.Client, token: str, operation: str = "read") -> int:
+    method, path, body = OPERATIONS[operation]
     headers = {"Authorization": f"Bearer {token}"}
     return client.request(method, path, headers=headers, json=body).status_code
 
@@ -74,9 +74,12 @@ def test_token_allows_only_what_its_kind_may_do(
 ) -> None:
     signed = sign(issuer, by_key(token, issuer), current(token))
 
-    statuses = {call: status(client, signed, call) for call in CALLS}
+    statuses = {operation: status(client, signed, operation) for operation in OPERATIONS}
 
-    assert statuses == {call: SUCCESS[call] if call in token["may"] else 403 for call in CALLS}
+    assert statuses == {
+        operation: SUCCESS[operation] if operation in token["may"] else 403
+        for operation in OPERATIONS
+    }
 
 
 @pytest.mark.parametrize("token", OF_THE_OTHER + OTHERS)

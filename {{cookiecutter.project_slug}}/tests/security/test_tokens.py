@@ -1,4 +1,4 @@
-"""Every known way to get in with a token that is not a good one; each named by the attack."""
+"""The verifier rejects every known attack with a forged or malformed token."""
 
 import json
 import string
@@ -31,8 +31,8 @@ def verifier(settings: Settings) -> TokenVerifier:
     )
 
 
-async def refusal(verifier: TokenVerifier, bad: str) -> str:
-    """The reason for which `bad` is refused."""
+async def rejection(verifier: TokenVerifier, bad: str) -> str:
+    """Return the reason why `bad` is rejected."""
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(bad)
     assert caught.value.reason
@@ -63,7 +63,7 @@ async def test_user_id_is_the_sub_claim_unchanged(
     [
         ("admin", {"admin"}),
         ("user,admin", {"user", "admin"}),
-        # Like Better Auth, without trimming and case-sensitive.
+        # Case-sensitive and not trimmed, like Better Auth's own check.
         ("Admin, admin,", {"Admin", " admin"}),
         ("", set()),
         *((value, set()) for value in (ABSENT, None, True, 1, ["admin"], {"admin": True})),
@@ -101,11 +101,11 @@ async def test_one_matching_audience_of_several_is_accepted(
     assert await verifier.verify(token(issuer, aud=audience))
 
 
-# --- A token that was good before
+# --- Tokens that were valid before
 
 
 class Keys:
-    """Keys that can be taken away and replaced."""
+    """A key source whose keys a test can remove and replace."""
 
     def __init__(self, *keys: PyJWK) -> None:
         self.keys = keys
@@ -129,7 +129,7 @@ async def test_verified_token_is_rejected_once_it_has_expired(keys: Keys, issuer
 
     now += 11
 
-    assert await refusal(verifier, good) == "exp has passed"
+    assert await rejection(verifier, good) == "exp has passed"
 
 
 async def test_verified_token_is_rejected_once_its_key_is_removed(
@@ -141,7 +141,7 @@ async def test_verified_token_is_rejected_once_its_key_is_removed(
 
     keys.keys = ()
 
-    assert await refusal(verifier, good) == "alg is not that of the key"
+    assert await rejection(verifier, good) == "alg is not that of the key"
 
 
 async def test_verified_token_is_rejected_once_its_key_is_replaced(
@@ -153,7 +153,7 @@ async def test_verified_token_is_rejected_once_its_key_is_replaced(
 
     keys.keys = (Issuer().key,)
 
-    assert await refusal(verifier, good) == "signature does not verify"
+    assert await rejection(verifier, good) == "signature does not verify"
 
 
 async def test_number_of_cached_tokens_is_limited(
@@ -172,8 +172,8 @@ async def test_number_of_cached_tokens_is_limited(
 async def test_rejected_token_is_not_cached(keys: Keys, issuer: Issuer) -> None:
     verifier = TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=LEEWAY)
 
-    await refusal(verifier, token(Issuer()))
-    await refusal(verifier, token(issuer, header={"alg": "none"}))
+    await rejection(verifier, token(Issuer()))
+    await rejection(verifier, token(issuer, header={"alg": "none"}))
 
     assert not verifier._accepted
 
@@ -185,7 +185,7 @@ async def test_changed_payload_is_rejected(verifier: TokenVerifier, issuer: Issu
     header, _, signature = token(issuer, sub="ann").split(".")
     forged = ".".join((header, encode(claims(sub="bob")), signature))
 
-    assert await refusal(verifier, forged) == "signature does not verify"
+    assert await rejection(verifier, forged) == "signature does not verify"
 
 
 async def test_signature_with_one_changed_bit_is_rejected(
@@ -198,7 +198,7 @@ async def test_signature_with_one_changed_bit_is_rejected(
         changed = bytearray(signature)
         changed[position] ^= 1
         forged = f"{signed}.{encode(bytes(changed))}"
-        assert await refusal(verifier, forged) == "signature does not verify"
+        assert await rejection(verifier, forged) == "signature does not verify"
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,13 @@ async def test_signature_of_another_length_is_rejected(
     signed = f"{encode(issuer.header)}.{encode(claims())}"
     forged = f"{signed}.{encode(change(issuer.signature(signed.encode())))}"
 
-    assert await refusal(verifier, forged) == "signature does not verify"
+    assert await rejection(verifier, forged) == "signature does not verify"
 
 
 async def test_token_signed_with_another_key_is_rejected(verifier: TokenVerifier) -> None:
-    stranger = Issuer()
+    other_issuer = Issuer()
 
-    assert await refusal(verifier, token(stranger)) == "signature does not verify"
+    assert await rejection(verifier, token(other_issuer)) == "signature does not verify"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ async def test_other_algorithms_are_rejected(
 ) -> None:
     forged = token(issuer, header={"alg": algorithm})
 
-    assert await refusal(verifier, forged) in (
+    assert await rejection(verifier, forged) in (
         "alg is not that of the key",
         "alg is not one that Better Auth signs with",
     )
@@ -243,44 +243,44 @@ async def test_alg_that_is_not_a_string_is_rejected(
 ) -> None:
     forged = token(issuer, header={"alg": algorithm})
 
-    assert await refusal(verifier, forged) == "alg is not text"
+    assert await rejection(verifier, forged) == "alg is not text"
 
 
 async def test_unsigned_token_is_rejected(verifier: TokenVerifier, issuer: Issuer) -> None:
     header = encode(issuer.header | {"alg": "none"})
 
     for unsigned in (f"{header}.{encode(claims())}.", f"{header}.{encode(claims())}"):
-        assert await refusal(verifier, unsigned) == "token is not three segments of base64url"
+        assert await rejection(verifier, unsigned) == "token is not three segments of base64url"
 
 
 # --- The compact serialization
 
 
-MANGLED = {
-    "nothing": lambda _: "",
+MALFORMED = {
+    "empty": lambda _: "",
     "two segments": lambda t: t.replace(".", "", 1),
     "four segments": lambda t: t + ".",
-    "five segments, as a JWE has": lambda t: t + ".AAAA.AAAA",
-    "an empty segment": lambda t: "." + t.partition(".")[2],
+    "five segments, as in a JWE": lambda t: t + ".AAAA.AAAA",
+    "empty segment": lambda t: "." + t.partition(".")[2],
     "padding": lambda t: t + "=",
-    "a blank behind": lambda t: t + " ",
-    "a newline behind": lambda t: t + "\n",
-    "a newline before": lambda t: "\n" + t,
-    "a blank within": lambda t: t.replace(".", " .", 1),
-    "a NUL": lambda t: t.replace(".", "\x00.", 1),
-    "the other base64 alphabet": lambda t: t[:-4] + "+/+/",
-    "a letter outside ASCII": lambda t: t[:-1] + "é",
+    "trailing space": lambda t: t + " ",
+    "trailing newline": lambda t: t + "\n",
+    "leading newline": lambda t: "\n" + t,
+    "space within": lambda t: t.replace(".", " .", 1),
+    "NUL": lambda t: t.replace(".", "\x00.", 1),
+    "standard base64 alphabet": lambda t: t[:-4] + "+/+/",
+    "non-ASCII character": lambda t: t[:-1] + "é",
     "JSON serialization": lambda t: json.dumps({"payload": t}),
 }
 
 
-@pytest.mark.parametrize("change", MANGLED.values(), ids=MANGLED.keys())
+@pytest.mark.parametrize("change", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_anything_but_the_compact_serialization_is_rejected(
     verifier: TokenVerifier, issuer: Issuer, change: Callable[[str], str]
 ) -> None:
     forged = change(token(issuer))
 
-    assert await refusal(verifier, forged) == "token is not three segments of base64url"
+    assert await rejection(verifier, forged) == "token is not three segments of base64url"
 
 
 async def test_signature_in_non_canonical_base64url_is_rejected(
@@ -290,7 +290,7 @@ async def test_signature_in_non_canonical_base64url_is_rejected(
     alphabet = f"{string.ascii_uppercase}{string.ascii_lowercase}{string.digits}-_"
     respelled = good[:-1] + alphabet[alphabet.index(good[-1]) ^ 1]
 
-    assert await refusal(verifier, respelled) == "segment is not canonical base64url"
+    assert await rejection(verifier, respelled) == "segment is not canonical base64url"
 
 
 async def test_segment_of_impossible_length_is_rejected(
@@ -298,7 +298,7 @@ async def test_segment_of_impossible_length_is_rejected(
 ) -> None:
     header, payload, _ = token(issuer).split(".")
 
-    assert await refusal(verifier, f"{header}.{payload}.AAAAA") == "segment is not base64url"
+    assert await rejection(verifier, f"{header}.{payload}.AAAAA") == "segment is not base64url"
 
 
 async def test_token_over_the_length_limit_is_rejected(
@@ -307,7 +307,7 @@ async def test_token_over_the_length_limit_is_rejected(
     assert await verifier.verify(token(issuer, padding="x" * 5_000))
     forged = token(issuer, padding="x" * MAX_TOKEN_LENGTH)
 
-    assert await refusal(verifier, forged) == "token is too long"
+    assert await rejection(verifier, forged) == "token is too long"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ async def test_payload_that_is_not_json_is_rejected(
 ) -> None:
     forged = sign(issuer, issuer.header, payload)
 
-    assert await refusal(verifier, forged) == "segment is not JSON in UTF-8"
+    assert await rejection(verifier, forged) == "segment is not JSON in UTF-8"
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"null", b'"ann"', b"1"])
@@ -338,15 +338,15 @@ async def test_payload_that_is_not_an_object_is_rejected(
 ) -> None:
     forged = sign(issuer, issuer.header, payload)
 
-    assert await refusal(verifier, forged) == "segment is not a JSON object"
+    assert await rejection(verifier, forged) == "segment is not a JSON object"
 
 
 async def test_nested_token_is_rejected(verifier: TokenVerifier, issuer: Issuer) -> None:
     nested = sign(issuer, issuer.header, token(issuer).encode())
     announced = token(issuer, header={"cty": "JWT"})
 
-    assert await refusal(verifier, nested) == "segment is not JSON in UTF-8"
-    assert await refusal(verifier, announced) == "header has a parameter that is not supported"
+    assert await rejection(verifier, nested) == "segment is not JSON in UTF-8"
+    assert await rejection(verifier, announced) == "header has a parameter that is not supported"
 
 
 @pytest.mark.parametrize("part", ["header", "payload", "nested"])
@@ -363,7 +363,7 @@ async def test_duplicate_json_members_are_rejected(
 
     forged = sign(issuer, header or issuer.header, payload or claims())
 
-    assert await refusal(verifier, forged) == "JSON object has duplicate members"
+    assert await rejection(verifier, forged) == "JSON object has duplicate members"
 
 
 # --- The header
@@ -379,7 +379,7 @@ async def test_other_token_types_are_rejected(
 ) -> None:
     forged = token(issuer, header={"typ": typ})
 
-    assert await refusal(verifier, forged) == "typ is not that of an access token"
+    assert await rejection(verifier, forged) == "typ is not that of an access token"
 
 
 @pytest.mark.parametrize(
@@ -400,20 +400,20 @@ async def test_header_parameter_that_changes_the_processing_is_rejected(
 ) -> None:
     forged = token(issuer, header=header)
 
-    assert await refusal(verifier, forged) == "header has a parameter that is not supported"
+    assert await rejection(verifier, forged) == "header has a parameter that is not supported"
 
 
 @pytest.mark.parametrize("key_id", [None, 1, "", ["first"], {}, "x" * 256, "a\nb", "\ud800"])
 async def test_malformed_kid_is_rejected(
     verifier: TokenVerifier, issuer: Issuer, key_id: Any
 ) -> None:
-    assert await refusal(verifier, token(issuer, header={"kid": key_id})) == "kid is not a key id"
+    assert await rejection(verifier, token(issuer, header={"kid": key_id})) == "kid is not a key id"
 
 
 async def test_key_embedded_in_the_header_is_ignored(
     verifier: TokenVerifier, issuer: Issuer
 ) -> None:
-    stranger = Issuer()
+    other_issuer = Issuer()
     own_key = {
         "jwk": {"kty": "oct", "k": encode(b"0" * 32)},
         "jku": "http://127.0.0.1:1/jwks",
@@ -422,8 +422,8 @@ async def test_key_embedded_in_the_header_is_ignored(
     }
 
     assert await verifier.verify(token(issuer, header=own_key))
-    forged = token(stranger, header=own_key)
-    assert await refusal(verifier, forged) == "signature does not verify"
+    forged = token(other_issuer, header=own_key)
+    assert await rejection(verifier, forged) == "signature does not verify"
 
 
 # --- The claims
@@ -442,7 +442,7 @@ async def test_time_claim_that_is_not_a_timestamp_is_rejected(
         assert await verifier.verify(token(issuer, nbf=ABSENT))
         return
 
-    assert await refusal(verifier, token(issuer, **{name: value})) in (
+    assert await rejection(verifier, token(issuer, **{name: value})) in (
         f"{name} is not a point in time",
         "segment is not JSON in UTF-8",
     )
@@ -454,7 +454,7 @@ async def test_exp_that_overflows_to_infinity_is_rejected(
     payload = json.dumps(claims(exp="?")).replace('"?"', "1e999").encode()
     forged = sign(issuer, issuer.header, payload)
 
-    assert await refusal(verifier, forged) == "exp is not a point in time"
+    assert await rejection(verifier, forged) == "exp is not a point in time"
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ async def test_times_are_compared_with_exactly_the_leeway(
     )
 
     assert await verifier.verify(token(issuer, **{name: number(now + good)}))
-    assert await refusal(verifier, token(issuer, **{name: number(now + bad)})) == reason
+    assert await rejection(verifier, token(issuer, **{name: number(now + bad)})) == reason
 
 
 @pytest.mark.parametrize(
@@ -502,7 +502,7 @@ async def test_other_issuers_are_rejected(
 ) -> None:
     forged = token(issuer, iss=value)
 
-    assert await refusal(verifier, forged) == "iss is not the configured issuer"
+    assert await rejection(verifier, forged) == "iss is not the configured issuer"
 
 
 @pytest.mark.parametrize(
@@ -526,7 +526,7 @@ async def test_other_issuers_are_rejected(
 async def test_other_audiences_are_rejected(
     verifier: TokenVerifier, issuer: Issuer, value: Any
 ) -> None:
-    assert await refusal(verifier, token(issuer, aud=value)) == "aud does not name this service"
+    assert await rejection(verifier, token(issuer, aud=value)) == "aud does not name this service"
 
 
 @pytest.mark.parametrize(
@@ -540,10 +540,10 @@ async def test_malformed_sub_is_rejected(
 ) -> None:
     forged = token(issuer, sub=value, id="ann", email="ann@example.com", user_id="ann")
 
-    assert await refusal(verifier, forged) == "sub is not an identifier"
+    assert await rejection(verifier, forged) == "sub is not an identifier"
 
 
-# --- What else Better Auth signs with the same key
+# --- Other tokens that Better Auth signs with the same key
 
 
 async def test_session_cookie_is_rejected(verifier: TokenVerifier, issuer: Issuer) -> None:
@@ -561,7 +561,7 @@ async def test_session_cookie_is_rejected(verifier: TokenVerifier, issuer: Issue
         },
     )
 
-    assert await refusal(verifier, cookie) == "iss is not the configured issuer"
+    assert await rejection(verifier, cookie) == "iss is not the configured issuer"
 
 
 async def test_session_cookie_with_the_claims_of_an_access_token_is_rejected(
@@ -571,8 +571,8 @@ async def test_session_cookie_with_the_claims_of_an_access_token_is_rejected(
     by_type = token(issuer, header=header, aud=AUDIENCE)
     by_audience = token(issuer, aud="better-auth:session-cache")
 
-    assert await refusal(verifier, by_type) == "typ is not that of an access token"
-    assert await refusal(verifier, by_audience) == "aud does not name this service"
+    assert await rejection(verifier, by_type) == "typ is not that of an access token"
+    assert await rejection(verifier, by_audience) == "aud does not name this service"
 
 
 async def test_token_from_an_email_link_is_rejected(
@@ -581,19 +581,19 @@ async def test_token_from_an_email_link_is_rejected(
     now = int(time.time())
     link = {"email": "ann@example.com", "userId": "ann", "iat": now, "exp": now + 3600}
 
-    reason = await refusal(verifier, sign(issuer, issuer.header, link))
+    reason = await rejection(verifier, sign(issuer, issuer.header, link))
 
     assert reason == "iss is not the configured issuer"
 
 
-# --- Whatever comes
+# --- Random input
 
 
 @pytest.mark.slow
 @given(st.binary())
 async def test_random_header_value_raises_unauthenticated(value: bytes) -> None:
     with pytest.raises(Unauthenticated):
-        read_token(value.decode("latin-1"))  # as ASGI servers and Starlette hand it over
+        read_token(value.decode("latin-1"))  # as ASGI servers and Starlette decode headers
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The key set: what it takes from a document, and how it behaves when documents do not come."""
+"""The key set: when it is fetched, which keys it accepts, and how it survives outages."""
 
 import asyncio
 import hmac
@@ -32,20 +32,20 @@ TTL = 300
 
 
 class Source:
-    """Stands where Better Auth is, with a clock beside it; both do as they are told."""
+    """A fake of Better Auth's key-set endpoint, and the clock of the key set."""
 
     def __init__(self, *issuers: Issuer) -> None:
         self.now = 1_000.0
         self.fetches = 0
         self.error: Exception | None = None
-        self.held = asyncio.Event()
-        self.held.set()
+        self.ready = asyncio.Event()
+        self.ready.set()
         self.issuers = list(issuers)
 
     async def __call__(self) -> bytes:
         self.fetches += 1
         document = json.dumps({"keys": [issuer.public_key for issuer in self.issuers]})
-        await self.held.wait()
+        await self.ready.wait()
         if self.error:
             raise self.error
         return document.encode()
@@ -66,13 +66,13 @@ async def knows(key_set: KeySet, key_id: str) -> bool:
     return key.key_id == key_id
 
 
-async def settle() -> None:
-    """Let what runs behind the requests come to its end."""
+async def run_background_tasks() -> None:
+    """Let the background tasks of the key set finish."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-# --- When it fetches
+# --- When the key set is fetched
 
 
 async def test_keys_are_fetched_once_and_cached() -> None:
@@ -95,15 +95,15 @@ async def test_concurrent_requests_share_one_fetch() -> None:
 async def test_canceled_request_does_not_cancel_the_shared_fetch() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
-    source.held.clear()
-    impatient, patient = (asyncio.create_task(knows(key_set, "first")) for _ in range(2))
-    await settle()
+    source.ready.clear()
+    canceled, remaining = (asyncio.create_task(knows(key_set, "first")) for _ in range(2))
+    await run_background_tasks()
 
-    impatient.cancel()
-    await settle()
-    source.held.set()
+    canceled.cancel()
+    await run_background_tasks()
+    source.ready.set()
 
-    assert await patient
+    assert await remaining
     assert source.fetches == 1
 
 
@@ -121,14 +121,14 @@ async def test_rotated_key_works_even_if_a_fetch_was_already_running() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
-    source.held.clear()
+    source.ready.clear()
     source.now += TTL
     assert await knows(key_set, "first")
     waiting = asyncio.create_task(knows(key_set, "second"))
-    await settle()
+    await run_background_tasks()
 
     source.issuers.append(Issuer("second"))
-    source.held.set()
+    source.ready.set()
 
     assert await waiting
     assert source.fetches == 3
@@ -139,13 +139,13 @@ async def test_unknown_key_ids_cause_two_fetches_per_cooldown() -> None:
     key_set = source.key_set()
     assert await knows(key_set, "first")
 
-    together = await asyncio.gather(*(knows(key_set, f"made-up-{n}") for n in range(200)))
-    one_by_one = [await knows(key_set, f"made-up-{n}") for n in range(200)]
+    together = await asyncio.gather(*(knows(key_set, f"unknown-{n}") for n in range(200)))
+    one_by_one = [await knows(key_set, f"unknown-{n}") for n in range(200)]
 
     assert not any(together + one_by_one)
     assert source.fetches == 2
     source.now += COOLDOWN
-    assert not any([await knows(key_set, f"made-up-{n}") for n in range(200)])
+    assert not any([await knows(key_set, f"unknown-{n}") for n in range(200)])
     assert source.fetches == 4
 
 
@@ -165,14 +165,14 @@ async def test_known_key_never_waits_for_a_fetch() -> None:
     source = Source(Issuer("first"))
     key_set = source.key_set()
     assert await knows(key_set, "first")
-    source.held.clear()
+    source.ready.clear()
     source.now += TTL
-    waiting = asyncio.create_task(knows(key_set, "made-up"))
-    await settle()
+    waiting = asyncio.create_task(knows(key_set, "unknown"))
+    await run_background_tasks()
 
     assert await asyncio.wait_for(knows(key_set, "first"), timeout=1)
 
-    source.held.set()
+    source.ready.set()
     assert not await waiting
 
 
@@ -183,11 +183,11 @@ async def test_stale_keys_are_refreshed_in_the_background() -> None:
 
     source.now += TTL - 1
     assert await knows(key_set, "first")
-    await settle()
+    await run_background_tasks()
     assert source.fetches == 1
     source.now += 1
     assert await knows(key_set, "first")
-    await settle()
+    await run_background_tasks()
     assert source.fetches == 2
 
 
@@ -207,7 +207,7 @@ async def test_failed_first_fetch_raises_unavailable() -> None:
 async def test_hanging_fetch_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "FETCH_TIMEOUT", 0.01)
     source = Source(Issuer("first"))
-    source.held.clear()
+    source.ready.clear()
 
     with pytest.raises(Unavailable):
         await source.key_set().keys_for(with_key_id("first"))
@@ -221,7 +221,7 @@ async def test_keys_are_kept_for_a_day_of_outage_and_fetched_again_after_it() ->
 
     source.now += MAX_AGE - 1
     assert await knows(key_set, "first")
-    await settle()
+    await run_background_tasks()
     source.now += COOLDOWN
     with pytest.raises(Unavailable):
         await key_set.keys_for(with_key_id("first"))
@@ -239,7 +239,7 @@ async def test_key_missing_from_a_successful_fetch_is_dropped() -> None:
     source.issuers = [Issuer("second")]
     source.now += TTL
     await knows(key_set, "first")
-    await settle()
+    await run_background_tasks()
 
     assert not await knows(key_set, "first")
 
@@ -281,7 +281,7 @@ async def test_unsupported_algorithm_is_rejected_without_a_fetch(
     assert source.fetches == 0
 
 
-# --- Which keys of a document are accepted
+# --- Which keys are accepted
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 P256 = ec.generate_private_key(ec.SECP256R1())
@@ -290,7 +290,7 @@ RSA2048 = rsa.generate_private_key(65537, 2048)
 
 
 def entry(key: Any, **changes: Any) -> dict[str, Any]:
-    """The public key as Better Auth publishes it, with `changes`."""
+    """Return the public key as Better Auth publishes it, with `changes`."""
     makers: dict[type, tuple[str, Callable[..., Any]]] = {
         ed25519.Ed25519PrivateKey: ("EdDSA", OKPAlgorithm.to_jwk),
         ed448.Ed448PrivateKey: ("EdDSA", OKPAlgorithm.to_jwk),
@@ -349,11 +349,11 @@ UNUSABLE: dict[str, Any] = {
     "use is null": entry(RSA2048, use=None),
     "not for verifying": entry(ED25519, key_ops=["sign"]),
     "key_ops is a number": entry(ED25519, key_ops=1),
-    "key_ops is text": entry(ED25519, key_ops="do-not-verify"),
+    "key_ops is a string": entry(ED25519, key_ops="do-not-verify"),
     "key_ops is null": entry(ED25519, key_ops=None),
-    "without an id": entry(ED25519, kid=ABSENT),
-    "id is a number": entry(ED25519, kid=1),
-    "id is empty": entry(ED25519, kid=""),
+    "kid is missing": entry(ED25519, kid=ABSENT),
+    "kid is a number": entry(ED25519, kid=1),
+    "kid is empty": entry(ED25519, kid=""),
     "another algorithm": entry(ED25519, alg="HS256"),
     "another hash": entry(RSA2048, alg="RS512"),
     "PSS with another hash": entry(RSA2048, alg="PS512"),
@@ -363,20 +363,20 @@ UNUSABLE: dict[str, Any] = {
     "P-256 for ES512": entry(P256, alg="ES512"),
     "P-256 for RS256": entry(P256, alg="RS256"),
     "P-521 for ES256": entry(P521, alg="ES256"),
-    "P-521 called P-256": entry(P521, crv="P-256"),
+    "P-521 with crv P-256": entry(P521, crv="P-256"),
     "alg is null": entry(RSA2048, alg=None),
     "alg is a list": entry(RSA2048, alg=["RS256"]),
-    "another curve": entry(ed448.Ed448PrivateKey.generate(), kid="bad"),
+    "Ed448": entry(ed448.Ed448PrivateKey.generate(), kid="bad"),
     "P-384": entry(ec.generate_private_key(ec.SECP384R1()), alg=ABSENT),
     "curve of another kind": entry(P256, crv="Ed25519"),
-    "weak RSA": entry(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - as it should be
+    "RSA with 1024 bits": entry(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - weak on purpose
     "not a point on the curve": entry(P256, x=encode(b"1" * 32)),
-    "too short": entry(ED25519, x="AAAA"),
+    "x is too short": entry(ED25519, x="AAAA"),
     "x is a number": entry(ED25519, x=1),
     "x is missing": entry(ED25519, x=ABSENT),
     "kty is a list": entry(ED25519, kty=["OKP"]),
     "kty is missing": entry(ED25519, kty=ABSENT),
-    "text": "first",
+    "a string": "first",
     "a list": [],
     "null": None,
 }
@@ -427,24 +427,24 @@ async def test_document_that_is_not_a_key_set_changes_nothing(document: bytes) -
     key_set._fetch = serve_document
     source.now += TTL
     await knows(key_set, "first")
-    await settle()
+    await run_background_tasks()
 
     assert await knows(key_set, "first")
 
 
-# --- How it fetches
+# --- The HTTP request
 
 
 @contextmanager
-def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """The URL of a server that does `answer`."""
+def http_server(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Yield the URL of a server that handles GET requests with `respond`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer(self)
+            respond(self)
 
         def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
+            """Do not log requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -463,7 +463,7 @@ def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: s
 async def test_document_at_the_size_limit_is_accepted() -> None:
     document = b" " * MAX_DOCUMENT_BYTES
 
-    with answering(lambda handler: send(handler, 200, document)) as url:
+    with http_server(lambda handler: send(handler, 200, document)) as url:
         assert await HttpFetch(url)() == document
 
 
@@ -471,7 +471,7 @@ async def test_document_over_the_size_limit_is_rejected() -> None:
     document = b" " * (MAX_DOCUMENT_BYTES + 1)
 
     with (
-        answering(lambda handler: send(handler, 200, document)) as url,
+        http_server(lambda handler: send(handler, 200, document)) as url,
         pytest.raises(ValueError, match="more than"),
     ):
         await HttpFetch(url)()
@@ -481,13 +481,13 @@ async def test_document_over_the_size_limit_is_rejected() -> None:
 async def test_status_other_than_200_is_rejected_and_redirects_are_not_followed(
     status: int,
 ) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
         if handler.path == "/elsewhere":
             send(handler, 200, b"{}")
         else:
             send(handler, status, b"", Location="/elsewhere")
 
-    with answering(answer) as url, pytest.raises(ValueError, match=str(status)):
+    with http_server(respond) as url, pytest.raises(ValueError, match=str(status)):
         await HttpFetch(url)()
 
 
@@ -499,7 +499,7 @@ async def test_unreachable_server_raises_http_error() -> None:
         await HttpFetch(url)()
 
 
-# --- The algorithms of Better Auth
+# --- Better Auth's algorithms
 
 RECORDED = Path(__file__).parents[1] / "better_auth_keys.json"
 BETTER_AUTH: dict[str, Any] = json.loads(RECORDED.read_bytes())["keys"]
@@ -527,7 +527,7 @@ def signed(algorithm: str, *, header: str) -> str:
     return f"{message}.{encode(signature)}"
 
 
-async def refusal(verifier: TokenVerifier, text: str) -> str | None:
+async def rejection(verifier: TokenVerifier, text: str) -> str | None:
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(text)
     return caught.value.reason
@@ -552,7 +552,7 @@ async def test_token_with_a_damaged_signature_is_rejected(algorithm: str) -> Non
     text = f"{header}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
     verifier = verifier_with(BETTER_AUTH[algorithm]["key"])
 
-    assert await refusal(verifier, text) == Reason.SIGNATURE
+    assert await rejection(verifier, text) == Reason.SIGNATURE
 
 
 @each_algorithm
@@ -565,8 +565,8 @@ async def test_key_accepts_only_its_own_algorithm(algorithm: str, key_algorithm:
     if algorithm == key_algorithm:
         assert (await verifier.verify(honest)).id == "ann"
     else:
-        assert await refusal(verifier, honest) == Reason.ALG_OF_ANOTHER_KEY
-        assert await refusal(verifier, renamed) == Reason.SIGNATURE
+        assert await rejection(verifier, honest) == Reason.ALG_OF_ANOTHER_KEY
+        assert await rejection(verifier, renamed) == Reason.SIGNATURE
 
 
 # --- Algorithm confusion

@@ -1,4 +1,4 @@
-"""The shared secret as a source of keys."""
+"""The shared secret: which secrets verify tokens, and which ones stop the start."""
 
 import hmac
 import secrets
@@ -17,14 +17,14 @@ from tests.issuer import Issuer
 from tests.tokens import AUDIENCE, BETTER_AUTH_URL, claims, encode, token
 
 
-def trusting(current: str, previous: str | None = None) -> TokenVerifier:
+def verifier_with(current: str, previous: str | None = None) -> TokenVerifier:
     keys = SharedSecret(SecretStr(current), SecretStr(previous) if previous else None)
     return TokenVerifier(keys, issuer=BETTER_AUTH_URL, audience=AUDIENCE, leeway=0)
 
 
 async def test_previous_secret_is_still_accepted() -> None:
     old, new = Issuer(), Issuer()
-    verifier = trusting(new.secret, previous=old.secret)
+    verifier = verifier_with(new.secret, previous=old.secret)
 
     assert await verifier.verify(token(old))
     assert await verifier.verify(token(new))
@@ -34,7 +34,7 @@ async def test_secret_that_is_no_longer_configured_is_rejected() -> None:
     old, new = Issuer(), Issuer()
 
     with pytest.raises(Unauthenticated, match="signature does not verify"):
-        await trusting(new.secret).verify(token(old))
+        await verifier_with(new.secret).verify(token(old))
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
@@ -44,7 +44,7 @@ async def test_signature_with_another_hash_is_rejected(algorithm: str) -> None:
     signature = hmac.digest(secret.encode(), signed.encode(), f"sha{algorithm[2:]}")
 
     with pytest.raises(Unauthenticated):
-        await trusting(secret).verify(f"{signed}.{encode(signature)}")
+        await verifier_with(secret).verify(f"{signed}.{encode(signature)}")
 
 
 def test_repr_does_not_show_the_secret() -> None:
