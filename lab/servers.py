@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx2
@@ -24,12 +26,24 @@ def free_ports(count: int, first: int = 9000) -> list[int]:
     Systems do not give these ports to clients, so a server can return to its port.
     """
     found: list[int] = []
-    for port in random.sample(range(first, first + 1000), 1000):
+    for port in islice(_own_ports(first), 1000):
         with suppress(OSError), socket.create_server(("", port)):
             found.append(port)
         if len(found) == count:
             return found
     raise RuntimeError(f"too few ports from {first} to {first + 999} are free")
+
+
+@cache
+def _own_ports(first: int) -> Iterator[int]:
+    """Return ports that no other process of this test run uses, each as rarely as possible.
+
+    A port that is free may be one whose server is just starting, or away for the moment.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = range(first + worker, first + 1000, workers)
+    return cycle(random.sample(ports, len(ports)))
 
 
 def wait_until(

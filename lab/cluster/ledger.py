@@ -17,8 +17,9 @@ class Outcome:
     """What a fault did to the writers of one way. Outcomes can be added."""
 
     acknowledged: int = 0
-    lost: int = 0
-    doubled: int = 0
+    lost: list[str] = field(default_factory=list)
+    """The titles of acknowledged tasks that are missing."""
+    doubled: list[str] = field(default_factory=list)
     unanswered: int = 0
     """Tasks that exist although no request for them was acknowledged."""
     codes: Counter[int] = field(default_factory=Counter)
@@ -84,8 +85,8 @@ class Ledger(Load):
         ends = sorted(answer.ended for answer in self.created())
         return Outcome(
             acknowledged=len(acknowledged),
-            lost=sum(title not in stored or title not in shown for title in acknowledged),
-            doubled=sum(times > 1 for times in stored.values()),
+            lost=[title for title in acknowledged if title not in stored or title not in shown],
+            doubled=[title for title, times in stored.items() if times > 1],
             unanswered=len(stored.keys() - set(acknowledged)),
             codes=self.codes(),
             slowest=max(answer.seconds for answer in self.answers),

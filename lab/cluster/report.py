@@ -76,7 +76,7 @@ def seconds(values: Sequence[float]) -> str:
 
 
 def counted(outcome: Outcome) -> list[object]:
-    return [len(outcome.gaps), f"{outcome.acknowledged:,}", outcome.lost, outcome.doubled]
+    return [len(outcome.gaps), f"{outcome.acknowledged:,}", len(outcome.lost), len(outcome.doubled)]
 
 
 def timed(outcome: Outcome) -> list[object]:

@@ -79,6 +79,7 @@ class MailServer:
         self.received: list[EmailMessage] = []
         self._password = PASSWORD
         self._refused: str | None = None
+        self._rejections = 0
         self._delay = 0.0
         self._listener: Listener | None = None
         scheme = "smtp" if starttls else "smtps"
@@ -116,6 +117,7 @@ class MailServer:
         if not session.authenticated:
             return "530 5.7.0 Authentication required"
         if address == self._refused:
+            self._rejections += 1
             return "550 5.1.1 No such mailbox"
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
@@ -175,10 +177,15 @@ class MailServer:
 
     @contextmanager
     def without(self, address: str) -> Iterator[None]:
-        """Reject this recipient with 550."""
+        """Reject this recipient with 550. The block must cause an email to it.
+
+        The frontend may send the email after its response, so the end of the block waits for it.
+        """
+        earlier = self._rejections
         self._refused = address
         try:
             yield
+            wait_until(lambda: self._rejections > earlier, SECONDS, lambda: f"none to {address}")
         finally:
             self._refused = None
 

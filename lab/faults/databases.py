@@ -203,6 +203,18 @@ class PostgresServer(Server):
             yield
 
     @contextmanager
+    def without_standby(self) -> Iterator[None]:
+        """Soon after the block has begun, all commits wait for a standby that does not exist."""
+        with self.session() as admin:
+            admin.run("ALTER SYSTEM SET synchronous_standby_names = 'missing'")
+            try:
+                admin.run("SELECT pg_reload_conf()")
+                yield
+            finally:
+                admin.run("ALTER SYSTEM RESET synchronous_standby_names")
+                admin.run("SELECT pg_reload_conf()")
+
+    @contextmanager
     def session(self, database: str = "postgres") -> Iterator[Psql]:
         psql = [
             *(str(self._binaries / "psql"), "-XqAt", "-h", "127.0.0.1", "-p", str(self.port)),

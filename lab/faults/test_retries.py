@@ -5,12 +5,14 @@ import random
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lab.faults.client import NONE, TASKS, Answer, calling
-from lab.faults.conftest import Figures
+import pytest
+
+from lab.faults.client import NONE, TASKS, Answer, Client, calling, codes
+from lab.faults.conftest import Figures, Serve, on_postgresql
 from lab.faults.load import lost_and_doubled
 from lab.faults.service import Service
 from lab.relay import Cut, Exchange, Fate, Relay, header
@@ -21,6 +23,17 @@ CLIENTS = 20
 PATIENCE = 120  # seconds until all tasks are created
 PAUSE = 0.05  # seconds: the longest wait before the first repetition, doubled for each further one
 SETTINGS = {"WORKERS": "2"}
+TITLE = "created once"
+
+Call = Callable[[Client], Answer]
+
+
+def create(client: Client) -> Answer:
+    return client.call("POST", TASKS, {"title": TITLE}, **{"Idempotency-Key": '"once"'})
+
+
+def erase(client: Client) -> Answer:
+    return client.call("DELETE", "/api/v1/me")
 
 
 class RandomCuts:
@@ -113,6 +126,28 @@ def test_repeated_posts_with_a_key_create_each_task_once(
     assert len(repeated) > 100
     assert all(len(set(each)) == 1 for each in repeated)
     assert service.database.is_sound()
+
+
+@on_postgresql
+@pytest.mark.parametrize("call", [create, erase])
+def test_repeated_request_succeeds_only_once_its_changes_are_replicated(
+    serve: Serve, call: Call
+) -> None:
+    """PostgreSQL ends a canceled wait for a standby with a commit that other sessions can see."""
+    service = serve(DATABASE_STATEMENT_TIMEOUT_SECONDS="0.3")
+    with service.client() as client:
+        assert client.create().status == 201
+        with service.database.server.without_standby():
+            wait_until(lambda: client.create().status == 503, PATIENCE, service.printed, every=0)
+            early = [call(client) for _ in range(2)]
+            shown = client.titles()
+        wait_until(lambda: client.create().status == 201, PATIENCE, service.printed, every=0)
+        late = call(client)
+        titles = client.titles()
+
+    assert codes(early) == {503}, early
+    assert late.is_good
+    assert shown.count(TITLE) == titles.count(TITLE) == (call is create)
 
 
 def test_repeated_posts_without_a_key_create_some_tasks_twice(

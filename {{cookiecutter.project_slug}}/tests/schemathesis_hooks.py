@@ -20,3 +20,15 @@ def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], **__:
     key = case.headers.get("Idempotency-Key")
     if key and KEY.fullmatch(key):
         case.headers["Idempotency-Key"] = f'"{uuid4()}"'
+
+
+# These headers say where a message ends. The HTTP parser rejects wrong values in plain text, before
+# there is an operation to document that. Hypothesis tries such names because it takes words from
+# the code of this project.
+FRAMING = ("Content-Length", "Expect", "Host", "Transfer-Encoding", "Upgrade")
+
+
+@schemathesis.hook("before_call")
+def remove_framing(_: schemathesis.HookContext, case: schemathesis.Case[Any], **__: Any) -> None:
+    for name in FRAMING:
+        case.headers.pop(name, None)

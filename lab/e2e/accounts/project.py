@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pytest
 
 from lab.e2e.identity import CLIENT_ID, CLIENT_SECRET, IdentityProvider
-from lab.e2e.mail import MailServer, mail_server
+from lab.e2e.mail import SECONDS, MailServer, mail_server
 from lab.e2e.people import Person
 from lab.e2e.stack import Stack, running
 from lab.e2e.visitor import CHROMIUM_FLAGS, Visitor
 from lab.e2e.workshop import Workshop
 from lab.providers.servers import Authority
+from lab.servers import wait_until
 from tests.rendering import RenderedProject
 
 SENDER = "Task Service <tasks@example.com>"
@@ -37,6 +38,19 @@ class Accounts:
     def chromium_flags(self) -> tuple[str, ...]:
         """Flags that send the browser's requests to Google and GitHub to the local provider."""
         return (*CHROMIUM_FLAGS, *self.identity.chromium_flags)
+
+    @contextmanager
+    def failing_email(self) -> Iterator[None]:
+        """Wait, at the end of the block, until an email could not be sent.
+
+        The frontend may send it after its response.
+        """
+        earlier = self._failed_emails()
+        yield
+        wait_until(lambda: self._failed_emails() > earlier, SECONDS, self.stack.log)
+
+    def _failed_emails(self) -> int:
+        return self.stack.log().count("Email was not sent")
 
 
 @contextmanager

@@ -262,7 +262,7 @@ def test_an_account_is_created_even_if_no_email_can_be_sent(
     accounts: Accounts, visit: Visit, failure: Failure
 ) -> None:
     ann = accounts.stack.person("Ann")
-    with visit(ann) as visitor, failure(accounts.mail):
+    with visit(ann) as visitor, failure(accounts.mail), accounts.failing_email():
         visitor.open("/sign-up")
         began = time.monotonic()
         visitor.signs_up()

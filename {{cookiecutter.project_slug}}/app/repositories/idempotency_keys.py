@@ -34,7 +34,11 @@ _newest = (
     .offset(bindparam("number_"))
     .limit(1)
 )
-SELECT = select(*_columns.values(), IdempotencyKey.created_at).where(_is_own, _has_key)
+_stored = select(*_columns.values(), IdempotencyKey.created_at).where(_is_own, _has_key)
+# The lock is a write, so PostgreSQL waits until a synchronous standby has it, and the response with
+# it. Otherwise the response could be that of a COMMIT that was canceled during this wait: other
+# sessions see its changes, but a failover would lose them. SQLite ignores FOR UPDATE.
+SELECT = _stored.with_for_update()
 INSERT = insert(IdempotencyKey).values(
     {"owner_id": OWNER, "key": bindparam("key_")} | {name: bindparam(name) for name in _columns}
 )

@@ -29,6 +29,7 @@ from app.errors import (
     Unavailable,
 )
 from app.models.base import OWNER, Base, OwnedBase, now
+from app.models.idempotency_key import IdempotencyKey
 from app.repositories.filters import Filter
 from app.schemas.owned import OwnedRow, PageQuery
 from app.security.verifier import User
@@ -206,12 +207,22 @@ def _delete(model: type[OwnedBase], versions: int | None) -> Executable:
 def _erase() -> list[Executable]:
     tables = reversed(Base.metadata.sorted_tables)  # those that refer to others come first
     owned = [table for table in tables if "owner_id" in table.columns]
-    statements: list[Executable] = []
+    statements: list[Executable] = [_write_marker()]
     for table in owned:
         is_own = table.c.owner_id == OWNER
         statements += [statement.where(is_own) for statement in _cut_chains(table)]
         statements.append(delete(table).where(is_own))
     return statements
+
+
+def _write_marker() -> Executable:
+    """Insert a row that the deletion deletes, too.
+
+    PostgreSQL waits for a synchronous standby only if a transaction writes. If an earlier request
+    has already deleted everything, that deletion may not have reached the standby yet.
+    """
+    marker = {"key": "", "fingerprint": b"", "status": 0, "headers": [], "body": b""}
+    return insert(IdempotencyKey).values(owner_id=OWNER, **marker)
 
 
 def _cut_chains(table: Table) -> list[Update]:
