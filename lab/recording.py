@@ -1,4 +1,4 @@
-"""`make recording`: the way from the template to a first task, really taken, as a picture.
+"""`make recording`: record a terminal session from the template to a first task, as SVG.
 
 Two terminals are typed to: the second one while the first one serves. What they showed is in
 docs/first-task.svg, as text; test_recording.py compares it with what is said today.
@@ -21,7 +21,7 @@ from tests.rendering import PROJECT, ROOT, Machine
 from tests.terminal import Terminal
 
 PICTURE = ROOT / "docs" / "first-task.svg"
-COLUMNS = 104  # what it shows needs no more
+COLUMNS = 104  # enough for the longest line
 SHELL = ("bash", "--norc", "--noprofile", "--noediting", "-i")
 PROMPT = "$ "
 SCAFFOLD = "cookiecutter gh:org/template"
@@ -29,14 +29,14 @@ ANSWERS = ("Shopping List", *[""] * 7)
 
 
 def first_task(project: Path) -> list[str]:
-    """The lines that the project's README says to type, up to the one that makes the task."""
+    """Return the commands in the project's README, up to the one that creates a task."""
     readme = (project / "README.md").read_text()
     [lines] = re.findall(r"```sh\n( *TOKEN=.*?milk\"}')\n", readme, re.S)
     return textwrap.dedent(lines).splitlines()
 
 
 def record(machine: Machine) -> str:
-    """What the terminals showed, with the escape sequences for colours."""
+    """Return what the terminals showed, with escape sequences for colors."""
     template = machine.root / "org" / "template"
     for name in ("hooks", "templates", PROJECT.name):
         shutil.copytree(ROOT / name, template / name)
@@ -86,14 +86,14 @@ def picture(shown: str) -> str:
         for line in Text.from_ansi(shown).split(allow_blank=True):
             for row in line.divide(range(COLUMNS, len(line), COLUMNS)):
                 console.print(row)
-        # Its font would be fetched from somewhere else: whoever looks has one too.
+        # No web font: viewers have a monospace font.
         plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
         title = "From the template to a first task"
         return console.export_svg(title=title, theme=MONOKAI, code_format=plain)
 
 
 def text_of(svg: str) -> str:
-    """The picture's lines, as they were."""
+    """Return the lines that the picture shows."""
     lines: dict[float, str] = {}
     for y, text in re.findall(r'<text [^>]*? y="([\d.]+)" textLength[^>]*>(.*?)</text>', svg):
         lines[float(y)] = lines.get(float(y), "") + html.unescape(text).replace("\xa0", " ")

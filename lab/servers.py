@@ -1,4 +1,4 @@
-"""Servers that a test starts: in process groups of their own, awaited, and ended with all of it."""
+"""Servers for tests. Each runs in its own process group, which is stopped as a whole."""
 
 import os
 import random
@@ -74,7 +74,7 @@ class Server:
         log: Path | None = None,
         user: str | None = None,
     ) -> None:
-        """`environment` comes on top of a clean one; `user` is another one than this process's."""
+        """`environment` extends a clean one; `user` runs the server instead of the current user."""
         self._command = command
         self._folder = folder
         self._is_ready = is_ready
@@ -102,7 +102,7 @@ class Server:
             )
 
     def wait(self) -> None:
-        """Until it is ready; raises an AssertionError with what it printed if it never is."""
+        """Wait until it is ready. Raise AssertionError with its output if it never is."""
 
         def is_ready() -> bool:
             assert self._process, "not launched"
@@ -116,13 +116,13 @@ class Server:
         self.wait()
 
     def stop(self) -> None:
-        """Ends the whole group. Stopped already, it does nothing."""
+        """Stop the whole process group. Does nothing if it is stopped already."""
         process, self._process = self._process, None
         if process is None:
             return
 
         def is_gone() -> bool:
-            process.poll()  # Else it stays in its group, as a zombie.
+            process.poll()  # Otherwise it stays in its group, as a zombie.
             try:
                 os.killpg(process.pid, 0)
             except ProcessLookupError:

@@ -85,7 +85,7 @@ def cannot_run(reason: str) -> None:
 
 
 @contextmanager
-def workshop_for(tests: str, missing: str) -> Iterator[Path]:
+def shared_folder_for(tests: str, missing: str) -> Iterator[Path]:
     """Yield a temporary folder for `tests`, and stop their servers on SIGTERM, too.
 
     The test cannot run if something is `missing`.

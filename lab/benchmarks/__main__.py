@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.benchmarks import plot, report
+from lab.benchmarks.bench import HERE, Bench, Combination, bench, cores, same_body
 from lab.benchmarks.measure import OPERATIONS, Load, Samples, mebibytes, starts
 from lab.benchmarks.report import Results
 from lab.benchmarks.revision import template_at
-from lab.benchmarks.stage import HERE, Combination, Stage, cores, same_body, stage
 from lab.faults.client import TASKS
 from tests.rendering import ROOT, Machine
 
@@ -44,7 +44,7 @@ def say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
-def measured(project: Stage) -> Results:
+def measured(project: Bench) -> Results:
     load = Load(project, ROUNDS, SECONDS)
     project.fill(**load.to_delete)
     started = starts(project, [name for name in STARTED if name in project.subjects], STARTS)
@@ -68,7 +68,7 @@ def run(machine: Machine) -> str:
     before = template_at(BEFORE, machine.root / "before") if BEFORE else None
     for number, combination in enumerate(COMBINATIONS, 1):
         say(f"{number} of {len(COMBINATIONS)}: {combination}")
-        with stage(machine, combination, before) as project:
+        with bench(machine, combination, before) as project:
             results[combination] = measured(project)
             versions |= project.versions(report.PACKAGES)
             if combination.database == "sqlite":

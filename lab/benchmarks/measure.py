@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from lab.benchmarks.stage import HERE, TASKS_EACH, Service, Stage
+from lab.benchmarks.bench import HERE, TASKS_EACH, Bench, Service
 from lab.faults.processes import children, resident_bytes
 
 OPERATIONS = ("list", "get", "create", "change", "delete")
@@ -38,13 +38,13 @@ class Start:
 class Load:
     """Sends a server the same kind of request for some seconds."""
 
-    def __init__(self, stage: Stage, rounds: int, seconds: int) -> None:
-        self._stage = stage
+    def __init__(self, bench: Bench, rounds: int, seconds: int) -> None:
+        self._stage = bench
         self._rounds = rounds
         self._seconds = seconds
         self._blocks = count()
         self._rows = DELETED_PER_SECOND * seconds
-        self.to_delete = {"blocks": len(stage.subjects) * rounds, "rows": self._rows}
+        self.to_delete = {"blocks": len(bench.subjects) * rounds, "rows": self._rows}
 
     def rounds(self, operation: str, services: Mapping[str, Service]) -> Samples:
         """Measure all servers in each round, each round in another order."""
@@ -73,8 +73,8 @@ class Load:
         )
         cpu = cpu_seconds(service.pid) - before
         result = json.loads(done.stdout.splitlines()[-1])
-        is_good = result["requests"] and not result["refused"] + result["failed"]
-        assert is_good, f"{operation}: {result}\n{service.printed()}"
+        is_success = result["requests"] and not result["refused"] + result["failed"]
+        assert is_success, f"{operation}: {result}\n{service.printed()}"
         return Sample(result["requests"] / result["seconds"], cpu / result["requests"] * 1e6)
 
 
@@ -89,14 +89,14 @@ def mebibytes(service: Service) -> float:
     return resident_bytes(service.pid) / 2**20
 
 
-def starts(stage: Stage, names: Sequence[str], rounds: int) -> dict[str, Start]:
+def starts(bench: Bench, names: Sequence[str], rounds: int) -> dict[str, Start]:
     """Return the medians from the launch to the first page of tasks, and of the memory by then."""
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
             began = time.perf_counter()
-            with stage.serving([name]) as services:
+            with bench.serving([name]) as services:
                 seconds[name].append(time.perf_counter() - began)
                 memory[name].append(mebibytes(services[name]))
     return {

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.benchmarks.bench import TASKS_EACH, USERS, Combination, cores
 from lab.benchmarks.measure import (
     CONNECTIONS,
     OPERATIONS,
@@ -19,7 +20,6 @@ from lab.benchmarks.measure import (
     economy,
     throughput,
 )
-from lab.benchmarks.stage import TASKS_EACH, USERS, Combination, cores
 
 PACKAGES = (
     *("fastapi", "starlette", "litestar", "msgspec", "uvicorn", "uvloop", "httptools"),

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lab.cluster import report
+from lab.cluster.deployment import missing, rendered
 from lab.cluster.ledger import Outcome
 from lab.cluster.patroni import embedded, install_patroni
-from lab.cluster.stage import missing, rendered
 from tests.rendering import PROJECT, ROOT, Machine, RenderedProject
 
 ROUNDS = os.environ.get("CLUSTER_ROUNDS", "20")

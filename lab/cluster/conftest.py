@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from lab.cluster.deployment import Deployment, deployed, missing, rendered
 from lab.cluster.patroni import Programs, embedded, install_patroni
-from lab.cluster.stage import Stage, missing, rendered, staged
 from lab.faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
-from tests.rendering import Machine, RenderedProject, workshop_for
+from tests.rendering import Machine, RenderedProject, shared_folder_for
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Path]:
-    with workshop_for("cluster", missing()) as folder:
+def shared_folder() -> Iterator[Path]:
+    with shared_folder_for("cluster", missing()) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
-def project(workshop: Path) -> RenderedProject:
-    return rendered(Machine(workshop))
+def project(shared_folder: Path) -> RenderedProject:
+    return rendered(Machine(shared_folder))
 
 
 @pytest.fixture(scope="session")
-def stage(workshop: Path, project: RenderedProject) -> Iterator[Stage]:
+def deployment(shared_folder: Path, project: RenderedProject) -> Iterator[Deployment]:
     """With the project's PostgreSQL, so that the machine does not need one of its own."""
-    folder = workshop / "cluster"
+    folder = shared_folder / "cluster"
     folder.mkdir()
-    patroni = install_patroni(workshop / "patroni")
-    with staged(project, folder, Programs(patroni, embedded(project))) as stage:
-        yield stage
+    patroni = install_patroni(shared_folder / "patroni")
+    with deployed(project, folder, Programs(patroni, embedded(project))) as deployment:
+        yield deployment

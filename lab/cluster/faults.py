@@ -3,63 +3,63 @@
 import time
 from threading import Thread
 
-from lab.cluster.stage import Stage
-from lab.faults.client import calling
+from lab.cluster.deployment import Deployment
+from lab.faults.client import open_client
 
 BEHIND, CUT = 0.5, 5.0  # seconds
 
 
-def kill(stage: Stage) -> float:
+def kill(deployment: Deployment) -> float:
     """`kill -9` of PostgreSQL and its Patroni, which start again once another node has taken over.
 
     The replicas lag behind at that moment, as on a slow network. Without a synchronous one,
     acknowledged writes would be lost.
     """
-    primary, others = stage.nodes()
+    primary, others = deployment.nodes()
     with primary.replicas_behind():
         time.sleep(BEHIND)
         primary.kill()
     try:
-        possible = stage.cluster.wait_for_primary(others)
-        stage.wait_until_well()
+        possible = deployment.cluster.wait_for_primary(others)
+        deployment.wait_until_healthy()
     finally:
         primary.launch()
     return possible
 
 
-def switchover(stage: Stage) -> float:
+def switchover(deployment: Deployment) -> float:
     """An operator has Patroni promote another node."""
-    primary, others = stage.nodes()
+    primary, others = deployment.nodes()
 
     def ask() -> None:
-        with calling(primary.rest) as client:
+        with open_client(primary.rest) as client:
             answer = client.call("POST", "/switchover", {"leader": primary.name})
         assert answer.status == 200, answer
 
     asking = Thread(target=ask)
     asking.start()
-    possible = stage.cluster.wait_for_primary(others)
-    stage.wait_until_well()
+    possible = deployment.cluster.wait_for_primary(others)
+    deployment.wait_until_healthy()
     asking.join()
     return possible
 
 
-def freeze(stage: Stage) -> float:
+def freeze(deployment: Deployment) -> float:
     """PostgreSQL and its Patroni hang longer than `ttl`, and continue after another has taken over.
 
     For a moment, the old primary still considers itself the primary.
     """
-    primary, others = stage.nodes()
+    primary, others = deployment.nodes()
     with primary.frozen():
-        possible = stage.cluster.wait_for_primary(others)
-        stage.wait_until_well()
+        possible = deployment.cluster.wait_for_primary(others)
+        deployment.wait_until_healthy()
     return possible
 
 
-def cut(stage: Stage) -> float:
+def cut(deployment: Deployment) -> float:
     """The services cannot reach the primary for some seconds; the cluster itself is healthy."""
-    primary, _ = stage.nodes()
-    with stage.relays[primary.name].cut():
+    primary, _ = deployment.nodes()
+    with deployment.relays[primary.name].cut():
         time.sleep(CUT)
     return time.monotonic()
 

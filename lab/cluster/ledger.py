@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from lab.faults.client import TASKS, Answer, Client, numbers
+from lab.faults.client import TASKS, Client, Response, numbers
 from lab.faults.load import Load
 from lab.faults.service import Service
 
@@ -51,11 +51,11 @@ class Repeating:
     def __init__(self) -> None:
         self._title = ""
 
-    def __call__(self, client: Client) -> Answer:
+    def __call__(self, client: Client) -> Response:
         self._title = self._title or f"repeated {next(numbers)}"
         key = {"Idempotency-Key": f'"{self._title}"'}
         answer = client.call("POST", TASKS, {"title": self._title}, **key)
-        if answer.is_good:
+        if answer.is_success:
             self._title = ""
         return answer
 
@@ -70,7 +70,7 @@ class Ledger(Load):
         for act in (*[Client.create] * WRITERS, *(Repeating() for _ in range(WRITERS))):
             self.add(service.client(user), act, PAUSE)
 
-    def created(self) -> list[Answer]:
+    def created(self) -> list[Response]:
         """The acknowledged requests."""
         return [answer for answer in self.answers if answer.status == 201]
 

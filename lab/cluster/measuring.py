@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lab.cluster.deployment import deployed
 from lab.cluster.faults import FAULTS
 from lab.cluster.patroni import Programs
-from lab.cluster.stage import staged
 from tests.rendering import RenderedProject
 
 
@@ -21,12 +21,12 @@ def main(project: str, folder: str, patroni: str, postgresql: str, rounds: str) 
     # So that SIGTERM, too, stops the servers that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     programs = Programs(Path(patroni), Path(postgresql))
-    with staged(RenderedProject(Path(project)), Path(folder), programs) as stage:
+    with deployed(RenderedProject(Path(project)), Path(folder), programs) as deployment:
         for _ in range(int(rounds)):
             for name, fault in FAULTS.items():
-                for way, outcome in stage.play(fault).items():
+                for way, outcome in deployment.inject(fault).items():
                     say(fault=name, way=way, outcome=vars(outcome))
-            say(tracebacks=stage.tracebacks(), pgbouncer_ends=stage.pgbouncer.ends())
+            say(tracebacks=deployment.tracebacks(), pgbouncer_ends=deployment.pgbouncer.ends())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from lab.faults.client import Answer, calling
+from lab.faults.client import Response, open_client
 from lab.faults.databases import Psql
 from lab.faults.processes import children, command, frozen, send
 from lab.scaling.machines import which
@@ -66,8 +66,8 @@ def embedded(project: RenderedProject) -> Path:
     return package / "pginstall/bin"
 
 
-def get(port: int, path: str) -> Answer:
-    with calling(port) as client:
+def get(port: int, path: str) -> Response:
+    with open_client(port) as client:
         return client.get(path)
 
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.benchmarks.report import row, table
+from lab.cluster.deployment import ROUTES, WORKERS
 from lab.cluster.faults import BEHIND, CUT, FAULTS
 from lab.cluster.ledger import PAUSE, WRITERS, Outcome
 from lab.cluster.patroni import SETTINGS
-from lab.cluster.stage import WAYS, WORKERS
 from lab.scaling.machines import which
 
 PAGE = """# Failover
@@ -111,7 +111,7 @@ def short(outcomes: Mapping[Key, Outcome]) -> str:
 
 def _order(item: tuple[Key, Outcome]) -> tuple[int, int, str]:
     (fault, way, version), _ = item
-    return list(FAULTS).index(fault), WAYS.index(way), version
+    return list(FAULTS).index(fault), ROUTES.index(way), version
 
 
 def first_line(*command: str | Path) -> str:

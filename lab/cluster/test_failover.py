@@ -1,12 +1,12 @@
-"""A cluster loses its primary while services write: no acknowledged task is lost or doubled.
+"""A cluster loses its primary while services write: no acknowledged task is lost or duplicated.
 
 All tests share one cluster, and each waits until it has two replicas again.
 """
 
 import pytest
 
+from lab.cluster.deployment import Deployment
 from lab.cluster.faults import FAULTS
-from lab.cluster.stage import Stage
 from lab.faults.conftest import Figures
 from lab.faults.service import RECOVERY
 
@@ -14,10 +14,10 @@ LONGEST = 5  # seconds: of a response, and from a new primary to the first write
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_loses_and_doubles_no_acknowledged_write(
-    stage: Stage, fault: str, figures: Figures
+def test_fault_loses_or_duplicates_no_acknowledged_write(
+    deployment: Deployment, fault: str, figures: Figures
 ) -> None:
-    outcomes = stage.play(FAULTS[fault])
+    outcomes = deployment.inject(FAULTS[fault])
 
     for way, outcome in outcomes.items():
         figures(**{
@@ -33,4 +33,4 @@ def test_fault_loses_and_doubles_no_acknowledged_write(
         assert outcome.firsts[0] < LONGEST, way
         # No connection to a server that is now a replica is used again.
         assert outcome.recoveries[0] < RECOVERY, way
-    assert stage.tracebacks() == 0
+    assert deployment.tracebacks() == 0

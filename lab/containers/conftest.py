@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lab.containers.engine import Container, Engine, Image, missing
-from lab.e2e.people import Person
+from lab.e2e.users import User
 from lab.faults.conftest import figures, pytest_terminal_summary  # noqa: F401 - fixtures
 from lab.providers.servers import USER, Postgres, which
 from lab.servers import free_ports
-from tests.rendering import Machine, RenderedProject, workshop_for
+from tests.rendering import Machine, RenderedProject, shared_folder_for
 
 # Each database with a different way to verify tokens.
 COMBINATIONS = {"sqlite": "shared-secret", "postgresql": "jwks"}
@@ -81,20 +81,20 @@ class Deployment:
         self.running["frontend"].wait_until("healthy")
         return self.running["frontend"]
 
-    def person(self) -> Person:
-        return Person("Ann", self.frontend_url, self.api_url).sign_up()
+    def user(self) -> User:
+        return User("Ann", self.frontend_url, self.api_url).sign_up()
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Path]:
+def shared_folder() -> Iterator[Path]:
     postgres = "" if which("postgres") else "missing: postgres (apt-get install postgresql)"
-    with workshop_for("containers", missing() or postgres) as folder:
+    with shared_folder_for("containers", missing() or postgres) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
-def engine(workshop: Path) -> Iterator[Engine]:
-    folder = workshop / "engine"
+def engine(shared_folder: Path) -> Iterator[Engine]:
+    folder = shared_folder / "engine"
     folder.mkdir()
     engine = Engine(folder)
     yield engine
@@ -102,8 +102,8 @@ def engine(workshop: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def postgres(workshop: Path) -> Iterator[Postgres]:
-    folder = workshop / "postgres"
+def postgres(shared_folder: Path) -> Iterator[Postgres]:
+    folder = shared_folder / "postgres"
     folder.mkdir()
     server = Postgres(folder)
     server.start()
@@ -119,10 +119,10 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def built(
-    database: str, workshop: Path, engine: Engine, request: pytest.FixtureRequest
+    database: str, shared_folder: Path, engine: Engine, request: pytest.FixtureRequest
 ) -> Deployment:
     """The images, before any container is started."""
-    folder = workshop / database
+    folder = shared_folder / database
     folder.mkdir()
     project = Machine(folder).render(database=database, token_verification=COMBINATIONS[database])
     api_port, frontend_port = free_ports(2)

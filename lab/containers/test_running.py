@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from lab.containers.conftest import Deployment
-from lab.e2e.people import ME, TASKS
+from lab.e2e.users import ME, TASKS
 
 PARTS = pytest.mark.parametrize("part", ["api", "frontend"])
 USERS = {"api": "10001", "frontend": "1000"}
@@ -30,7 +30,7 @@ def test_container_runs_with_the_least_rights(deployment: Deployment, part: str)
 def test_user_of_the_frontend_creates_a_task_and_deletes_the_account(
     deployment: Deployment,
 ) -> None:
-    with deployment.person() as ann:
+    with deployment.user() as ann:
         task = ann.add("Buy milk")
         token = ann.token()
 
@@ -73,7 +73,7 @@ def test_documented_commands_migrate_the_tables_of_service_and_frontend(
 
 
 def test_task_is_kept_when_the_container_is_replaced(deployment: Deployment) -> None:
-    with deployment.person() as ann:
+    with deployment.user() as ann:
         ann.add("Keep me")
         token = ann.token()
         old = deployment.running["api"]
@@ -89,7 +89,7 @@ def test_task_is_kept_when_the_container_is_replaced(deployment: Deployment) -> 
 def test_request_in_flight_at_sigterm_is_answered_before_the_container_exits_with_0(
     deployment: Deployment,
 ) -> None:
-    with deployment.person() as ann:
+    with deployment.user() as ann:
         token = ann.token()
         body = json.dumps({"title": "In flight"}).encode()
         head = (

@@ -1,4 +1,4 @@
-"""OAuth clients that act for people, and know only the URL of the API."""
+"""OAuth clients that act for users, and know only the URL of the API."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from lab.e2e.people import TASKS, Person
+from lab.e2e.users import TASKS, User
 
 REDIRECT_URI = "http://127.0.0.1:9/"
 DESCRIPTION = {
@@ -37,7 +37,7 @@ def without_empty(parameters: dict[str, str]) -> dict[str, str]:
 class Application:
     """A registered client, with the metadata of the API and of its authorization server."""
 
-    def __init__(self, api_url: str, owner: Person | None = None, **description: Any) -> None:
+    def __init__(self, api_url: str, owner: User | None = None, **description: Any) -> None:
         """Discover the authorization server and register there, as `owner` if given."""
         self._http = httpx2.Client(timeout=60, trust_env=False)
         challenge = self._http.get(api_url + TASKS).headers["WWW-Authenticate"]
@@ -63,8 +63,8 @@ class Application:
     def id(self) -> str:
         return self._client["client_id"]
 
-    def ask(self, person: Person, scope: str, **more: str) -> dict[str, str]:
-        """Have the person allow `scope`, and return the parameters of the redirect."""
+    def ask(self, user: User, scope: str, **more: str) -> dict[str, str]:
+        """Have the user allow `scope`, and return the parameters of the redirect."""
         request = {
             "response_type": "code",
             "client_id": self.id,
@@ -74,7 +74,7 @@ class Application:
             "code_challenge": digest(self._verifier),
             "code_challenge_method": "S256",
         }
-        response = person.site.get(
+        response = user.site.get(
             self.server["authorization_endpoint"],
             params=without_empty(request | more),
             follow_redirects=False,
@@ -82,18 +82,18 @@ class Application:
         target = response.headers["Location"]
         if target.startswith("/consent?"):
             query = urlsplit(target).query
-            target = person.auth("/oauth2/consent", accept=True, oauth_query=query).json()["url"]
+            target = user.auth("/oauth2/consent", accept=True, oauth_query=query).json()["url"]
         assert target.startswith(REDIRECT_URI), target
         return {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
 
     def tokens(
-        self, person: Person, scope: str, *, proof: str | None = None, **more: str
+        self, user: User, scope: str, *, proof: str | None = None, **more: str
     ) -> dict[str, Any]:
-        """Have the person allow `scope`, and return the tokens for it."""
+        """Have the user allow `scope`, and return the tokens for it."""
         granted = self.grant(
             "authorization_code",
             proof=proof,
-            code=self.ask(person, scope, **more)["code"],
+            code=self.ask(user, scope, **more)["code"],
             redirect_uri=REDIRECT_URI,
             code_verifier=self._verifier,
         )
@@ -108,7 +108,7 @@ class Application:
             headers={"DPoP": proof} if proof else {},
         )
 
-    def bound_token(self, person: Person, scope: str) -> str:
+    def bound_token(self, user: User, scope: str) -> str:
         """Return a token that is bound to a key by DPoP (RFC 9449)."""
         key = ec.generate_private_key(ec.SECP256R1())
         public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
@@ -121,6 +121,6 @@ class Application:
         }
         proof = jwt.encode(claims, key, "ES256", {"typ": "dpop+jwt", "jwk": public})
         jkt = digest(json.dumps(thumbprint, separators=(",", ":")))
-        tokens = self.tokens(person, scope, proof=proof, dpop_jkt=jkt)
+        tokens = self.tokens(user, scope, proof=proof, dpop_jkt=jkt)
         assert tokens["token_type"] == "DPoP"
         return tokens["access_token"]

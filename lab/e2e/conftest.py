@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from lab.e2e.browser_user import CHROMIUM_FLAGS
+from lab.e2e.project_factory import ProjectFactory
 from lab.e2e.stack import COMBINATIONS, Stack, replace, running
-from lab.e2e.visitor import CHROMIUM_FLAGS
-from lab.e2e.workshop import Workshop
 from lab.pages import follow
 from lab.scaling.machines import which
 from tests.rendering import RenderedProject, cannot_run
@@ -25,7 +25,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 @cache
 def missing() -> str:
-    """What this machine lacks for these tests, in a line; empty if it has all."""
+    """Return what this machine lacks for these tests, in one line, or ""."""
     lacks = []
     node = shutil.which("node") and subprocess.check_output(["node", "--version"], text=True)
     if not node or not shutil.which("npm"):
@@ -56,17 +56,17 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def workshop(_tools: None) -> Iterator[Workshop]:
-    # Killed, it still ends what it has started.
+def factory(_tools: None) -> Iterator[ProjectFactory]:
+    # So that SIGTERM, too, stops the servers that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Not pytest's own folders: it keeps those of three runs, and these are large.
     with TemporaryDirectory(prefix="e2e-") as root:
-        yield Workshop(Path(root))
+        yield ProjectFactory(Path(root))
 
 
 @pytest.fixture(scope="module")
 def chromium_flags() -> tuple[str, ...]:
-    """A module can have its own."""
+    """Flags of Chromium. A module can override them."""
     return CHROMIUM_FLAGS
 
 
@@ -77,12 +77,12 @@ def browser(chromium: str, chromium_flags: tuple[str, ...]) -> Iterator[Browser]
 
 
 @pytest.fixture(scope="session")
-def axe(workshop: Workshop) -> str:
-    return workshop.axe()
+def axe(factory: ProjectFactory) -> str:
+    return factory.axe()
 
 
 @pytest.fixture(scope="session", params=COMBINATIONS, ids="-".join)
-def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, factory: ProjectFactory) -> Iterator[Stack]:
     """Pytest groups the tests by stack, because each takes a while to start.
 
     It compares positions: a test of a few of the combinations must name the first ones.
@@ -90,7 +90,7 @@ def stack(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Stack]
     database, token_verification, way = request.param
     production = way == "production"
     with running(
-        workshop,
+        factory,
         database,
         token_verification,
         production=production,
@@ -160,8 +160,8 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def authorization(mode: str, workshop: Workshop) -> Iterator[Stack]:
+def authorization(mode: str, factory: ProjectFactory) -> Iterator[Stack]:
     """A project to which docs/authorization.md and docs/mcp.md were applied."""
     change = partial(set_up_authorization, mode=mode)
-    with running(workshop, "sqlite", mode, change=change) as stack:
+    with running(factory, "sqlite", mode, change=change) as stack:
         yield stack

@@ -21,11 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.benchmarks.report import table
+from lab.e2e.browser_user import CHROMIUM_FLAGS
 from lab.e2e.conftest import CHROMIUM, missing
-from lab.e2e.people import Person
+from lab.e2e.project_factory import ProjectFactory
 from lab.e2e.stack import COMBINATIONS, Stack, running
-from lab.e2e.visitor import CHROMIUM_FLAGS
-from lab.e2e.workshop import Workshop
+from lab.e2e.users import User
 from tests.rendering import ROOT
 
 PACKAGES = ("lighthouse@~12.8.2", "chrome-launcher@~1.2.0")
@@ -52,7 +52,7 @@ The figures are for a phone, Lighthouse's default: it simulates a network with 1
 latency of 150 ms, and a processor four times slower than the machine's. `/` and `/account` are
 those of a signed-in user with {tasks} tasks. Figures are medians of {runs} runs, but accessibility
 and best practices are the lowest scores. Performance also has its lowest and highest score. A first
-visit is not counted, because server and browser are still warming up.
+browse is not counted, because server and browser are still warming up.
 
 {results}
 
@@ -83,15 +83,15 @@ class Audit:
         return self.bytes / 1024
 
 
-def cookie(person: Person) -> str:
-    return "; ".join(f"{each.name}={each.value}" for each in person.site.cookies.jar)
+def cookie(user: User) -> str:
+    return "; ".join(f"{each.name}={each.value}" for each in user.site.cookies.jar)
 
 
 class Lighthouse:
     """Lighthouse from npm, with the system's Chromium."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._folder = workshop.install_packages("lighthouse", *PACKAGES)
+    def __init__(self, factory: ProjectFactory) -> None:
+        self._folder = factory.install_packages("lighthouse", *PACKAGES)
         shutil.copy(Path(__file__).with_name("audit.mjs"), self._folder.path)
 
     def audit(
@@ -115,7 +115,7 @@ class Lighthouse:
         printed = self._folder.run(f"node audit.mjs {shlex.quote(json.dumps(asked))}")
         audits = [Audit(**each) for each in json.loads(printed.splitlines()[-1])]
         # A page could have redirected, for example to the sign-in page.
-        assert [audit.url for audit in audits] == [visit["url"] for visit in visits]
+        assert [audit.url for audit in audits] == [browse["url"] for browse in visits]
         return {
             path: audits[number * runs : (number + 1) * runs] for number, path in enumerate(pages)
         }
@@ -161,10 +161,10 @@ def main() -> None:
     # So that SIGTERM, too, stops the servers that this has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="lighthouse-") as root:
-        workshop = Workshop(Path(root))
+        factory = ProjectFactory(Path(root))
         database, token_verification, _ = COMBINATIONS[0]
-        with running(workshop, database, token_verification, production=True) as stack:
-            lighthouse = Lighthouse(workshop)
+        with running(factory, database, token_verification, production=True) as stack:
+            lighthouse = Lighthouse(factory)
             audits = lighthouse.audit(stack, PAGES, "performance", runs=runs)
     PAGE.write_text(
         TEXT.format(

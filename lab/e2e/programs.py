@@ -1,11 +1,11 @@
-"""Programs that use a person's account, with an API key or their own session."""
+"""Programs that use a user's account, with an API key or their own session."""
 
 from typing import Any
 
 import httpx2
 
-from lab.e2e.people import Person
 from lab.e2e.stack import Stack
+from lab.e2e.users import User
 
 CLIENT = {"client_id": "task-cli"}
 GRANT = CLIENT | {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}
@@ -49,9 +49,9 @@ def with_session(stack: Stack, session: str) -> Program:
     return Program(stack.site_url, {"Authorization": f"Bearer {session}"})
 
 
-def connect(stack: Stack, person: Person) -> Program:
-    """Return a program that the person has allowed to use their account."""
+def connect(stack: Stack, user: User) -> Program:
+    """Return a program that the user has allowed to use their account."""
     program = Program(stack.site_url)
     flow = program.ask()
-    person.decide(flow["user_code"], "approve")
+    user.decide(flow["user_code"], "approve")
     return with_session(stack, program.poll(flow).raise_for_status().json()["access_token"])

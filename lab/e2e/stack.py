@@ -1,4 +1,4 @@
-"""A rendered project that runs: the real service, the real Better Auth, a real database."""
+"""A running project: the service, Better Auth and a database."""
 
 import socket
 import sqlite3
@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.e2e.applications import Application
-from lab.e2e.people import PASSWORD, Person
-from lab.e2e.workshop import Workshop
+from lab.e2e.project_factory import ProjectFactory
+from lab.e2e.users import PASSWORD, User
 from lab.scaling.machines import StrippingNginx
 from lab.servers import Server, answers, free_ports
 from tests.rendering import RenderedProject, clean_environment
@@ -43,7 +43,7 @@ def accepts(port: int) -> bool:
 
 
 class Stack:
-    """The servers of one project, on ports of their own."""
+    """The servers of one project, on separate ports."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Stack:
             self.api_url = self._proxy.url
             replace(self.frontend / ".env.local", (public, f"NEXT_PUBLIC_API_URL={self.api_url}\n"))
         if "BETTER_AUTH_SECRET" not in project.settings(".env"):
-            # By key set. Else a test that changes the keys would have to wait for it.
+            # Short, since a test that rotates keys would have to wait for it.
             with (project.path / ".env").open("a") as settings:
                 settings.write("JWKS_COOLDOWN_SECONDS=0.2\n")
         self._people = ExitStack()
@@ -150,19 +150,19 @@ class Stack:
             finally:
                 process.kill()
 
-    def person(self, name: str) -> Person:
-        """Somebody without an account."""
-        return self._people.enter_context(Person(name, self.site_url, self.api_url))
+    def user(self, name: str) -> User:
+        """Return a user without an account."""
+        return self._people.enter_context(User(name, self.site_url, self.api_url))
 
-    def sign_up(self, name: str) -> Person:
-        return self.person(name).sign_up()
+    def sign_up(self, name: str) -> User:
+        return self.user(name).sign_up()
 
-    def administrator(self) -> Person:
+    def administrator(self) -> User:
         """Return a new user with the role `admin`. Requires the admin plugin and SQLite."""
-        person = self.sign_up("Root")
-        self.change_auth("UPDATE user SET role = 'admin' WHERE email = ?", person.email)
-        person.auth("/sign-in/email", email=person.email, password=PASSWORD)
-        return person
+        user = self.sign_up("Root")
+        self.change_auth("UPDATE user SET role = 'admin' WHERE email = ?", user.email)
+        user.auth("/sign-in/email", email=user.email, password=PASSWORD)
+        return user
 
     def change_auth(self, statement: str, *values: object) -> None:
         """Change one row in Better Auth's database, which must be SQLite."""
@@ -170,14 +170,14 @@ class Stack:
         with closing(database), database:
             assert database.execute(statement, values).rowcount == 1
 
-    def application(self, owner: Person | None = None, **description: Any) -> Application:
+    def application(self, owner: User | None = None, **description: Any) -> Application:
         """Register a new client, which is given only the URL of the API."""
         return self._people.enter_context(Application(self.api_url, owner, **description))
 
 
 @contextmanager
 def running(
-    workshop: Workshop,
+    factory: ProjectFactory,
     database: str,
     token_verification: str,
     *,
@@ -193,9 +193,9 @@ def running(
     With `production` the frontend is built; otherwise Next compiles it on demand. With `prefixed`
     the API is served under PREFIX, behind a proxy that strips it.
     """
-    project = workshop.render(database=database, token_verification=token_verification)
+    project = factory.render(database=database, token_verification=token_verification)
     change(project)
-    workshop.install(project)
+    factory.install(project)
     stack = Stack(project, production=production, prefixed=prefixed, environment=environment)
     try:
         stack.start()

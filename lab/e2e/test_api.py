@@ -1,15 +1,15 @@
-"""A token of the real Better Auth opens the service, whichever way it is rendered."""
+"""The service accepts tokens of Better Auth, in all main combinations."""
 
 import secrets
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lab.e2e.people import PASSWORD, TASKS, parts
 from lab.e2e.stack import Stack
+from lab.e2e.users import PASSWORD, TASKS, parts
 
 
-def test_a_token_of_better_auth_opens_the_api(stack: Stack) -> None:
+def test_api_accepts_a_token_of_better_auth(stack: Stack) -> None:
     ann = stack.sign_up("Ann")
 
     task = ann.add("Water the tomatoes")
@@ -25,7 +25,7 @@ def test_a_token_of_better_auth_opens_the_api(stack: Stack) -> None:
     assert ann.titles() == []
 
 
-def test_a_second_person_sees_nothing_of_the_first(stack: Stack) -> None:
+def test_users_cannot_see_tasks_of_others(stack: Stack) -> None:
     ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
     path = f"{TASKS}/{ann.add('Mine')['id']}"
 
@@ -36,7 +36,7 @@ def test_a_second_person_sees_nothing_of_the_first(stack: Stack) -> None:
     assert ann.titles() == ["Mine"]
 
 
-def test_a_token_by_another_key_is_refused(stack: Stack) -> None:
+def test_token_signed_with_another_key_is_rejected(stack: Stack) -> None:
     ann = stack.sign_up("Ann")
     token = ann.token()
     header, claims = parts(token)
@@ -47,14 +47,14 @@ def test_a_token_by_another_key_is_refused(stack: Stack) -> None:
     assert ann.call("GET", TASKS, token=token).status_code == 200
 
 
-def test_without_a_session_there_is_no_token(stack: Stack) -> None:
+def test_no_token_without_a_session(stack: Stack) -> None:
     ann = stack.sign_up("Ann")
     ann.auth("/sign-out")
 
     assert ann.site.get("/api/auth/token").status_code == 401
 
 
-def test_an_account_deleted_in_better_auth_takes_its_tasks_along(stack: Stack) -> None:
+def test_deleting_the_account_in_better_auth_erases_its_tasks(stack: Stack) -> None:
     ann, bob = stack.sign_up("Ann"), stack.sign_up("Bob")
     ann.add("To be gone")
     bob.add("To stay")

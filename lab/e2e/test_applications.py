@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from lab.e2e.applications import Application
-from lab.e2e.people import PASSWORD, TASKS, Person
+from lab.e2e.browser_user import browsing
 from lab.e2e.stack import Stack
-from lab.e2e.visitor import visiting
+from lab.e2e.users import PASSWORD, TASKS, User
 from tests.rendering import RenderedProject
 
 # The frontend has the same pages in both modes.
@@ -23,12 +23,12 @@ def application(authorization: Stack) -> Application:
 
 
 @pytest.fixture
-def ann(authorization: Stack) -> Person:
+def ann(authorization: Stack) -> User:
     return authorization.sign_up("Ann")
 
 
 def test_application_with_tasks_read_can_list_but_not_add_tasks(
-    ann: Person, application: Application
+    ann: User, application: Application
 ) -> None:
     ann.add("Ann's")
     token = application.tokens(ann, "tasks:read")["access_token"]
@@ -44,10 +44,10 @@ def test_application_with_tasks_read_can_list_but_not_add_tasks(
 
 
 def test_applications_tokens_cannot_fetch_the_users_own_token(
-    authorization: Stack, ann: Person, application: Application
+    authorization: Stack, ann: User, application: Application
 ) -> None:
     tokens = application.tokens(ann, "tasks:read tasks:write offline_access")
-    stranger = authorization.person("Stranger")
+    stranger = authorization.user("Stranger")
 
     for token in (tokens["access_token"], tokens["refresh_token"]):
         headers = {"Authorization": f"Bearer {token}"}
@@ -55,7 +55,7 @@ def test_applications_tokens_cannot_fetch_the_users_own_token(
 
 
 def test_application_gets_no_tokens_after_its_consent_was_removed(
-    ann: Person, application: Application
+    ann: User, application: Application
 ) -> None:
     tokens = application.tokens(ann, "tasks:read offline_access")
     refreshed = application.grant("refresh_token", refresh_token=tokens["refresh_token"])
@@ -73,7 +73,7 @@ def test_application_gets_no_tokens_after_its_consent_was_removed(
 
 
 def test_consent_of_one_user_does_not_cover_another(
-    authorization: Stack, ann: Person, application: Application
+    authorization: Stack, ann: User, application: Application
 ) -> None:
     application.tokens(ann, "tasks:read")
     bob = authorization.sign_up("Bob")
@@ -82,7 +82,7 @@ def test_consent_of_one_user_does_not_cover_another(
 
 
 def test_application_can_request_the_scopes_of_a_new_resource(
-    ann: Person, application: Application
+    ann: User, application: Application
 ) -> None:
     token = application.tokens(ann, "notes:read")["access_token"]
 
@@ -106,20 +106,20 @@ def test_signed_out_user_signs_in_and_allows_access(
     ann.add("Book the train")
     [address] = re.findall(r"^Open (.*)$", printer.stdout.readline())
 
-    with visiting(browser, authorization, axe, authorization.person("Stranger")) as visitor:
-        visitor.page.goto(address)
+    with browsing(browser, authorization, axe, authorization.user("Stranger")) as browser_user:
+        browser_user.page.goto(address)
         for page, link in (("sign-up", "Create an account"), ("sign-in", "Sign in")):
-            visitor.page.get_by_role("link", name=link).click()
-            visitor.page.wait_for_url(f"**/{page}?**")
-        visitor.fills_in("Email", ann.email)
-        visitor.fills_in("Password", PASSWORD)
-        visitor.clicks("Sign in")
-        visitor.sees("Allow access?")
-        visitor.sees("See your tasks")
-        visitor.sees("127.0.0.1")
-        visitor.finds_no_barrier()
-        visitor.clicks("Allow")
-        visitor.sees("You can close this page.")
+            browser_user.page.get_by_role("link", name=link).click()
+            browser_user.page.wait_for_url(f"**/{page}?**")
+        browser_user.fill_in("Email", ann.email)
+        browser_user.fill_in("Password", PASSWORD)
+        browser_user.click("Sign in")
+        browser_user.expect_text("Allow access?")
+        browser_user.expect_text("See your tasks")
+        browser_user.expect_text("127.0.0.1")
+        browser_user.check_accessibility()
+        browser_user.click("Allow")
+        browser_user.expect_text("You can close this page.")
 
     assert printer.communicate(timeout=10)[0] == "Book the train\n"
 
@@ -130,10 +130,10 @@ def test_user_denies_access(
 ) -> None:
     [address] = re.findall(r"^Open (.*)$", printer.stdout.readline())
 
-    with visiting(browser, authorization, axe, authorization.sign_up("Ann")) as visitor:
-        visitor.page.goto(address)
-        visitor.clicks("Deny")
-        visitor.sees("You can close this page.")
+    with browsing(browser, authorization, axe, authorization.sign_up("Ann")) as browser_user:
+        browser_user.page.goto(address)
+        browser_user.click("Deny")
+        browser_user.expect_text("You can close this page.")
 
     assert printer.wait(timeout=10) == 1
 

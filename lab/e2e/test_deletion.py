@@ -8,8 +8,8 @@ from typing import Literal
 import httpx2
 import pytest
 
-from lab.e2e.people import PASSWORD, Person
 from lab.e2e.stack import Stack
+from lab.e2e.users import PASSWORD, User
 from tests.rendering import RenderedProject
 
 SCRIPT = """
@@ -33,7 +33,7 @@ KEPT = "The account was kept, because its tasks could not be deleted. Try again 
 
 # The status and code of the error, or None.
 Outcome = list[object] | None
-Remove = Callable[[Stack, Person], Outcome]
+Remove = Callable[[Stack, User], Outcome]
 
 
 def run_script(stack: Stack, user_id: str, action: Literal["remove", "delete row"]) -> Outcome:
@@ -51,18 +51,18 @@ def outcome(response: httpx2.Response) -> Outcome:
     return [response.status_code, response.json()["code"]]
 
 
-def by_user(_: Stack, person: Person) -> Outcome:
-    return outcome(person.site.post("/api/auth/delete-user", json={"password": PASSWORD}))
+def by_user(_: Stack, user: User) -> Outcome:
+    return outcome(user.site.post("/api/auth/delete-user", json={"password": PASSWORD}))
 
 
-def by_administrator(stack: Stack, person: Person) -> Outcome:
-    body = {"userId": person.id}
+def by_administrator(stack: Stack, user: User) -> Outcome:
+    body = {"userId": user.id}
     administrator = stack.administrator()
     return outcome(administrator.site.post("/api/auth/admin/remove-user", json=body))
 
 
-def by_script(stack: Stack, person: Person) -> Outcome:
-    return run_script(stack, person.id, "remove")
+def by_script(stack: Stack, user: User) -> Outcome:
+    return run_script(stack, user.id, "remove")
 
 
 WAYS = pytest.mark.parametrize("remove", [by_user, by_administrator, by_script])
@@ -109,15 +109,15 @@ def test_account_sessions_and_tasks_stay_if_the_service_is_down(
 
 
 @pytest.fixture
-def guest(authorization: Stack) -> Person:
+def guest(authorization: Stack) -> User:
     """An anonymous user."""
-    guest = authorization.person("Guest")
+    guest = authorization.user("Guest")
     guest.auth("/sign-in/anonymous")
     return guest
 
 
 def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
-    authorization: Stack, guest: Person
+    authorization: Stack, guest: User
 ) -> None:
     guest.add("To be gone")
     token = guest.token()
@@ -132,7 +132,7 @@ def test_removing_an_anonymous_user_erases_their_tasks_or_keeps_the_account(
     assert guest.titles(token=token) == []
 
 
-def test_signing_up_erases_the_tasks_of_the_anonymous_user(guest: Person) -> None:
+def test_signing_up_erases_the_tasks_of_the_anonymous_user(guest: User) -> None:
     guest.add("To be gone")
     token = guest.token()
 
@@ -142,7 +142,7 @@ def test_signing_up_erases_the_tasks_of_the_anonymous_user(guest: Person) -> Non
 
 
 def test_anonymous_user_can_sign_up_while_the_service_is_down(
-    authorization: Stack, guest: Person
+    authorization: Stack, guest: User
 ) -> None:
     guest.add("To stay")
     token = guest.token()

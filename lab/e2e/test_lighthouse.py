@@ -6,8 +6,8 @@ Performance is not tested, because it depends on the machine: `make lighthouse` 
 import pytest
 
 from lab.e2e.lighthouse import EXACT, LIMIT, PAGES, Audit, Lighthouse
+from lab.e2e.project_factory import ProjectFactory
 from lab.e2e.stack import COMBINATIONS, Stack
-from lab.e2e.workshop import Workshop
 
 pytestmark = pytest.mark.parametrize(
     "stack", COMBINATIONS[:1], indirect=True, ids="-".join, scope="session"
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def audits(stack: Stack, workshop: Workshop) -> dict[str, Audit]:
-    audited = Lighthouse(workshop).audit(stack, PAGES)
+def audits(stack: Stack, factory: ProjectFactory) -> dict[str, Audit]:
+    audited = Lighthouse(factory).audit(stack, PAGES)
     return {path: audit for path, [audit] in audited.items()}
 
 

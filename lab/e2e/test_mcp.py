@@ -7,27 +7,27 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from lab.e2e.people import Person
 from lab.e2e.stack import Stack
+from lab.e2e.users import User
 
 CLIENT = Path(__file__).with_name("mcp_client.py")
 CALLS = [["add_task", {"title": "By the assistant"}], ["list_tasks", {}]]
 
 
-def call_tools(stack: Stack, person: Person, scope: str) -> list[Any]:
-    """Return the results of CALLS by a new client that the person allows `scope`."""
+def call_tools(stack: Stack, user: User, scope: str) -> list[Any]:
+    """Return the results of CALLS by a new client that the user allows `scope`."""
     with stack.program(CLIENT, f"{stack.api_url}/api/v1/mcp", json.dumps(CALLS)) as client:
-        allow(person, client.stdout.readline().strip(), scope)
+        allow(user, client.stdout.readline().strip(), scope)
         printed, errors = client.communicate(timeout=60)
     assert client.returncode == 0, errors
     return [json.loads(line) for line in printed.splitlines()]
 
 
-def allow(person: Person, address: str, scope: str) -> None:
+def allow(user: User, address: str, scope: str) -> None:
     """Open the address at Better Auth, allow `scope`, and return to the client."""
-    page = urlsplit(person.site.get(address, follow_redirects=False).headers["Location"])
+    page = urlsplit(user.site.get(address, follow_redirects=False).headers["Location"])
     assert page.path == "/consent"
-    consent = person.auth("/oauth2/consent", accept=True, scope=scope, oauth_query=page.query)
+    consent = user.auth("/oauth2/consent", accept=True, scope=scope, oauth_query=page.query)
     httpx2.get(consent.json()["url"], trust_env=False).raise_for_status()
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from lab.e2e.people import PASSWORD, TASKS, Person, parts
+from lab.e2e.browser_user import browsing
 from lab.e2e.programs import Program, connect, with_key, with_session
 from lab.e2e.stack import Stack
-from lab.e2e.visitor import visiting
+from lab.e2e.users import PASSWORD, TASKS, User, parts
 
 # Some endpoints that accept other sessions, including some that require no fresh session or no
 # password.
@@ -30,18 +30,18 @@ OTHER_ENDPOINTS = [
 
 
 @pytest.fixture
-def ann(authorization: Stack) -> Person:
+def ann(authorization: Stack) -> User:
     return authorization.sign_up("Ann")
 
 
 @pytest.fixture(params=["by key", "by device flow"])
-def program(request: pytest.FixtureRequest, authorization: Stack, ann: Person) -> Program:
+def program(request: pytest.FixtureRequest, authorization: Stack, ann: User) -> Program:
     if request.param == "by key":
         return with_key(authorization, ann.create_key()["key"])
     return connect(authorization, ann)
 
 
-def test_program_gets_the_users_own_token(ann: Person, program: Program) -> None:
+def test_program_gets_the_users_own_token(ann: User, program: Program) -> None:
     token = program.token()
 
     assert parts(token)[1].keys() == parts(ann.token())[1].keys()
@@ -51,7 +51,7 @@ def test_program_gets_the_users_own_token(ann: Person, program: Program) -> None
     assert ann.titles() == ["By a program"]
 
 
-def test_program_cannot_use_other_endpoints_of_better_auth(ann: Person, program: Program) -> None:
+def test_program_cannot_use_other_endpoints_of_better_auth(ann: User, program: Program) -> None:
     responses = [program.send(*request) for request in OTHER_ENDPOINTS]
 
     assert {response.status_code for response in responses} == {401}
@@ -59,25 +59,25 @@ def test_program_cannot_use_other_endpoints_of_better_auth(ann: Person, program:
     assert ann.sign_in().json()["user"]["name"] == "Ann"
 
 
-def test_banned_user_gets_no_tokens(authorization: Stack, ann: Person, program: Program) -> None:
+def test_banned_user_gets_no_tokens(authorization: Stack, ann: User, program: Program) -> None:
     authorization.administrator().auth("/admin/ban-user", userId=ann.id)
 
     assert program.fetch_token().status_code in (401, 403)
 
 
-def test_program_of_a_removed_user_gets_no_tokens(ann: Person, program: Program) -> None:
+def test_program_of_a_removed_user_gets_no_tokens(ann: User, program: Program) -> None:
     ann.auth("/delete-user", password=PASSWORD)
 
     assert program.fetch_token().status_code == 401
 
 
-def test_api_rejects_session_tokens_and_api_keys(authorization: Stack, ann: Person) -> None:
+def test_api_rejects_session_tokens_and_api_keys(authorization: Stack, ann: User) -> None:
     secrets = [ann.create_key()["key"], ann.session()["token"]]
 
     assert {ann.call("GET", TASKS, token=secret).status_code for secret in secrets} == {401}
 
 
-def test_key_works_after_signing_out(authorization: Stack, ann: Person) -> None:
+def test_key_works_after_signing_out(authorization: Stack, ann: User) -> None:
     program = with_key(authorization, ann.create_key()["key"])
 
     ann.auth("/sign-out")
@@ -86,7 +86,7 @@ def test_key_works_after_signing_out(authorization: Stack, ann: Person) -> None:
 
 
 def test_unknown_disabled_expired_and_deleted_keys_get_no_tokens(
-    authorization: Stack, ann: Person
+    authorization: Stack, ann: User
 ) -> None:
     disabled, expired, deleted = (ann.create_key() for _ in range(3))
     ann.auth("/api-key/update", keyId=disabled["id"], enabled=False)
@@ -101,7 +101,7 @@ def test_unknown_disabled_expired_and_deleted_keys_get_no_tokens(
     assert [response.status_code for response in responses] == [401] * 4
 
 
-def test_key_gets_sixty_tokens_in_an_hour(authorization: Stack, ann: Person) -> None:
+def test_key_gets_sixty_tokens_in_an_hour(authorization: Stack, ann: User) -> None:
     program = with_key(authorization, ann.create_key()["key"])
 
     statuses = [program.fetch_token().status_code for _ in range(60)]
@@ -112,7 +112,7 @@ def test_key_gets_sixty_tokens_in_an_hour(authorization: Stack, ann: Person) -> 
 
 
 def test_device_code_is_for_a_known_program_and_the_first_user_who_opens_it(
-    authorization: Stack, ann: Person
+    authorization: Stack, ann: User
 ) -> None:
     program, bob = Program(authorization.site_url), authorization.sign_up("Bob")
 
@@ -129,7 +129,7 @@ def test_device_code_is_for_a_known_program_and_the_first_user_who_opens_it(
 
 
 def test_denied_expired_and_used_device_codes_give_no_session(
-    authorization: Stack, ann: Person
+    authorization: Stack, ann: User
 ) -> None:
     program = Program(authorization.site_url)
     denied, expired, used = (program.ask() for _ in range(3))
@@ -146,9 +146,7 @@ def test_denied_expired_and_used_device_codes_give_no_session(
     assert errors == ["access_denied", "expired_token", "invalid_grant"]
 
 
-def test_session_of_a_program_is_extended_without_a_cookie(
-    authorization: Stack, ann: Person
-) -> None:
+def test_session_of_a_program_is_extended_without_a_cookie(authorization: Stack, ann: User) -> None:
     program, user_id = connect(authorization, ann), ann.id
     ann.auth("/sign-out")
     set_expiry = "UPDATE session SET expiresAt = ? WHERE userId = ?"
@@ -162,7 +160,7 @@ def test_session_of_a_program_is_extended_without_a_cookie(
     authorization.change_auth(f"{set_expiry} AND expiresAt > ?", soon, user_id, soon)
 
 
-def test_sign_in_does_not_expose_the_session_to_scripts_of_the_page(ann: Person) -> None:
+def test_sign_in_does_not_expose_the_session_to_scripts_of_the_page(ann: User) -> None:
     assert "set-auth-token" not in ann.sign_in().headers
 
 
@@ -180,23 +178,23 @@ def instructions(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def test_command_line_program_prints_the_tasks_of_the_user_who_allows_it(
-    authorization: Stack, ann: Person, browser: Browser, axe: str, tmp_path: Path
+    authorization: Stack, ann: User, browser: Browser, axe: str, tmp_path: Path
 ) -> None:
     ann.add("Book the train")
 
     with (
         command_line(authorization, tmp_path) as process,
-        visiting(browser, authorization, axe, ann) as visitor,
+        browsing(browser, authorization, axe, ann) as browser_user,
     ):
         address, code = instructions(process)
-        visitor.page.goto(address)
-        visitor.finds_no_barrier()
-        visitor.clicks("Continue")
-        visitor.sees(f"shows the code {code}")
-        visitor.sees(ann.email)
-        visitor.finds_no_barrier()
-        visitor.clicks("Allow")
-        visitor.sees("task-cli can now use your account.")
+        browser_user.page.goto(address)
+        browser_user.check_accessibility()
+        browser_user.click("Continue")
+        browser_user.expect_text(f"shows the code {code}")
+        browser_user.expect_text(ann.email)
+        browser_user.check_accessibility()
+        browser_user.click("Allow")
+        browser_user.expect_text("task-cli can now use your account.")
         first = process.communicate(timeout=30)[0]
     with command_line(authorization, tmp_path) as process:
         second = process.communicate(timeout=30)[0]
@@ -212,23 +210,23 @@ def test_command_line_program_prints_the_tasks_of_the_user_who_allows_it(
 
 
 def test_user_mistypes_the_code_and_then_denies_the_program(
-    authorization: Stack, ann: Person, browser: Browser, axe: str, tmp_path: Path
+    authorization: Stack, ann: User, browser: Browser, axe: str, tmp_path: Path
 ) -> None:
     with (
         command_line(authorization, tmp_path) as process,
-        visiting(browser, authorization, axe, ann) as visitor,
+        browsing(browser, authorization, axe, ann) as browser_user,
     ):
         _, code = instructions(process)
-        visitor.open("/device")
-        visitor.fills_in("Code", "WRONGWRO")
-        visitor.clicks("Continue")
-        visitor.sees("This code is not valid.")
-        visitor.finds_no_barrier()
-        visitor.expected("400")
-        visitor.fills_in("Code", f"{code[:4]}-{code[4:].lower()}")
-        visitor.clicks("Continue")
-        visitor.clicks("Deny")
-        visitor.sees("task-cli was denied.")
+        browser_user.open("/device")
+        browser_user.fill_in("Code", "WRONGWRO")
+        browser_user.click("Continue")
+        browser_user.expect_text("This code is not valid.")
+        browser_user.check_accessibility()
+        browser_user.expect_console_error("400")
+        browser_user.fill_in("Code", f"{code[:4]}-{code[4:].lower()}")
+        browser_user.click("Continue")
+        browser_user.click("Deny")
+        browser_user.expect_text("task-cli was denied.")
         errors = process.communicate(timeout=30)[1]
 
     assert process.returncode == 1
@@ -239,7 +237,7 @@ def test_user_mistypes_the_code_and_then_denies_the_program(
 def test_device_page_asks_users_to_sign_in_first(
     authorization: Stack, browser: Browser, axe: str
 ) -> None:
-    with visiting(browser, authorization, axe, authorization.person("Stranger")) as visitor:
-        visitor.open("/device?user_code=ABCDEFGH")
-        visitor.sees("Sign in in a new tab")
-        visitor.finds_no_barrier()
+    with browsing(browser, authorization, axe, authorization.user("Stranger")) as browser_user:
+        browser_user.open("/device?user_code=ABCDEFGH")
+        browser_user.expect_text("Sign in in a new tab")
+        browser_user.check_accessibility()

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lab.e2e.people import Person
+from lab.e2e.browser_user import CHROMIUM_FLAGS, BrowserUser, browsing
 from lab.e2e.stack import COMBINATIONS, Stack
-from lab.e2e.visitor import CHROMIUM_FLAGS, Visitor, visiting
+from lab.e2e.users import User
 from lab.relay import Cut, Fate, Relay, header
 
 pytestmark = pytest.mark.parametrize(
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize(
 LOST = "ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|409"
 SUBMIT_TWICE = "input => { input.form.requestSubmit(); input.form.requestSubmit() }"
 
-Visit = Callable[[Person], AbstractContextManager[Visitor]]
+Browse = Callable[[User], AbstractContextManager[BrowserUser]]
 
 
 class Connection(Relay):
@@ -59,8 +59,8 @@ def chromium_flags(relay: Connection) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def visit(browser: Browser, stack: Stack, axe: str) -> Visit:
-    return partial(visiting, browser, stack, axe)
+def browse(browser: Browser, stack: Stack, axe: str) -> Browse:
+    return partial(browsing, browser, stack, axe)
 
 
 @pytest.fixture
@@ -71,112 +71,112 @@ def connection(relay: Connection) -> Connection:
 
 
 @pytest.fixture
-def person(stack: Stack) -> Person:
+def user(stack: Stack) -> User:
     return stack.sign_up("Ann")
 
 
 @contextmanager
-def losing(method: str, connection: Connection, visitor: Visitor) -> Iterator[None]:
+def losing(method: str, connection: Connection, browser_user: BrowserUser) -> Iterator[None]:
     """Lose responses until the block has ended and the page has got an error."""
-    with visitor.page.expect_event("requestfailed", lambda request: request.method == method):
+    with browser_user.page.expect_event("requestfailed", lambda request: request.method == method):
         connection.lost = method
         yield
     connection.lost = ""
 
 
-def adds_a_second_task(visitor: Visitor) -> None:
+def adds_a_second_task(browser_user: BrowserUser) -> None:
     """Check that another title creates another task, and that there are two, in the API as well."""
-    visitor.adds("Water the roses")
-    visitor.page.reload()
-    expect(visitor.page.get_by_role("checkbox")).to_have_count(2)
+    browser_user.add_task("Water the roses")
+    browser_user.page.reload()
+    expect(browser_user.page.get_by_role("checkbox")).to_have_count(2)
 
 
 def test_request_with_a_lost_response_is_repeated_without_an_error(
-    person: Person, visit: Visit, connection: Connection
+    user: User, browse: Browse, connection: Connection
 ) -> None:
-    with visit(person) as ann:
+    with browse(user) as ann:
         ann.open("/")
-        ann.sees("All clear")
+        ann.expect_text("All clear")
         with losing("POST", connection, ann):
-            ann.types("Water the tomatoes")
-        ann.sees("Adding…")
+            ann.submit_task("Water the tomatoes")
+        ann.expect_text("Adding…")
         expect(ann.page.get_by_role("alert").filter(has_text="service")).to_have_count(0)
         expect(ann.task("Water the tomatoes")).to_have_count(1)
         expect(ann.new_task).to_have_value("")
-        ann.expected(LOST)
+        ann.expect_console_error(LOST)
 
-    assert person.titles() == ["Water the tomatoes"]
+    assert user.titles() == ["Water the tomatoes"]
     [requests] = connection.keys().values()
     assert requests > 1
 
 
 def test_pressing_add_again_after_an_error_creates_no_second_task(
-    person: Person, visit: Visit, connection: Connection
+    user: User, browse: Browse, connection: Connection
 ) -> None:
-    with visit(person) as ann:
+    with browse(user) as ann:
         ann.open("/")
-        ann.sees("All clear")
+        ann.expect_text("All clear")
         connection.lost = "POST"
-        ann.types("Water the tomatoes")
-        ann.sees("The task service cannot be reached.")
+        ann.submit_task("Water the tomatoes")
+        ann.expect_text("The task service cannot be reached.")
         expect(ann.new_task).to_have_value("Water the tomatoes")
-        ann.finds_no_barrier()
+        ann.check_accessibility()
         connection.lost = ""
-        ann.clicks("Add")
+        ann.click("Add")
         expect(ann.task("Water the tomatoes")).to_have_count(1)
         adds_a_second_task(ann)
-        ann.expected(LOST)
+        ann.expect_console_error(LOST)
 
-    assert person.titles() == ["Water the roses", "Water the tomatoes"]
+    assert user.titles() == ["Water the roses", "Water the tomatoes"]
     assert len(connection.keys()) == 2
 
 
 def test_form_submitted_twice_at_once_creates_one_task(
-    person: Person, visit: Visit, connection: Connection
+    user: User, browse: Browse, connection: Connection
 ) -> None:
-    with visit(person) as ann:
+    with browse(user) as ann:
         ann.open("/")
-        ann.sees("All clear")
+        ann.expect_text("All clear")
         ann.new_task.fill("Water the tomatoes")
         ann.new_task.evaluate(SUBMIT_TWICE)
         expect(ann.new_task).to_have_value("")
         expect(ann.page.get_by_role("button", name="Add", exact=True)).to_be_visible()
         adds_a_second_task(ann)
         # The second request gets a 409 only if the first one is still being processed.
-        ann.complaints = [text for text in ann.complaints if "409" not in text]
+        ann.console_errors = [text for text in ann.console_errors if "409" not in text]
 
-    assert person.titles() == ["Water the roses", "Water the tomatoes"]
+    assert user.titles() == ["Water the roses", "Water the tomatoes"]
 
 
 def test_undo_pressed_twice_with_a_lost_response_restores_one_task(
-    person: Person, visit: Visit, connection: Connection
+    user: User, browse: Browse, connection: Connection
 ) -> None:
-    person.add("Water the tomatoes")
-    with visit(person) as ann:
+    user.add("Water the tomatoes")
+    with browse(user) as ann:
         ann.open("/")
-        ann.clicks("Delete Water the tomatoes")
+        ann.click("Delete Water the tomatoes")
         with losing("POST", connection, ann):
             ann.page.get_by_role("button", name="Undo").dblclick()
         expect(ann.task("Water the tomatoes")).to_have_count(1)
         expect(ann.page.get_by_role("button", name="Undo")).to_have_count(0)
         adds_a_second_task(ann)
-        ann.expected(LOST)
+        ann.expect_console_error(LOST)
 
-    assert person.titles() == ["Water the roses", "Water the tomatoes"]
+    assert user.titles() == ["Water the roses", "Water the tomatoes"]
 
 
 def test_own_change_with_a_lost_response_is_not_reported_as_made_elsewhere(
-    person: Person, visit: Visit, connection: Connection
+    user: User, browse: Browse, connection: Connection
 ) -> None:
-    person.add("Water the tomatoes")
-    with visit(person) as ann:
+    user.add("Water the tomatoes")
+    with browse(user) as ann:
         ann.open("/")
         with losing("PATCH", connection, ann):
             ann.task("Water the tomatoes").click()
-        ann.sees("The task service cannot be reached.")
-        ann.toggles("Water the tomatoes")
+        ann.expect_text("The task service cannot be reached.")
+        ann.toggle("Water the tomatoes")
         expect(ann.page.get_by_role("listitem")).to_have_attribute("aria-busy", "false")
         expect(ann.page.get_by_text("cannot be reached")).to_have_count(0)
         expect(ann.page.get_by_role("alert").filter(has_text="elsewhere")).to_have_count(0)
         expect(ann.task("Water the tomatoes")).to_be_checked()
-        ann.expected(f"{LOST}|412")
+        ann.expect_console_error(f"{LOST}|412")

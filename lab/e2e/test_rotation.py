@@ -1,4 +1,4 @@
-"""Better Auth changes the key it signs with, under way."""
+"""Better Auth rotates its signing key while clients send requests."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from lab.e2e.people import TASKS, parts
 from lab.e2e.stack import COMBINATIONS, Stack
+from lab.e2e.users import TASKS, parts
 from tests.rendering import RenderedProject
 
 PATIENCE = 30  # seconds
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize(
     "stack", COMBINATIONS[:1], indirect=True, ids="-".join, scope="session"
 )
 
-# By the means of Better Auth, whose tables differ from database to database.
+# With Better Auth's adapter, since its tables depend on the database.
 SCRIPT = """
 process.loadEnvFile(".env.local");
 const { auth } = await import("./lib/auth");
@@ -47,17 +47,17 @@ def key_id(token: str) -> str:
     return header["kid"]
 
 
-def test_a_new_key_loses_no_request(stack: Stack) -> None:
+def test_key_rotation_fails_no_request(stack: Stack) -> None:
     ann = stack.sign_up("Ann")
     old = ann.token()
     rotated = Event()
 
     def keep_calling() -> list[int]:
-        """The status of each call, with a token fetched for it, until one is by the new key."""
+        """Return the statuses of requests with new tokens, until one is signed with the new key."""
         statuses: list[int] = []
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            # Better Auth answers one address a hundred times in ten seconds.
+            # Better Auth allows an IP address a hundred requests in ten seconds.
             ann.site.headers["X-Forwarded-For"] = f"10.1.0.{len(statuses) // 50}"
             token = ann.token()
             statuses.append(ann.call("GET", TASKS, token=token).status_code)
@@ -66,16 +66,16 @@ def test_a_new_key_loses_no_request(stack: Stack) -> None:
         pytest.fail("no token by a new key")
 
     with ThreadPoolExecutor() as pool:
-        calling = pool.submit(keep_calling)
+        open_client = pool.submit(keep_calling)
         let_go_of_the_key(stack, "expire")
         rotated.set()
-        statuses = calling.result()
+        statuses = open_client.result()
 
     assert set(statuses) == {200}
     assert ann.call("GET", TASKS, token=old).status_code == 200
 
 
-def test_tokens_by_a_deleted_key_are_refused_once_the_next_key_is_seen(stack: Stack) -> None:
+def test_tokens_of_a_deleted_key_are_rejected_after_the_next_key_is_fetched(stack: Stack) -> None:
     ann = stack.sign_up("Ann")
     old = ann.token()
     before = ann.call("GET", TASKS, token=old)

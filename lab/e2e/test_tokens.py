@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from lab.e2e.applications import Application
-from lab.e2e.people import ME, TASKS, Person, parts
 from lab.e2e.programs import connect, with_key
 from lab.e2e.stack import Stack
+from lab.e2e.users import ME, TASKS, User, parts
 from lab.servers import wait_until
 from tests.rendering import PROJECT
 
@@ -45,7 +45,7 @@ MAY: dict[str, list[str] | None] = {
 
 
 @pytest.fixture(scope="module")
-def ann(authorization: Stack) -> Person:
+def ann(authorization: Stack) -> User:
     return authorization.sign_up("Ann")
 
 
@@ -55,7 +55,7 @@ def application(authorization: Stack) -> Application:
 
 
 @pytest.fixture(scope="module")
-def machine(authorization: Stack, ann: Person) -> Application:
+def machine(authorization: Stack, ann: User) -> Application:
     """A client that gets tokens for itself, which only an administrator can allow."""
     machine = authorization.application(
         owner=ann,
@@ -74,7 +74,7 @@ def machine(authorization: Stack, ann: Person) -> Application:
 
 @pytest.fixture(scope="module")
 def tokens(
-    authorization: Stack, mode: str, ann: Person, application: Application, machine: Application
+    authorization: Stack, mode: str, ann: User, application: Application, machine: Application
 ) -> dict[str, str]:
     """One token of each kind that Better Auth issues for Ann, by kind."""
     ann.auth("/change-email", newEmail="anna@example.com")
@@ -107,13 +107,13 @@ def tokens(
     return made
 
 
-def emailed(stack: Stack, person: Person) -> list[str]:
-    """Return the tokens in this person's emails."""
+def emailed(stack: Stack, user: User) -> list[str]:
+    """Return the tokens in this user's emails."""
     tokens = (stack.frontend / "sent").read_text().split()
-    return [token for token in tokens if parts(token)[1]["email"] == person.email]
+    return [token for token in tokens if parts(token)[1]["email"] == user.email]
 
 
-def test_each_token_allows_only_what_its_kind_may_do(ann: Person, tokens: dict[str, str]) -> None:
+def test_each_token_allows_only_what_its_kind_may_do(ann: User, tokens: dict[str, str]) -> None:
     statuses = {
         kind: {name: status(ann, call, token) for name, call in CALLS.items()}
         for kind, token in tokens.items()
@@ -122,9 +122,9 @@ def test_each_token_allows_only_what_its_kind_may_do(ann: Person, tokens: dict[s
     assert statuses == {kind: expected(MAY[kind]) for kind in tokens}
 
 
-def status(person: Person, call: tuple[str, str], token: str) -> int:
+def status(user: User, call: tuple[str, str], token: str) -> int:
     body = {"json": {"title": "x"}} if call[0] == "POST" else {}
-    return person.call(*call, token=token, **body).status_code
+    return user.call(*call, token=token, **body).status_code
 
 
 def expected(may: list[str] | None) -> dict[str, int]:
@@ -133,17 +133,17 @@ def expected(may: list[str] | None) -> dict[str, int]:
     return {name: SUCCESS[name] if name in may else 403 for name in CALLS}
 
 
-def test_opaque_token_is_rejected(ann: Person, application: Application) -> None:
+def test_opaque_token_is_rejected(ann: User, application: Application) -> None:
     opaque = application.tokens(ann, "tasks:read", resource="")["access_token"]
 
     assert ann.call("GET", TASKS, token=opaque).status_code == 401
 
 
-def test_users_are_told_apart_whatever_form_ids_have(authorization: Stack, mode: str) -> None:
+def test_users_are_distinguished_with_uuid_and_serial_ids(authorization: Stack, mode: str) -> None:
     ann, bob = authorization.sign_up("Ann"), authorization.sign_up("Bob")
     ann.add("Ann's")
     bob.add("Bob's")
-    ids = [parts(person.token())[1]["sub"] for person in (ann, bob)]
+    ids = [parts(user.token())[1]["sub"] for user in (ann, bob)]
 
     assert ann.titles() == ["Ann's"]
     assert bob.titles() == ["Bob's"]

@@ -1,4 +1,4 @@
-"""Callers of the service, who note what they got and when."""
+"""Clients of the service that record responses and times."""
 
 import http.client
 import json
@@ -11,15 +11,15 @@ from typing import Any
 
 TASKS = "/api/v1/tasks"
 LIVE, READY = "/health/live", "/health/ready"
-PATIENCE = 15  # seconds; three times what any answer may take
+PATIENCE = 15  # seconds; three times the longest that a response may take
 NONE = 0
-"""The status of an answer that never came."""
+"""The status if there is no response."""
 
-numbers = count(1)  # for names that nothing else has
+numbers = count(1)  # for unique names
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     call: str
     status: int
     begun: float  # on the monotonic clock
@@ -29,7 +29,7 @@ class Answer:
     error: str = ""
 
     @property
-    def is_good(self) -> bool:
+    def is_success(self) -> bool:
         return 200 <= self.status < 300
 
     @property
@@ -41,14 +41,14 @@ class Answer:
 
 
 class Client:
-    """One connection, kept alive, of one user; made anew when it is broken."""
+    """A keep-alive connection of one user. It reconnects after errors."""
 
     def __init__(self, port: int, token: str | None) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def call(self, method: str, path: str, body: Any = None, **more: str) -> Answer:
-        """Send a request; `more` is headers beside those of every request."""
+    def call(self, method: str, path: str, body: Any = None, **more: str) -> Response:
+        """Send a request; `more` adds headers."""
         headers, content = self._headers | more, None
         if body is not None:
             headers, content = headers | {"Content-Type": "application/json"}, json.dumps(body)
@@ -59,20 +59,20 @@ class Client:
             read = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            return Answer(call, NONE, begun, time.monotonic() - begun, error=repr(error))
+            return Response(call, NONE, begun, time.monotonic() - begun, error=repr(error))
         seconds = time.monotonic() - begun
         got = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(call, response.status, begun, seconds, got, read)
+        return Response(call, response.status, begun, seconds, got, read)
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self.call("GET", path)
 
-    def create(self, **fields: Any) -> Answer:
-        """A task with a title that no other one has."""
+    def create(self, **fields: Any) -> Response:
+        """Create a task with a unique title."""
         return self.call("POST", TASKS, {"title": f"task {next(numbers)}", **fields})
 
     def titles(self) -> list[str]:
-        """Those of all tasks, page by page."""
+        """Return the titles of all tasks, page by page."""
         titles: list[str] = []
         cursor = ""
         while True:
@@ -89,7 +89,7 @@ class Client:
 
 
 @contextmanager
-def calling(port: int, token: str | None = None) -> Iterator[Client]:
+def open_client(port: int, token: str | None = None) -> Iterator[Client]:
     client = Client(port, token)
     try:
         yield client
@@ -97,9 +97,9 @@ def calling(port: int, token: str | None = None) -> Iterator[Client]:
         client.close()
 
 
-def codes(answers: Iterable[Answer]) -> set[int]:
+def codes(answers: Iterable[Response]) -> set[int]:
     return {answer.status for answer in answers}
 
 
-def slowest(answers: Iterable[Answer]) -> float:
+def slowest(answers: Iterable[Response]) -> float:
     return max(answer.seconds for answer in answers)

@@ -1,6 +1,6 @@
-"""What happens to a running service: killed, cut off, filled up. Real processes, real databases.
+"""A running service under faults: crashes, outages, full disks. Real processes and databases.
 
-`FAULTS_FULL=1` has the long tests run longer: more rounds of killing, and minutes of ordinary use.
+`FAULTS_FULL=1` makes the long tests run longer: more crashes, and minutes of ordinary load.
 """
 
 import os
@@ -18,11 +18,11 @@ from lab.faults.client import numbers
 from lab.faults.databases import Database, PostgresServer, SqliteFile
 from lab.faults.issuer import Issuer, KeySet, SharedSecret
 from lab.faults.service import Service
-from tests.rendering import Machine, RenderedProject, workshop_for
+from tests.rendering import Machine, RenderedProject, shared_folder_for
 
 FULL = bool(os.environ.get("FAULTS_FULL"))
 
-# Each database with the other way of tokens than the other.
+# Each database with another token verification.
 COMBINATIONS = {"sqlite": "shared-secret", "postgresql": "jwks"}
 
 on_sqlite = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
@@ -35,7 +35,7 @@ Figures = Callable[..., None]
 
 
 def missing() -> list[str]:
-    """What this machine lacks for these tests."""
+    """Return what this machine lacks for these tests."""
     lacks = [
         f"{tool} is missing" for tool in ("make", "prlimit", "setpriv") if not shutil.which(tool)
     ]
@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def figures(record_property: Callable[[str, object], None]) -> Figures:
-    """`figures(lost=0)` shows it in the summary, whatever becomes of the test."""
+    """`figures(lost=0)` shows a figure in the summary, even if the test fails."""
 
     def record(**values: Any) -> None:
         for name, value in values.items():
@@ -70,16 +70,16 @@ def figures(record_property: Callable[[str, object], None]) -> Figures:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Path]:
-    with workshop_for("faults", ", ".join(missing())) as folder:
+def shared_folder() -> Iterator[Path]:
+    with shared_folder_for("faults", ", ".join(missing())) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
-def project_of(workshop: Path) -> Callable[[str], RenderedProject]:
+def project_of(shared_folder: Path) -> Callable[[str], RenderedProject]:
     @cache
     def render(kind: str) -> RenderedProject:
-        folder = workshop / kind
+        folder = shared_folder / kind
         folder.mkdir()
         project = Machine(folder).render(
             database=kind, token_verification=COMBINATIONS[kind], frontend="none"
@@ -107,9 +107,9 @@ def issuer(kind: str) -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def postgres(
-    workshop: Path, project_of: Callable[[str], RenderedProject]
+    shared_folder: Path, project_of: Callable[[str], RenderedProject]
 ) -> Iterator[PostgresServer]:
-    folder = workshop / "postgres"
+    folder = shared_folder / "postgres"
     folder.mkdir()
     server = PostgresServer(project_of("postgresql"), folder)
     server.start()
@@ -118,13 +118,13 @@ def postgres(
 
 
 @pytest.fixture(scope="session")
-def empty(kind: str, workshop: Path, request: pytest.FixtureRequest) -> Empty:
+def empty(kind: str, shared_folder: Path, request: pytest.FixtureRequest) -> Empty:
     """`with empty() as database`."""
 
     @contextmanager
     def empty() -> Iterator[Database]:
         if kind == "sqlite":
-            folder = workshop / f"database-{next(numbers)}"
+            folder = shared_folder / f"database-{next(numbers)}"
             folder.mkdir()
             yield SqliteFile(folder)
             return
@@ -137,7 +137,7 @@ def empty(kind: str, workshop: Path, request: pytest.FixtureRequest) -> Empty:
 
 @pytest.fixture(scope="session")
 def serving(
-    kind: str, project_of: Callable[[str], RenderedProject], issuer: Issuer, workshop: Path
+    kind: str, project_of: Callable[[str], RenderedProject], issuer: Issuer, shared_folder: Path
 ) -> Serving:
     """`with serving(database, WORKERS="3") as service`; `ready=False` does not wait until it is."""
 
@@ -150,7 +150,7 @@ def serving(
         files: int = 0,
         **settings: str,
     ) -> Iterator[Service]:
-        log = workshop / f"service-{next(numbers)}.log"
+        log = shared_folder / f"service-{next(numbers)}.log"
         project = project_of(kind).path
         service = Service(
             project, issuer, database, settings, log=log, as_others=as_others, files=files
@@ -174,13 +174,13 @@ def database(empty: Empty) -> Iterator[Database]:
 
 @pytest.fixture
 def serve(serving: Serving, database: Database) -> Iterator[Serve]:
-    """`serve(WORKERS="3")` is a service of the test's own, on its own database."""
+    """`serve(WORKERS="3")` starts a service for one test, with its own database."""
     with ExitStack() as services:
         yield lambda **how: services.enter_context(serving(**{"database": database} | how))
 
 
 @pytest.fixture(scope="module")
 def service(serving: Serving, empty: Empty, request: pytest.FixtureRequest) -> Iterator[Service]:
-    """One for all tests of a module, with its SETTINGS; each test leaves it as it was."""
+    """One service for all tests of a module, with its SETTINGS. Each test must undo its faults."""
     with empty() as database, serving(database, **getattr(request.module, "SETTINGS", {})) as each:
         yield each

@@ -1,4 +1,4 @@
-"""Real databases that something can be done to: a file of SQLite, a server of PostgreSQL."""
+"""Databases that tests can break: an SQLite file, and a PostgreSQL server."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ class SqliteFile:
 
     @contextmanager
     def session(self, patience: float = 10) -> Iterator[sqlite3.Connection]:
-        """Somebody else's, who waits for locks so many seconds."""
+        """Open another connection, which waits this many seconds for locks."""
         with closing(sqlite3.connect(self.path, patience, isolation_level=None)) as other:
             yield other
 
@@ -50,7 +50,7 @@ class SqliteFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Somebody else writes until the block ends."""
+        """Hold a write lock until the block ends."""
         with self.session() as other:
             other.execute("BEGIN EXCLUSIVE")
             yield
@@ -58,7 +58,7 @@ class SqliteFile:
 
     @contextmanager
     def slow_writes(self) -> Iterator[None]:
-        """A task takes minutes to insert."""
+        """Make inserting a task take minutes, until the block ends."""
         with self.session() as other:
             other.executescript(SLOW_SQLITE)
         try:
@@ -68,12 +68,12 @@ class SqliteFile:
                 other.executescript("DROP TRIGGER slow_insert; DROP VIEW slow")
 
     def busy(self) -> int:
-        """How many are at work in it, as far as an outsider can tell."""
+        """Return the number of active connections, as seen from outside."""
         with self.session(patience=0) as other:
             try:
                 other.execute("BEGIN EXCLUSIVE")
                 other.rollback()
-                # A reader that never ends would keep the log from being emptied.
+                # An open read transaction would prevent checkpoints.
                 return int(other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
             except sqlite3.OperationalError:
                 return 1
@@ -88,7 +88,7 @@ class SqliteFile:
 
 
 class Psql:
-    """A session of somebody else."""
+    """Open another session."""
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
@@ -121,7 +121,7 @@ CONNECTIONS = 40
 
 
 class PostgresServer(Server):
-    """A server with the wheel's programs. A restart keeps its port and data.
+    """A server with the programs from the wheel. A restart keeps its port and data.
 
     Under root it runs as `nobody`, who must be able to reach the project and the folder.
     """
@@ -153,7 +153,7 @@ class PostgresServer(Server):
         return subprocess.run(asking).returncode == 0
 
     def wait(self) -> None:
-        """Until it accepts, without the rest of a tenth of a second: recovery counts from then."""
+        """Return as soon as it accepts connections, since recovery is measured from then."""
         wait_until(self._accepts, 30, self.printed, every=0.01)
 
     def _family(self) -> list[int]:
@@ -161,7 +161,7 @@ class PostgresServer(Server):
         return [*children(self._process.pid), self._process.pid]
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT ends sessions first, SIGQUIT leaves the mending to the next start."""
+        """SIGINT ends sessions first; after SIGQUIT, the next start runs recovery."""
         process, self._process = self._process, None
         if process:
             process.send_signal(how)
@@ -169,7 +169,7 @@ class PostgresServer(Server):
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """It is shut down until the block ends."""
+        """Shut it down until the block ends."""
         self.stop()
         try:
             yield
@@ -178,15 +178,15 @@ class PostgresServer(Server):
 
     @contextmanager
     def restarted(self) -> Iterator[None]:
-        """It ends all sessions at once, and is back before the block begins."""
+        """Restart it: all sessions end at once, and the block begins when it is back."""
         self.stop(signal.SIGQUIT)
         self.start()
         yield
 
     @contextmanager
     def killed(self) -> Iterator[None]:
-        """`kill -9`, of all its processes; it starts again when the block ends."""
-        with frozen(self._family()[-1:]):  # so that no child is born any more
+        """`kill -9` all its processes, and start it again when the block ends."""
+        with frozen(self._family()[-1:]):  # so that it starts no more children
             family = self._family()
             send(family, signal.SIGKILL)
         self.stop()
@@ -198,7 +198,7 @@ class PostgresServer(Server):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It neither answers nor hangs up until the block ends."""
+        """Suspend it until the block ends: connections stay open, but hang."""
         with frozen(self._family()[-1:]), frozen(self._family()):
             yield
 
@@ -225,7 +225,7 @@ class PostgresServer(Server):
 
     @contextmanager
     def database(self, options: str = "") -> Iterator["PostgresDatabase"]:
-        """An empty one, gone when the block ends."""
+        """Create an empty database, and drop it when the block ends."""
         name = f"tasks_{next(numbers)}"
         with self.session() as session:
             session.run(f"CREATE DATABASE {name} {options}")
@@ -254,7 +254,7 @@ class PostgresDatabase:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes a task until the block ends."""
+        """Block all other writes to tasks until the block ends."""
         with self.session() as other:
             other.run("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE")
             yield
@@ -262,7 +262,7 @@ class PostgresDatabase:
 
     @contextmanager
     def slow_writes(self) -> Iterator[None]:
-        """A task takes 20 seconds to insert."""
+        """Make inserting a task take 20 seconds, until the block ends."""
         with self.session() as other:
             other.run(SLOW_POSTGRESQL)
         try:
@@ -279,7 +279,7 @@ class PostgresDatabase:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """As after a failover: connections made before the block ends stay so after it."""
+        """Make it read-only, as after a failover: connections opened now stay read-only."""
         with self.session() as admin:
             admin.run(f"ALTER DATABASE {self.name} SET default_transaction_read_only = on")
             self._hang_up_on_the_service(admin)
@@ -290,11 +290,13 @@ class PostgresDatabase:
 
     @contextmanager
     def without_free_connections(self) -> Iterator[None]:
-        """Others have all that the server gives, those of the service too."""
+        """Use up all connections of the server until the block ends, including the service's."""
         with ExitStack() as others:
             admin = others.enter_context(self.session())
             deadline = time.monotonic() + 10
-            with suppress(AssertionError, BrokenPipeError):  # of the first one too many
+            with suppress(
+                AssertionError, BrokenPipeError
+            ):  # raised by the first one above the limit
                 while time.monotonic() < deadline:
                     self._hang_up_on_the_service(admin)
                     others.enter_context(self.session()).run("SELECT 1")
@@ -302,14 +304,14 @@ class PostgresDatabase:
             yield
 
     def busy(self) -> int:
-        """How many sessions of the service are at work, or in a transaction."""
+        """Return the number of the service's sessions that are active or in a transaction."""
         return self._number(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
             "AND pid <> pg_backend_pid() AND state <> 'idle'"
         )
 
     def is_sound(self) -> bool:
-        """Every row can be read, and its index finds it."""
+        """Check that every row can be read, and found through its index."""
         by_index = "SET enable_seqscan = off; SET enable_bitmapscan = off; "
         return self._number("SELECT count(*) FROM tasks") == self._number(
             f"{by_index} SELECT count(*) FROM (SELECT id FROM tasks ORDER BY 1) AS t"

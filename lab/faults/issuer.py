@@ -1,4 +1,4 @@
-"""Who signs the tokens: with a shared secret, or with a key that a server publishes."""
+"""Issuers of tokens: with a shared secret, or with a key set that a server publishes."""
 
 import json
 import secrets
@@ -32,7 +32,7 @@ class SharedSecret:
 
 
 class KeySet:
-    """A key, and the server that publishes it; which can go away, and come back."""
+    """A key, and the server that publishes it. The server can be stopped and started again."""
 
     def __init__(self) -> None:
         self._key = Ed25519PrivateKey.generate()
@@ -59,7 +59,7 @@ class KeySet:
                 self.wfile.write(document)
 
             def log_message(self, *_: Any) -> None:
-                """Keep quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_port

@@ -1,4 +1,4 @@
-"""People who keep using the service while something happens to it."""
+"""Clients that use the service continuously during a fault."""
 
 import threading
 import time
@@ -7,28 +7,28 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
-from lab.faults.client import LIVE, READY, TASKS, Answer, Client
+from lab.faults.client import LIVE, READY, TASKS, Client, Response
 from lab.faults.service import Service
 
-PAUSE = 0.02  # seconds between two calls of one person: the machine has others to serve
+PAUSE = 0.02  # seconds between two requests of a client, since the machine runs other tests, too
 
 
 class Load:
-    """`answers` has all there were, in the order of their end."""
+    """`answers` has all responses, in the order in which they were received."""
 
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[Response] = []
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
 
     def add(
         self,
-        calling: AbstractContextManager[Client],
-        act: Callable[[Client], Answer],
+        open_client: AbstractContextManager[Client],
+        act: Callable[[Client], Response],
         pause: float = PAUSE,
     ) -> None:
         def go_on() -> None:
-            with calling as client:
+            with open_client as client:
                 while not self._over.is_set():
                     self.answers.append(act(client))
                     self._over.wait(pause)
@@ -47,7 +47,7 @@ class Load:
                 thread.join()
 
     def wait_for(self, count: int, seconds: float = 20) -> None:
-        """Until so many more tasks are acknowledged."""
+        """Wait until this many more tasks are acknowledged."""
         enough, deadline = self.codes()[201] + count, time.monotonic() + seconds
         while self.codes()[201] < enough:
             assert time.monotonic() < deadline, self.answers[-3:]
@@ -55,10 +55,10 @@ class Load:
 
     @property
     def acknowledged(self) -> list[str]:
-        """The titles of the tasks that were made."""
+        """Return the titles of the acknowledged tasks."""
         return [answer.json()["title"] for answer in self.answers if answer.status == 201]
 
-    def of(self, path: str) -> list[Answer]:
+    def of(self, path: str) -> list[Response]:
         return [answer for answer in self.answers if answer.call.split(" ", 1)[1].startswith(path)]
 
     def codes(self, path: str = "/") -> Counter[int]:
@@ -66,7 +66,7 @@ class Load:
 
 
 def load(service: Service, *, writers: int = 4, readers: int = 2, probes: bool = False) -> Load:
-    """Ann writes and reads; with `probes` an orchestrator asks how the service is."""
+    """Ann writes and reads; with `probes`, an orchestrator sends health checks."""
     load = Load()
     for _ in range(writers):
         load.add(service.client(), Client.create)
@@ -77,10 +77,10 @@ def load(service: Service, *, writers: int = 4, readers: int = 2, probes: bool =
     return load
 
 
-def lost_and_doubled(
+def lost_and_duplicated(
     acknowledged: list[str], service: Service, user: str = "ann"
 ) -> tuple[int, int]:
-    """The numbers of acknowledged tasks that are missing, and that exist twice."""
+    """Return how many acknowledged tasks are missing, and how many exist twice."""
     with service.client(user) as client:
         stored = Counter(client.titles())
     lost = sum(title not in stored for title in acknowledged)

@@ -1,8 +1,8 @@
-"""What an answer may say when the service cannot do its work."""
+"""Check error responses during faults."""
 
 from collections.abc import Iterable
 
-from lab.faults.client import Answer
+from lab.faults.client import Response
 
 MAX_SECONDS = 5
 MEMBERS = {"type", "title", "status", "detail", "request_id"}
@@ -12,8 +12,8 @@ TELLTALES = (
 )
 
 
-def assert_unavailable(answers: Iterable[Answer]) -> None:
-    """503, in time, as RFC 9457 has it, and without a word about what is behind the service."""
+def assert_unavailable(answers: Iterable[Response]) -> None:
+    """Check that all are 503 in time, as problem+json, without details of the fault."""
     for answer in answers:
         assert answer.status == 503, answer
         assert answer.seconds < MAX_SECONDS, answer

@@ -1,4 +1,4 @@
-"""What the kernel tells of processes (Linux), and what it does to them."""
+"""Inspect and control processes (Linux)."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ def command(pid: int) -> str:
 
 
 def children(pid: int) -> list[int]:
-    """Those of the process that are alive."""
+    """Return the living children of a process."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -34,7 +34,7 @@ def send(pids: Sequence[int], what: signal.Signals) -> None:
 
 @contextmanager
 def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """They do nothing at all, and hang up on nobody, until the block ends."""
+    """Suspend processes until the block ends. Their connections stay open."""
     send(pids, signal.SIGSTOP)
     try:
         yield

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from lab.faults.client import LIVE, READY, TASKS, Answer, Client, calling
+from lab.faults.client import LIVE, READY, TASKS, Client, Response, open_client
 from lab.faults.databases import Database
 from lab.faults.issuer import AUDIENCE, URL, Issuer
 from lab.faults.processes import children, command
 from lab.servers import Server, free_ports, wait_until
 
-RECOVERY = 2.0  # seconds after the cause of an error by which there must be no more of it
+RECOVERY = 2.0  # seconds after the end of a fault within which all errors must end
 
 
 class Service(Server):
@@ -44,7 +44,7 @@ class Service(Server):
             "BETTER_AUTH_URL": URL,
             "JWT_AUDIENCE": AUDIENCE,
             "DRAIN_SECONDS": "0",
-            # Where bytecode is switched off, a start would take some seconds more.
+            # Without bytecode, a start would take several seconds more.
             "PYTHONDONTWRITEBYTECODE": "",
             **issuer.settings,
             **settings,
@@ -64,10 +64,10 @@ class Service(Server):
         return self._issuer.token(user)
 
     def client(self, user: str | None = "ann") -> AbstractContextManager[Client]:
-        return calling(self.port, user and self.token(user))
+        return open_client(self.port, user and self.token(user))
 
-    def get(self, path: str) -> Answer:
-        """By a connection of its own, of nobody."""
+    def get(self, path: str) -> Response:
+        """Send a request without a token, on a new connection."""
         with self.client(None) as client:
             return client.get(path)
 
@@ -80,11 +80,11 @@ class Service(Server):
         return self._process.pid
 
     def workers(self) -> list[int]:
-        """Its worker processes."""
+        """Return its worker processes."""
         return [pid for pid in children(self.pid) if "resource_tracker" not in command(pid)]
 
     def kill(self) -> None:
-        """`kill -9`, all of its processes at once."""
+        """`kill -9` all its processes at once."""
         process, self._process = self._process, None
         assert process, "not launched"
         with suppress(ProcessLookupError):
@@ -92,40 +92,40 @@ class Service(Server):
         process.wait()
 
     def terminate(self) -> None:
-        """As an orchestrator does: SIGTERM to the first process, and to no other."""
+        """Send SIGTERM to the first process only, as orchestrators do."""
         os.kill(self.pid, signal.SIGTERM)
 
     def ended(self, within: float) -> tuple[int | None, float]:
-        """Its exit code, None where it goes on for longer; and the seconds that it took."""
+        """Return its exit code, or None if it is still running, and the seconds that it took."""
         assert self._process, "not launched"
         began = time.monotonic()
         while (code := self._process.poll()) is None and time.monotonic() < began + within:
             time.sleep(0.01)
         return code, time.monotonic() - began
 
-    def at_once(self, count: int, act: Callable[[Client], Answer]) -> list[Answer]:
-        """The answers to so many people who each do it at the same moment."""
+    def at_once(self, count: int, act: Callable[[Client], Response]) -> list[Response]:
+        """Return the responses to this many concurrent clients."""
 
-        def once(_: int) -> Answer:
+        def once(_: int) -> Response:
             with self.client() as client:
                 return act(client)
 
         with ThreadPoolExecutor(count) as pool:
             return list(pool.map(once, range(count)))
 
-    def creating(self, count: int) -> list[Answer]:
+    def creating(self, count: int) -> list[Response]:
         return self.at_once(count, Client.create)
 
-    def listing(self, count: int) -> list[Answer]:
+    def listing(self, count: int) -> list[Response]:
         return self.at_once(count, lambda client: client.get(TASKS))
 
-    def seconds_until_all_is_well(self, count: int = 50, patience: float = 15) -> float:
-        """From now to the moment from which `count` of `count` parallel writes are good."""
+    def seconds_until_healthy(self, count: int = 50, patience: float = 15) -> float:
+        """Return the seconds until `count` of `count` concurrent writes succeed."""
         began = time.monotonic()
         while True:
             asked = time.monotonic()
             answers = self.creating(count)
-            if all(answer.is_good for answer in answers):
+            if all(answer.is_success for answer in answers):
                 return asked - began
             assert time.monotonic() - began < patience, (answers[0], self.printed())
             time.sleep(0.1)

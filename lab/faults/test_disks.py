@@ -1,4 +1,4 @@
-"""Full and read-only: writing is 503, reading goes on, and all is well once it is mended."""
+"""Full and read-only disks: writes return 503, reads succeed, and writes recover afterwards."""
 
 import resource
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults.client import Answer, codes, numbers
+from lab.faults.client import Response, codes, numbers
 from lab.faults.conftest import Figures, Serve, on_postgresql, on_sqlite
 from lab.faults.databases import Database, PostgresServer, SqliteFile
 from lab.faults.problems import assert_unavailable
@@ -20,8 +20,8 @@ MEGABYTES = 24  # an empty database of PostgreSQL takes 8
 
 
 @pytest.fixture
-def small_disk(workshop: Path) -> Iterator[Path]:
-    disk = workshop / f"disk-{next(numbers)}"
+def small_disk(shared_folder: Path) -> Iterator[Path]:
+    disk = shared_folder / f"disk-{next(numbers)}"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=777", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True)
@@ -33,7 +33,7 @@ def small_disk(workshop: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def cramped(kind: str, small_disk: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A database whose files are on a disk that can be filled."""
+    """A database on a small disk."""
     if kind == "sqlite":
         yield SqliteFile(small_disk)
         return
@@ -51,7 +51,7 @@ def cramped(kind: str, small_disk: Path, request: pytest.FixtureRequest) -> Iter
 
 @contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """No byte is left on it until the block ends."""
+    """Fill the disk until the block ends."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -62,7 +62,7 @@ def filled(disk: Path) -> Iterator[None]:
 
 @contextmanager
 def small_files(service: Service) -> Iterator[None]:
-    """No file may grow by the service's hand until the block ends."""
+    """Limit the service's file sizes until the block ends."""
     soft, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (4096, hard))
     try:
@@ -85,17 +85,17 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(0o755)
 
 
-def until_refused(service: Service) -> list[Answer]:
+def until_refused(service: Service) -> list[Response]:
     """Large tasks, until there was no room for three of them; which takes more than one where
     files have room inside."""
-    answers: list[Answer] = []
+    answers: list[Response] = []
     with service.client() as client:
-        while sum(not answer.is_good for answer in answers) < 3 and len(answers) < 1000:
+        while sum(not answer.is_success for answer in answers) < 3 and len(answers) < 1000:
             answers.append(client.create(description="x" * 9000))
     return answers
 
 
-def test_a_full_disk_is_503_for_who_writes(
+def test_write_to_a_full_disk_returns_503(
     cramped: Database, small_disk: Path, serve: Serve, figures: Figures
 ) -> None:
     service = serve(database=cramped)
@@ -104,28 +104,28 @@ def test_a_full_disk_is_503_for_who_writes(
     with filled(small_disk):
         answers = until_refused(service)
         reads = service.listing(10)
-    recovered = service.seconds_until_all_is_well(10)
+    recovered = service.seconds_until_healthy(10)
     with service.client() as client:
         titles = client.titles()
 
-    refused = [answer for answer in answers if not answer.is_good]
+    refused = [answer for answer in answers if not answer.is_success]
     figures(codes=codes(answers), reads=codes(reads), recovered_after=recovered)
     assert refused
     assert_unavailable(refused)
     assert codes(reads) == {200}
-    assert {answer.json()["title"] for answer in answers if answer.is_good} <= set(titles)
+    assert {answer.json()["title"] for answer in answers if answer.is_success} <= set(titles)
     assert cramped.is_sound()
     assert recovered < RECOVERY
 
 
 @on_sqlite
-def test_a_file_that_may_not_grow_is_503_for_who_writes(service: Service, figures: Figures) -> None:
+def test_write_beyond_the_file_size_limit_returns_503(service: Service, figures: Figures) -> None:
     assert codes(service.creating(5)) == {201}
 
     with small_files(service):
         answers = service.creating(5)
         reads = service.listing(5)
-    recovered = service.seconds_until_all_is_well(10)
+    recovered = service.seconds_until_healthy(10)
 
     figures(codes=codes(answers), reads=codes(reads), recovered_after=recovered)
     assert_unavailable(answers)
@@ -135,12 +135,10 @@ def test_a_file_that_may_not_grow_is_503_for_who_writes(service: Service, figure
 
 
 @on_sqlite
-def test_a_file_that_is_read_only_can_be_read(
-    serve: Serve, database: SqliteFile, figures: Figures
-) -> None:
-    serve().stop()  # makes the tables
+def test_read_only_file_can_be_read(serve: Serve, database: SqliteFile, figures: Figures) -> None:
+    serve().stop()  # creates the tables
     with database.session() as other:
-        # Else the log would be gone with the last one who uses it, and nobody could make it.
+        # Otherwise the last connection would remove the log, and it could not be created again.
         other.execute("SELECT * FROM tasks").fetchall()
 
         with read_only(database.path.parent):
@@ -148,7 +146,7 @@ def test_a_file_that_is_read_only_can_be_read(
             service.wait_until_alive()
             answers = service.creating(10)
             reads = service.listing(10)
-        recovered = service.seconds_until_all_is_well(10)
+        recovered = service.seconds_until_healthy(10)
 
     figures(codes=codes(answers), reads=codes(reads), recovered_after=recovered)
     assert_unavailable(answers)
@@ -157,13 +155,13 @@ def test_a_file_that_is_read_only_can_be_read(
 
 
 @on_postgresql
-def test_a_database_that_is_read_only_can_be_read(service: Service, figures: Figures) -> None:
+def test_read_only_database_can_be_read(service: Service, figures: Figures) -> None:
     assert codes(service.creating(5)) == {201}
 
     with service.database.read_only():
-        answers = service.creating(10) + service.creating(10)  # those by new connections, too
+        answers = service.creating(10) + service.creating(10)  # on new connections, too
         reads = service.listing(10)
-    recovered = service.seconds_until_all_is_well(10)
+    recovered = service.seconds_until_healthy(10)
 
     figures(codes=codes(answers), reads=codes(reads), recovered_after=recovered)
     assert_unavailable(answers)

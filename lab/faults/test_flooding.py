@@ -61,7 +61,7 @@ def send_without_end(opened: list[socket.socket], start: bytes, more: bytes) -> 
     ],
     ids=["headers", "headers of h11", "one header", "chunk extension", "trailers"],
 )
-def test_endless_request_is_refused_with_bounded_memory(
+def test_endless_request_is_rejected_with_bounded_memory(
     service: Service, figures: Figures, start: str, more: str
 ) -> None:
     before = resident_bytes(service.pid)

@@ -1,4 +1,4 @@
-"""Several processes count together in a real Redis, whose absence takes the service from nobody."""
+"""Several processes share rate limits in Redis, and keep serving without it."""
 
 import os
 import shutil
@@ -36,17 +36,17 @@ class Redis(Server):
 
 
 @pytest.fixture
-def redis(workshop: Path) -> Iterator[Redis]:
+def redis(shared_folder: Path) -> Iterator[Redis]:
     if not shutil.which("redis-server"):
         cannot_run("Redis is missing (apt-get install redis-server)")
-    redis = Redis(workshop)
+    redis = Redis(shared_folder)
     redis.start()
     yield redis
     redis.stop()
 
 
 def statuses(service: Service, count: int, user: str = "ann") -> list[int]:
-    """Of so many calls, each by a connection of its own, so that all processes get some."""
+    """Return the statuses of requests on separate connections, so that all processes get some."""
     found = []
     for _ in range(count):
         with service.client(user) as client:
@@ -55,9 +55,7 @@ def statuses(service: Service, count: int, user: str = "ann") -> list[int]:
 
 
 @on_sqlite
-def test_processes_count_together_and_serve_all_while_redis_is_away(
-    serve: Serve, redis: Redis
-) -> None:
+def test_processes_share_rate_limits_and_serve_without_redis(serve: Serve, redis: Redis) -> None:
     url = f"redis://127.0.0.1:{redis.port}"
     limited = {"RATE_LIMIT": "10/hour", "RATE_LIMIT_STORAGE_URL": url}
     one, other = serve(**limited), serve(**limited)

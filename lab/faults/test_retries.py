@@ -1,4 +1,4 @@
-"""POSTs over a connection that is cut at random, each repeated until there is a response."""
+"""POSTs over connections that are cut at random, each repeated until there is a response."""
 
 import os
 import random
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.faults.client import NONE, TASKS, Answer, Client, calling, codes
+from lab.faults.client import NONE, TASKS, Client, Response, codes, open_client
 from lab.faults.conftest import Figures, Serve, on_postgresql
-from lab.faults.load import lost_and_doubled
+from lab.faults.load import lost_and_duplicated
 from lab.faults.service import Service
 from lab.relay import Cut, Exchange, Fate, Relay, header
 from lab.servers import wait_until
@@ -25,14 +25,14 @@ PAUSE = 0.05  # seconds: the longest wait before the first repetition, doubled f
 SETTINGS = {"WORKERS": "2"}
 TITLE = "created once"
 
-Call = Callable[[Client], Answer]
+Call = Callable[[Client], Response]
 
 
-def create(client: Client) -> Answer:
+def create(client: Client) -> Response:
     return client.call("POST", TASKS, {"title": TITLE}, **{"Idempotency-Key": '"once"'})
 
 
-def erase(client: Client) -> Answer:
+def erase(client: Client) -> Response:
     return client.call("DELETE", "/api/v1/me")
 
 
@@ -54,7 +54,7 @@ class Clients:
     """Create a user's tasks concurrently. `answers` has the responses for each title, in order."""
 
     def __init__(self, service: Service, user: str, count: int, *, keys: bool) -> None:
-        self.answers: dict[str, list[Answer]] = {f"task {n}": [] for n in range(count)}
+        self.answers: dict[str, list[Response]] = {f"task {n}": [] for n in range(count)}
         self.created = 0
         self.relay = Relay(service.port, RandomCuts())
         self._token = service.token(user)
@@ -71,7 +71,7 @@ class Clients:
 
     def _create(self, title: str) -> None:
         headers = {"Idempotency-Key": f'"{SEED} {title}"'} if self._keys else {}
-        with calling(self.relay.port, self._token) as client:
+        with open_client(self.relay.port, self._token) as client:
             while True:
                 answer = client.call("POST", TASKS, {"title": title}, **headers)
                 self.answers[title].append(answer)
@@ -118,7 +118,7 @@ def test_repeated_posts_with_a_key_create_each_task_once(
         wait_until(lambda: clients.created >= 500, PATIENCE, service.printed, every=0.01)
         service.kill()
         service.start()
-    lost, doubled = lost_and_doubled(list(clients.answers), service, "ann")
+    lost, doubled = lost_and_duplicated(list(clients.answers), service, "ann")
     repeated = [each for each in responses(clients.relay.exchanges).values() if len(each) > 1]
 
     figures(**clients.figures(), lost=lost, doubled=doubled)
@@ -146,7 +146,7 @@ def test_repeated_request_succeeds_only_once_its_changes_are_replicated(
         titles = client.titles()
 
     assert codes(early) == {503}, early
-    assert late.is_good
+    assert late.is_success
     assert shown.count(TITLE) == titles.count(TITLE) == (call is create)
 
 
@@ -157,7 +157,7 @@ def test_repeated_posts_without_a_key_create_some_tasks_twice(
 
     with clients.working():
         pass
-    lost, doubled = lost_and_doubled(list(clients.answers), service, "bob")
+    lost, doubled = lost_and_duplicated(list(clients.answers), service, "bob")
 
     figures(**clients.figures(), lost=lost, doubled=doubled)
     assert lost == 0

@@ -1,4 +1,4 @@
-"""Slow clients are disconnected in time, and good ones are served meanwhile."""
+"""Slow clients are disconnected in time, and do not affect others."""
 
 import re
 import select
@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 
 from lab.faults.client import LIVE, TASKS, codes, slowest
 from lab.faults.conftest import FULL, Figures, Serve, on_sqlite
-from lab.faults.hanging_up import request
+from lab.faults.disconnect import request
 from lab.faults.load import load
 from lab.faults.processes import open_files, resident_bytes
 from lab.faults.service import Service
@@ -141,7 +141,7 @@ def test_shutdown_does_not_wait_for_idle_connections(serve: Serve, figures: Figu
     assert code == 0
 
 
-def test_request_on_an_idle_connection_is_answered_until_the_service_closes_it(
+def test_requests_on_idle_connections_succeed_until_they_are_closed(
     serve: Serve, figures: Figures
 ) -> None:
     """As with a load balancer whose idle timeout is shorter than the service's, or equal to it."""

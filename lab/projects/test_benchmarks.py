@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.benchmarks import plot, report
+from lab.benchmarks.bench import Combination, Service, bench, same_body
 from lab.benchmarks.measure import OPERATIONS, Sample, Start
 from lab.benchmarks.revision import template_at
-from lab.benchmarks.stage import Combination, Service, same_body, stage
 from lab.faults.client import TASKS
 from tests.rendering import ROOT, Machine, cannot_run
 
@@ -21,7 +21,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
     if sys.platform != "linux" or not shutil.which("taskset"):
         cannot_run("taskset is missing, which pins processes to cores")
     machine = Machine(tmp_path_factory.mktemp("bench"))
-    with stage(machine, Combination("sqlite", "shared-secret"), before=ROOT) as project:
+    with bench(machine, Combination("sqlite", "shared-secret"), before=ROOT) as project:
         project.fill()
         with project.serving(project.subjects) as services:
             yield services
@@ -56,7 +56,7 @@ def test_all_services_read_what_one_writes(services: Mapping[str, Service], name
     assert {service.ask("GET", path).status for service in services.values()} == {404}
 
 
-def test_page_and_picture_show_the_ratio_of_each_service_to_the_limit() -> None:
+def test_page_and_plot_show_the_ratio_of_each_service_to_the_limit() -> None:
     combination = Combination("sqlite", "shared-secret")
     samples = {
         "limit": [Sample(1000, 300), Sample(1000, 300), Sample(1000, 300)],

@@ -1,4 +1,4 @@
-"""Rendered projects pass their own checks, and do what their pages say."""
+"""Rendered projects pass their checks, and work as documented."""
 
 import os
 import re
@@ -31,18 +31,18 @@ def machine() -> Iterator[Machine]:
 
 
 def python(version: str) -> str:
-    """This machine's own, which may be one that pyenv keeps; empty if there is none."""
+    """Return the path of this Python, also if pyenv has it, or ""."""
     name = f"python{version}"
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     for found in (shutil.which(name), *kept.glob(f"{version}.*/bin/{name}")):
-        # What pyenv puts on the path is there for each version, and runs for some.
+        # pyenv's commands exist for all versions, and work only for some.
         if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
             return str(found)
     return ""
 
 
 def pythons() -> list[str]:
-    """Those of this machine that projects support, the oldest first."""
+    """Return the supported Pythons of this machine, the oldest first."""
     workflow = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text())
     supported = workflow["jobs"]["check"]["strategy"]["matrix"]["python"]
     return [found for version in supported if (found := python(version))] or ["python3"]
@@ -60,7 +60,7 @@ def pythons() -> list[str]:
         ("postgresql", "jwks", 0, {"project_name": r"a\b \u0041", "project_slug": "app"}),
     ],
 )
-def test_a_rendered_project_passes_its_own_checks(
+def test_rendered_project_passes_make_check(
     machine: Machine, database: str, token_verification: str, age: int, names: dict[str, str]
 ) -> None:
     project = machine.render(database=database, token_verification=token_verification, **names)
@@ -102,7 +102,7 @@ def assert_uv_or_a_hook_reports_a_project_named_like_a_dependency(project: Rende
 
 
 def path_without_make(folder: Path) -> str:
-    """All programs of this machine but make, and uv."""
+    """Return a PATH with uv and all programs of this machine except make."""
     places = [Path(place) for place in os.get_exec_path() if Path(place).is_dir()]
     programs = [program for place in places for program in place.iterdir()]
     programs += [ROOT / ".tools/bin/uv"]
@@ -138,7 +138,7 @@ def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("database", "tool"), [("postgresql", "uv"), ("sqlite", "pip")])
-def test_the_readmes_commands_work_without_make(machine: Machine, database: str, tool: str) -> None:
+def test_readme_commands_work_without_make(machine: Machine, database: str, tool: str) -> None:
     project = machine.render(database=database)
     path = path_without_make(machine.root / "programs")
     path = f"{project.path}/.venv/bin:{path}" if tool == "pip" else path
@@ -203,7 +203,7 @@ def test_second_resource_and_removal_of_tasks_work_as_documented(
     ("database", "token_verification", "frontend"),
     [("sqlite", "shared-secret", "nextjs"), ("postgresql", "jwks", "none")],
 )
-def test_commits_pass_the_hooks_unless_there_is_a_secret_in_them(
+def test_pre_commit_rejects_only_commits_with_secrets(
     machine: Machine, database: str, token_verification: str, frontend: str
 ) -> None:
     project = machine.render(

@@ -180,7 +180,7 @@ def test_data_that_an_earlier_project_has_in_the_folder_itself_is_used(
         (BESIDE, "Usage: "),
     ],
 )
-def test_command_that_cannot_run_is_one_line(
+def test_command_that_cannot_run_is_reported_in_one_line(
     project: RenderedProject, command: str, reason: str
 ) -> None:
     done = subprocess.run(

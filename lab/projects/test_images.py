@@ -37,7 +37,7 @@ def test_service_runs_with_only_the_files_copied_into_its_image(
     copied = image.files()
     process = image.start(**settings)
     try:
-        wait_until(lambda: answers(f"{url}/live"), 30, image.printed)
+        wait_until(lambda: answers(f"{url}/live"), 30, image.logs)
         image.check_health()
         assert httpx2.get(f"{url}/ready", trust_env=False).status_code == ready
     finally:

@@ -1,4 +1,4 @@
-"""cruft makes the same project as Cookiecutter, and brings it up to date without its secret."""
+"""cruft creates the same projects as Cookiecutter, and updates them without touching the secret."""
 
 import json
 import re
@@ -29,8 +29,8 @@ COMBINATIONS = [
 
 @pytest.fixture
 def history(machine: Machine) -> Path:
-    """A clone of this repository; its newest commit is the template as it is now."""
-    # CI may have cloned as somebody else, which git refuses to read without this.
+    """A clone of this repository. Its newest commit has the working tree."""
+    # In CI, another user may own the clone, which git then refuses to read.
     machine.git(machine.root, "config --global safe.directory *")
     shallow = "rev-parse --is-shallow-repository"
     if not (ROOT / ".git").exists() or machine.git(ROOT, shallow) == "true":
@@ -44,12 +44,12 @@ def history(machine: Machine) -> Path:
 
 
 def earlier(machine: Machine, history: Path, since: str) -> str:
-    """The newest release, or the first template as long as there is none; or the last but one."""
+    """Return the newest release, the one before, or the first commit if there is no release."""
     paths = f"-- {' '.join(TEMPLATE)}"
     if since == "the last change":
         changes = machine.git(history, f"log --first-parent --format=%H {paths}").split()
         return changes[:2][-1]
-    # Where it is a release that is tested, the update is from the one before.
+    # If the working tree is a release, update from the one before.
     before_it = "--merged=now --no-contains=now~1"
     if releases := machine.git(history, f"tag --sort=-version:refname {before_it} v*").split():
         return releases[0]
@@ -77,7 +77,7 @@ def contents(project: RenderedProject) -> dict[Path, bytes]:
 
 
 def with_a_line_of_mine(old: bytes, new: bytes, line: bytes, above: str = "") -> list[bytes]:
-    """Both texts with the line where they agree most; none where they hardly agree."""
+    """Return both texts with the line added where they agree most; none if they differ too much."""
     texts = old.splitlines(keepends=True), new.splitlines(keepends=True)
     places = [
         (min(at, size - at), i + at, j + at)
@@ -93,7 +93,7 @@ def with_a_line_of_mine(old: bytes, new: bytes, line: bytes, above: str = "") ->
 
 @pytest.mark.parametrize("answers", COMBINATIONS, ids=["default", "other"])
 @pytest.mark.parametrize("since", ["the newest release", "the last change"])
-def test_an_update_from_an_earlier_template_keeps_every_edit(
+def test_update_from_an_earlier_version_keeps_every_edit(
     machine: Machine, history: Path, since: str, answers: dict[str, str]
 ) -> None:
     machine.git(history, f"reset --quiet --hard {earlier(machine, history, since)}")
@@ -122,7 +122,7 @@ def test_an_update_from_an_earlier_template_keeps_every_edit(
     assert contents(project) == wanted | settings | {Path("app/mine.py"): b"MINE = 1\n"}
 
 
-def test_a_project_that_cookiecutter_made_can_be_linked_and_updated(
+def test_project_rendered_by_cookiecutter_can_be_linked_and_updated(
     machine: Machine, history: Path
 ) -> None:
     answers = COMBINATIONS[1]
@@ -142,7 +142,7 @@ def test_a_project_that_cookiecutter_made_can_be_linked_and_updated(
     assert contents(project) == fresh | settings
 
 
-def test_cruft_and_cookiecutter_make_the_same_project(machine: Machine, template: Path) -> None:
+def test_cruft_and_cookiecutter_render_the_same_project(machine: Machine, template: Path) -> None:
     by_cruft = create(machine, template)
     by_cruft.path.rename(machine.output / "by-cruft")
     by_cruft = RenderedProject(machine.output / "by-cruft")
@@ -159,7 +159,7 @@ def test_cruft_and_cookiecutter_make_the_same_project(machine: Machine, template
 
 
 @pytest.mark.parametrize("origin", ["generate", "provide"])
-def test_an_update_brings_what_is_new_and_keeps_the_secret(
+def test_update_adds_changes_and_keeps_the_secret(
     machine: Machine, template: Path, origin: str
 ) -> None:
     project = create(machine, template, better_auth_secret="generate")
@@ -187,7 +187,7 @@ def test_an_update_brings_what_is_new_and_keeps_the_secret(
     assert [path for path in machine.temporary.rglob("*") if path.name.startswith(".env")] == []
 
 
-def test_answers_that_cruft_keeps_are_the_questions_own(machine: Machine, template: Path) -> None:
+def test_cruft_stores_only_answers_to_questions(machine: Machine, template: Path) -> None:
     project = create(machine, template)
 
     kept = json.loads((project.path / ".cruft.json").read_text())["context"]["cookiecutter"]
@@ -198,16 +198,16 @@ def test_answers_that_cruft_keeps_are_the_questions_own(machine: Machine, templa
 # Releases
 
 
-def test_the_version_is_that_of_the_newest_release() -> None:
+def test_version_matches_the_newest_release() -> None:
     headings = re.findall(r"(?m)^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text())
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
     assert headings.pop(0) == "Unreleased"
-    # Until there is a release.
+    # As long as there is no release.
     assert pyproject["project"]["version"] == [*headings, "0.0.0"][0]
 
 
-def test_each_tag_of_a_version_is_in_the_changelog(machine: Machine, history: Path) -> None:
+def test_each_version_tag_is_in_the_changelog(machine: Machine, history: Path) -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
 
     for tag in machine.git(history, "tag --list v*").split():

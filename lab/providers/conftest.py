@@ -13,12 +13,18 @@ from urllib.parse import quote
 
 import pytest
 
-from lab.e2e.workshop import Workshop
+from lab.e2e.project_factory import ProjectFactory
 from lab.faults.issuer import KeySet
 from lab.faults.service import Service
 from lab.providers.frontends import Frontend, installed
 from lab.providers.servers import PASSWORD, USER, Authority, Postgres, which
-from tests.rendering import Machine, RenderedProject, cannot_run, clean_environment, workshop_for
+from tests.rendering import (
+    Machine,
+    RenderedProject,
+    cannot_run,
+    clean_environment,
+    shared_folder_for,
+)
 
 numbers = count(1)
 
@@ -36,17 +42,17 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Path]:
-    with workshop_for("providers", missing()) as folder:
+def shared_folder() -> Iterator[Path]:
+    with shared_folder_for("providers", missing()) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
-def new_folder(workshop: Path) -> NewFolder:
+def new_folder(shared_folder: Path) -> NewFolder:
     """`new_folder("replica")` creates an empty folder with that name and a number."""
 
     def make(name: str) -> Path:
-        folder = workshop / f"{name}-{next(numbers)}"
+        folder = shared_folder / f"{name}-{next(numbers)}"
         folder.mkdir()
         return folder
 
@@ -112,13 +118,13 @@ class At:
 
 @pytest.fixture
 def serving(
-    project: RenderedProject, issuer: KeySet, workshop: Path
+    project: RenderedProject, issuer: KeySet, shared_folder: Path
 ) -> Callable[..., AbstractContextManager[Service]]:
     """`with serving(url) as service` runs it; `ready=False` does not wait until it is ready."""
 
     @contextmanager
     def serving(url: str, *, ready: bool = True, **settings: str) -> Iterator[Service]:
-        log = workshop / f"service-{next(numbers)}.log"
+        log = shared_folder / f"service-{next(numbers)}.log"
         service = Service(project.path, issuer, At(url), settings, log=log)
         service.launch()
         try:
@@ -187,17 +193,17 @@ def compare(cases: list[tuple[str, str]], found: list[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def npm_workshop(new_folder: NewFolder) -> Workshop:
+def npm_factory(new_folder: NewFolder) -> ProjectFactory:
     if not shutil.which("npm"):
         cannot_run("not installed: Node.js with npm")
-    return Workshop(new_folder("frontends"))
+    return ProjectFactory(new_folder("frontends"))
 
 
 @pytest.fixture(scope="session")
-def frontend(npm_workshop: Workshop) -> Frontend:
-    return installed(npm_workshop, database="postgresql", token_verification="jwks")
+def frontend(npm_factory: ProjectFactory) -> Frontend:
+    return installed(npm_factory, database="postgresql", token_verification="jwks")
 
 
 @pytest.fixture(scope="session")
-def sqlite_frontend(npm_workshop: Workshop) -> Frontend:
-    return installed(npm_workshop, database="sqlite", token_verification="shared-secret")
+def sqlite_frontend(npm_factory: ProjectFactory) -> Frontend:
+    return installed(npm_factory, database="sqlite", token_verification="shared-secret")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from lab.e2e.workshop import NPM_INSTALL, Workshop
+from lab.e2e.project_factory import NPM_INSTALL, ProjectFactory
 from lab.providers.servers import PASSWORD
 from tests.rendering import RenderedProject, clean_environment
 
@@ -27,8 +27,8 @@ const { auth: app } = await import("./lib/auth");
 const plugins = app.options.plugins.filter(({ id }) => id !== "next-cookies");
 const auth = betterAuth({ ...app.options, plugins });
 const signUp = (email) => {
-  const person = { email, name: "Ann", password: "correct horse" };
-  const outcome = auth.api.signUpEmail({ body: person }).then(() => "signed up");
+  const user = { email, name: "Ann", password: "correct horse" };
+  const outcome = auth.api.signUpEmail({ body: user }).then(() => "signed up");
   const late = setTimeout(15_000, "no outcome in 15 s");
   return Promise.race([outcome.catch((error) => `failed: ${error.message}`), late]);
 };
@@ -102,9 +102,9 @@ class Frontend:
             process.stdin.close()
 
 
-def installed(workshop: Workshop, **answers: str) -> Frontend:
+def installed(factory: ProjectFactory, **answers: str) -> Frontend:
     """Install a frontend without the packages for its pages, most of 500 MB."""
-    folder = workshop.render(**answers).path / "frontend"
+    folder = factory.render(**answers).path / "frontend"
     package = json.loads((folder / "package.json").read_text())
     for name in ("next", "react", "react-dom", "openapi-fetch"):
         del package["dependencies"][name]

@@ -307,7 +307,7 @@ def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
     database = primary.database("auth_failover")
     replica = Replica(new_folder("replica"), primary)
     replica.start()
-    people = [" ".join(f"{letter}{n}@example.com" for n in range(12)) for letter in "abc"]
+    users = [" ".join(f"{letter}{n}@example.com" for n in range(12)) for letter in "abc"]
     try:
         hosts = f"localhost:{replica.port},localhost:{primary.port}"
         one = f"localhost:{primary.port}"
@@ -316,14 +316,14 @@ def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
         made = frontend.migrate(url)
         only_replica = frontend.migrate(replica.url(database, attributes))
         with frontend.serving(url) as sign_up:
-            before = sign_up(people[0])  # Fills the pool with connections to the primary.
+            before = sign_up(users[0])  # Fills the pool with connections to the primary.
             replica.catch_up(primary)
             with failed(primary):
                 start = monotonic()
                 during = sign_up("bob@example.com")
                 seconds = monotonic() - start
                 replica.promote()
-                after = [sign_up(emails) for emails in people[1:]]
+                after = [sign_up(emails) for emails in users[1:]]
         emails = replica.sql('SELECT email FROM auth."user"', database=database).split()
     finally:
         replica.stop()
@@ -335,7 +335,7 @@ def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
     assert during.startswith("failed: ")
     assert seconds < 5
     assert after == ["signed up", "signed up"]
-    assert sorted(emails) == sorted(" ".join(people).split())
+    assert sorted(emails) == sorted(" ".join(users).split())
 
 
 def test_statement_that_waits_or_loses_its_connection_fails_and_the_next_one_works(

@@ -136,7 +136,7 @@ def test_service_writes_to_the_new_primary_after_each_failover(
         primary.stop()
         without = [service.get(READY), *service.creating(2)]
         replica.promote()
-        first = service.seconds_until_all_is_well(5)
+        first = service.seconds_until_healthy(5)
         # The old primary returns as a replica, catches up and takes over again.
         primary.follow(replica)
         primary.start()
@@ -144,14 +144,14 @@ def test_service_writes_to_the_new_primary_after_each_failover(
         primary.catch_up(replica)
         replica.stop()
         primary.promote()
-        second = service.seconds_until_all_is_well(5)
+        second = service.seconds_until_healthy(5)
         # This time the primary hangs instead of stopping.
         replica.follow(primary)
         replica.start()
         replica.catch_up(primary)
         with hung(primary):
             replica.promote()
-            third = service.seconds_until_all_is_well(5)
+            third = service.seconds_until_healthy(5)
             beside_a_hung_server = service.creating(5)
         after_it_is_back = service.creating(5)
         with service.client() as ann:

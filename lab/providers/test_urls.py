@@ -147,7 +147,7 @@ def test_tls_parameters_mean_the_same_as_in_libpq(
     compare(cases, found)
 
 
-def test_every_way_to_write_hosts_reaches_the_server(
+def test_every_notation_of_hosts_connects(
     ask: Ask, tls_server: Postgres, plain_server: Postgres
 ) -> None:
     port = tls_server.port

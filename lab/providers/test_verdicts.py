@@ -68,7 +68,7 @@ def judge(project: RenderedProject, frontend: Frontend, files: Path) -> Judge:
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_service_and_frontend_judge_each_url_alike(judge: Judge, files: Path, verdict: str) -> None:
+def test_service_and_frontend_accept_the_same_urls(judge: Judge, files: Path, verdict: str) -> None:
     urls = [url.replace("{files}", str(files)) for url in VERDICTS[verdict]]
     # Without a user in the URL, the queries would also depend on the system's.
     full = [f"postgresql://ann@h/d{url}" if url.startswith("?") else url for url in urls]

@@ -1,4 +1,4 @@
-"""A plugin for the tests of a rendered project: what they and the service run goes by a pooler."""
+"""A pytest plugin for the generated suite: all connections go through PgBouncer."""
 
 from sqlalchemy import Dialect, Engine, event
 
@@ -7,7 +7,7 @@ from app.engine import UNPREPARED
 
 
 def pytest_configure() -> None:
-    # The tests take all settings out of the environment, and keep to the defaults.
+    # The tests remove all settings from the environment, and use the defaults.
     for settings in (DatabaseSettings, Settings):
         settings.model_fields["database_transaction_pooling"].default = True
         settings.model_rebuild(force=True)
@@ -15,6 +15,6 @@ def pytest_configure() -> None:
 
 
 def _prepare_nothing(dialect: Dialect, record: object, args: object, given: dict) -> None:
-    """The tests' own connections, too: they look at tables and hold locks."""
-    if dialect.name == "postgresql":  # some use SQLite in memory
+    """Include the connections of the tests, which inspect tables and hold locks."""
+    if dialect.name == "postgresql":  # some tests use SQLite in memory
         given.update(UNPREPARED)

@@ -1,4 +1,4 @@
-"""Several machines of the service behind one address and before one database: real programs."""
+"""Several instances of the service behind one address, with one database and real proxies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,24 +9,24 @@ from lab.faults.conftest import figures, pytest_terminal_summary  # noqa: F401 -
 from lab.faults.databases import PostgresDatabase, PostgresServer
 from lab.faults.issuer import KeySet
 from lab.scaling.machines import PgBouncer, which
-from tests.rendering import Machine, RenderedProject, workshop_for
+from tests.rendering import Machine, RenderedProject, shared_folder_for
 
 
 def missing() -> list[str]:
-    """What this machine lacks for these tests."""
+    """Return what this machine lacks for these tests."""
     tools = ("haproxy", "make", "nginx", "pgbouncer")
     return [f"{tool} is missing (apt-get install {tool})" for tool in tools if not which(tool)]
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Path]:
-    with workshop_for("scaling", ", ".join(missing())) as folder:
+def shared_folder() -> Iterator[Path]:
+    with shared_folder_for("scaling", ", ".join(missing())) as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
-def project(workshop: Path) -> RenderedProject:
-    folder = workshop / "machine"
+def project(shared_folder: Path) -> RenderedProject:
+    folder = shared_folder / "machine"
     folder.mkdir()
     answers = {"database": "postgresql", "token_verification": "jwks", "frontend": "none"}
     project = Machine(folder).render(**answers)
@@ -42,8 +42,8 @@ def issuer() -> Iterator[KeySet]:
 
 
 @pytest.fixture(scope="session")
-def postgres(workshop: Path, project: RenderedProject) -> Iterator[PostgresServer]:
-    folder = workshop / "postgres"
+def postgres(shared_folder: Path, project: RenderedProject) -> Iterator[PostgresServer]:
+    folder = shared_folder / "postgres"
     folder.mkdir()
     server = PostgresServer(project, folder)
     server.start()
@@ -58,9 +58,9 @@ def database(postgres: PostgresServer) -> Iterator[PostgresDatabase]:
 
 
 @pytest.fixture
-def pgbouncer(workshop: Path, database: PostgresDatabase) -> Iterator[PgBouncer]:
-    """Before the database, in transaction mode."""
-    folder = workshop / f"pgbouncer-{database.name}"
+def pgbouncer(shared_folder: Path, database: PostgresDatabase) -> Iterator[PgBouncer]:
+    """PgBouncer in transaction mode, in front of the database."""
+    folder = shared_folder / f"pgbouncer-{database.name}"
     folder.mkdir()
     server = PgBouncer(folder, database.name, database.server.port, database.server.user)
     server.start()

@@ -1,4 +1,4 @@
-"""Databases with so many tasks, one in 25 of them Ann's, and services of a project on them."""
+"""Databases with many tasks, one in 25 of them Ann's, and services that use them."""
 
 import random
 import signal
@@ -15,8 +15,8 @@ from lab.faults.service import Service
 from tests.rendering import Machine
 
 ANN = "ann"
-HERS = 25  # of so many tasks one
-EACH = 50  # tasks of each of the others
+HERS = 25  # one task in this many is Ann's
+EACH = 50  # tasks of each other user
 
 FILL_POSTGRESQL = f"""
 INSERT INTO tasks
@@ -31,7 +31,7 @@ WHEN = "2026-01-01 00:00:00.000000"
 
 
 def fill(database: Database, rows: int) -> None:
-    """The tasks come in the order of time, so that nobody's are beside each other on the disk."""
+    """Insert tasks by time, so that those of a user are scattered on the disk."""
     if isinstance(database, PostgresDatabase):
         with database.session() as session:
             session.run(FILL_POSTGRESQL.format(rows=rows))
@@ -39,7 +39,7 @@ def fill(database: Database, rows: int) -> None:
             session.run("CHECKPOINT")
         return
     with closing(sqlite3.connect(database.path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA cache_size = -1000000")  # kibibytes: else it would take hours
+        connection.execute("PRAGMA cache_size = -1000000")  # in KiB; otherwise it would take hours
         connection.execute("BEGIN")
         connection.executemany(FILL_SQLITE, _tasks(rows))
         connection.execute("COMMIT")
@@ -62,7 +62,7 @@ def bytes_of(database: Database) -> int:
 
 
 def backends(database: Database) -> list[int]:
-    """The processes of PostgreSQL that work for a service; SQLite has none."""
+    """Return PostgreSQL's processes for the service; none with SQLite."""
     if not isinstance(database, PostgresDatabase):
         return []
     with database.session() as session:
@@ -74,13 +74,13 @@ def backends(database: Database) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What all threads of the processes have computed so far."""
+    """Return the CPU time of the processes so far, of all threads."""
     threads = (each for pid in pids for each in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 class Rig:
-    """A rendered project, who signs its tokens, and databases for it."""
+    """A rendered project, an issuer of tokens, and databases."""
 
     def __init__(self, kind: str, folder: Path, stack: ExitStack) -> None:
         self.kind = kind
@@ -100,7 +100,7 @@ class Rig:
             self._server.start()
 
     def database(self, name: str) -> Database:
-        """An empty one."""
+        """Create an empty database."""
         if self._server:
             return self._stack.enter_context(self._server.database())
         (self._folder / name).mkdir()
@@ -119,8 +119,8 @@ class Rig:
 
 @contextmanager
 def rig(kind: str) -> Iterator[Rig]:
-    # Killed, it still ends what it has started.
+    # So that SIGTERM, too, stops the servers that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="sizes-") as root, ExitStack() as stack:
-        Path(root).chmod(0o755)  # the PostgreSQL of a root runs as another
+        Path(root).chmod(0o755)  # under root, PostgreSQL runs as another user
         yield Rig(kind, Path(root), stack)

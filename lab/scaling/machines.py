@@ -1,4 +1,4 @@
-"""What stands between machines: a PgBouncer, and an nginx as the project's documents have it."""
+"""PgBouncer, nginx and HAProxy, with the configurations in the project's documents."""
 
 import os
 import re
@@ -47,15 +47,15 @@ http {{
 
 
 def which(tool: str) -> str | None:
-    """Where it is; also where Debian keeps servers."""
+    """Return the path of a program; looks in Debian's folders for servers, too."""
     return shutil.which(tool) or shutil.which(tool, path="/usr/sbin")
 
 
 class PgBouncer(Server):
-    """Before one database, in transaction mode; to a service it is the database."""
+    """PgBouncer in transaction mode in front of one database. `url` is for services."""
 
     def __init__(self, folder: Path, name: str, server: int, user: str | None) -> None:
-        """`server` is the port of PostgreSQL. `user` runs PgBouncer, which refuses to be root."""
+        """`server` is PostgreSQL's port. `user` runs PgBouncer, which refuses to run as root."""
         [port] = free_ports(1)
         self.log = folder / "pgbouncer.log"
         self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{port}/{name}"
@@ -75,10 +75,10 @@ class PgBouncer(Server):
 
 
 class Nginx(Server):
-    """One address for several services."""
+    """nginx in front of several services."""
 
     def __init__(self, folder: Path, document: Path, ports: list[int]) -> None:
-        """With the configuration in `document`, but for where the services and it itself are."""
+        """Use the configuration in `document`, except for addresses."""
         [self.port] = free_ports(1)
         self.log = folder / "nginx.log"
         [site] = re.findall(r"(?ms)^```nginx\n(.*?)^```", document.read_text())
@@ -97,7 +97,7 @@ class Nginx(Server):
         )
 
     def leave_out(self, *ports: int) -> None:
-        """Send nobody to these services any more, and to all others again."""
+        """Send no more requests to these services, only to the others."""
         site = self._site
         for port in ports:
             site = re.sub(rf"server 127.0.0.1:{port}\b", r"\g<0> down", site)

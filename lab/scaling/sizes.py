@@ -1,4 +1,4 @@
-"""What a call costs with a thousand tasks in the table, and with five million: `make sizes`.
+"""Measure requests with a thousand and with five million tasks in the table: `make sizes`.
 
 It takes five minutes, and two gigabytes of disk.
 
@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 
-from lab.faults.client import TASKS, Answer, Client
+from lab.faults.client import TASKS, Client, Response
 from lab.faults.service import Service
 from lab.scaling.filling import ANN, HERS, Rig, backends, bytes_of, cpu_seconds, fill, rig
 
@@ -22,12 +22,12 @@ SIZES = (1_000, 100_000, 5_000_000)
 ROUNDS = 500
 WARM_UP = 50
 BOUND = 1.2
-POSITION = 100_000  # of the page that is far from the first; with fewer tasks, the last one
+POSITION = 100_000  # position of a distant page; with fewer tasks, of the last one
 PAGE = 20
 
 
 class Size:
-    """A service on a table of so many tasks, and Ann, who uses it."""
+    """A service with a table of this many tasks, and Ann, who uses it."""
 
     def __init__(self, rows: int, service: Service, client: Client) -> None:
         self.rows = rows
@@ -40,7 +40,7 @@ class Size:
         self._processes = [service.pid, *backends(service.database)]
 
     def _ids(self) -> list[str]:
-        """Of all of Ann's tasks, newest first; by the API, which is the only one to know them."""
+        """Return the ids of Ann's tasks, newest first, from the API."""
         ids: list[str] = []
         cursor = ""
         while cursor is not None:
@@ -48,11 +48,11 @@ class Size:
             ids += [task["id"] for task in page["items"]]
             cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
         assert len(ids) == self.rows // HERS
-        self._client.close()  # the service would, until it is this one's turn
+        self._client.close()  # the service would close it before its next turn
         return ids
 
     def measure(self) -> None:
-        """Each kind of call once."""
+        """Send each kind of request once."""
         self._note("first page", 200, "GET", TASKS)
         self._note("far page", 200, "GET", f"{TASKS}?cursor={self._far}")
         self._note("get", 200, "GET", f"{TASKS}/{random.choice(self._some)}")
@@ -61,11 +61,11 @@ class Size:
         self._note("delete", 204, "DELETE", f"{TASKS}/{new}")
 
     def forget(self) -> None:
-        """What was measured so far."""
+        """Return the measurements so far."""
         self.waited.clear()
         self.computed.clear()
 
-    def _note(self, what: str, expected: int, *call: object) -> Answer:
+    def _note(self, what: str, expected: int, *call: object) -> Response:
         before = cpu_seconds(self._processes)
         answer = self._client.call(*call)
         assert answer.status == expected, answer
@@ -79,7 +79,7 @@ def open_sizes(rig: Rig, stack: ExitStack) -> list[Size]:
     for rows in SIZES:
         database = rig.database(f"database-{rows}")
         with rig.serving(database):
-            pass  # which makes the tables
+            pass  # which creates the tables
         began = time.monotonic()
         fill(database, rows)
         seconds, megabytes = time.monotonic() - began, bytes_of(database) / 1e6
@@ -90,7 +90,7 @@ def open_sizes(rig: Rig, stack: ExitStack) -> list[Size]:
 
 
 def table(sizes: list[Size], figures: list[dict[str, list[float]]]) -> float:
-    """Prints the medians and what they are to the first; returns the greatest of these."""
+    """Print the medians, also relative to the first one, and return the greatest ratio."""
     print(f"{'':12}" + "".join(f"{size.rows:>18,}" for size in sizes))
     worst = 0.0
     for what in figures[0]:

@@ -26,7 +26,7 @@ asyncio.run(main())
 """
 
 
-def test_own_tests_of_a_project_with_references_pass_on_citus(tmp_path: Path) -> None:
+def test_generated_suite_with_references_passes_on_citus(tmp_path: Path) -> None:
     if not (url := os.environ.get("CITUS_URL")):
         pytest.skip("set CITUS_URL to an empty database of a coordinator with workers")
     project = Machine(tmp_path).render(database="postgresql", frontend="none")

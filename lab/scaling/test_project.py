@@ -1,4 +1,4 @@
-"""The project's own tests with a PgBouncer in transaction mode before the database."""
+"""The generated suite, with PgBouncer in transaction mode in front of the database."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from lab.scaling.machines import PgBouncer
 from tests.rendering import RenderedProject, clean_environment
 
-# They are about what a connection remembers: behind PgBouncer others would meet with it.
+# These tests change the state of connections, which PgBouncer would give to others.
 WITHOUT = (
     "tests/test_connections.py",
     "tests/test_database.py::test_read_only_connection_is_not_reused",
@@ -15,7 +15,7 @@ WITHOUT = (
 )
 
 
-def test_a_projects_own_tests_pass_behind_pgbouncer(
+def test_generated_suite_passes_behind_pgbouncer(
     project: RenderedProject, pgbouncer: PgBouncer
 ) -> None:
     without = " ".join(f"--deselect={test}" for test in WITHOUT)
@@ -37,5 +37,5 @@ def test_a_projects_own_tests_pass_behind_pgbouncer(
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
     log = pgbouncer.log.read_text()
-    assert "login attempt" in log  # that they came by it
+    assert "login attempt" in log  # the connections went through it
     assert "prepared statement" not in log

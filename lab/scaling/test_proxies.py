@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults.client import LIVE, TASKS, Answer, calling
+from lab.faults.client import LIVE, TASKS, Response, open_client
 from lab.faults.conftest import Figures
 from lab.faults.databases import PostgresServer
 from lab.faults.issuer import KeySet
@@ -24,10 +24,10 @@ STALLED = HEAD + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n
 
 @pytest.fixture(scope="module")
 def service(
-    workshop: Path, project: RenderedProject, issuer: KeySet, postgres: PostgresServer
+    shared_folder: Path, project: RenderedProject, issuer: KeySet, postgres: PostgresServer
 ) -> Iterator[Service]:
     with postgres.database() as database:
-        log = workshop / "service-behind-proxies.log"
+        log = shared_folder / "service-behind-proxies.log"
         service = Service(project.path, issuer, database, {}, log=log)
         try:
             service.start()
@@ -38,9 +38,9 @@ def service(
 
 @pytest.fixture(scope="module", params=["nginx", "haproxy"])
 def proxy(
-    workshop: Path, service: Service, project: RenderedProject, request: pytest.FixtureRequest
+    shared_folder: Path, service: Service, project: RenderedProject, request: pytest.FixtureRequest
 ) -> Iterator[Proxy]:
-    folder = workshop / f"public-{request.param}"
+    folder = shared_folder / f"public-{request.param}"
     folder.mkdir()
     proxy = Proxy(folder, project.path / "docs/deploying.md", request.param, service.port)
     try:
@@ -69,15 +69,15 @@ def seconds_until_closed(port: int, start: bytes, more: bytes = b"") -> float:
     return time.monotonic() - began
 
 
-def test_proxy_cuts_slow_clients_and_loses_no_request_of_good_ones(
+def test_proxy_disconnects_slow_clients_and_no_others(
     service: Service, proxy: Proxy, figures: Figures
 ) -> None:
     token = service.token("ann")
 
-    answers: list[Answer] = []
+    answers: list[Response] = []
 
     def create(_: int) -> None:
-        with calling(proxy.port, token) as client:
+        with open_client(proxy.port, token) as client:
             answers.extend(client.create() for _ in range(50))
 
     before = connections_to(service.port)
@@ -102,7 +102,7 @@ def test_proxy_cuts_slow_clients_and_loses_no_request_of_good_ones(
 
 
 def test_request_id_and_413_pass_the_proxy(service: Service, proxy: Proxy) -> None:
-    with calling(proxy.port, service.token("ann")) as client:
+    with open_client(proxy.port, service.token("ann")) as client:
         created = client.create()
         for size in (70_000, 900_000):
             large = client.call("POST", TASKS, {"title": "x", "description": "x" * size})
@@ -132,5 +132,5 @@ def test_proxy_limits_the_connections_of_an_address(proxy: Proxy) -> None:
 
 
 def status(proxy: Proxy) -> int:
-    with calling(proxy.port) as client:
+    with open_client(proxy.port) as client:
         return client.get(LIVE).status

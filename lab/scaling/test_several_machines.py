@@ -1,4 +1,4 @@
-"""Two machines of the service, one address before them and one PgBouncer behind them."""
+"""Two instances of the service between one nginx and one PgBouncer."""
 
 import time
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults.client import calling
+from lab.faults.client import open_client
 from lab.faults.conftest import Figures
 from lab.faults.databases import PostgresDatabase
 from lab.faults.issuer import KeySet
 from lab.faults.service import Service
 from lab.scaling.machines import SERVERS, Nginx, PgBouncer
-from lab.scaling.people import Person, using
+from lab.scaling.users import User, using
 from tests.rendering import RenderedProject
 
 PEOPLE = 12
@@ -31,9 +31,9 @@ class Site:
 
 @pytest.fixture
 def site(
-    workshop: Path, project: RenderedProject, issuer: KeySet, pgbouncer: PgBouncer
+    shared_folder: Path, project: RenderedProject, issuer: KeySet, pgbouncer: PgBouncer
 ) -> Iterator[Site]:
-    """Ready to be used; both services migrate, at the same time and through PgBouncer."""
+    """Start everything. Both services migrate concurrently, through PgBouncer."""
     folder = pgbouncer.log.parent / "nginx"
     folder.mkdir()
     logs = [folder.parent / f"service-{number}.log" for number in (1, 2)]
@@ -49,32 +49,32 @@ def site(
         nginx = Nginx(folder, document, [service.port for service in services])
         stack.callback(nginx.stop)
         nginx.start()
-        postgres_log = workshop / "postgres" / "postgres.log"
+        postgres_log = shared_folder / "postgres" / "postgres.log"
         yield Site(services, nginx, [*logs, pgbouncer.log, postgres_log, nginx.log])
 
 
 @pytest.fixture
-def people(site: Site, issuer: KeySet) -> Iterator[list[Person]]:
+def users(site: Site, issuer: KeySet) -> Iterator[list[User]]:
     with ExitStack() as clients:
         yield [
-            Person(name, clients.enter_context(calling(site.nginx.port, issuer.token(name))))
-            for name in (f"person {number}" for number in range(PEOPLE))
+            User(name, clients.enter_context(open_client(site.nginx.port, issuer.token(name))))
+            for name in (f"user {number}" for number in range(PEOPLE))
         ]
 
 
-def assert_each_has_what_was_acknowledged(people: list[Person], database: PostgresDatabase) -> None:
-    for person in people:
-        stored = sorted(person.all_tasks(), key=lambda task: task["id"])
-        assert stored == [person.tasks[id] for id in sorted(person.tasks)]
+def assert_each_has_what_was_acknowledged(users: list[User], database: PostgresDatabase) -> None:
+    for user in users:
+        stored = sorted(user.all_tasks(), key=lambda task: task["id"])
+        assert stored == [user.tasks[id] for id in sorted(user.tasks)]
     with database.session() as session:
         rows = int(session.run("SELECT count(*) FROM tasks"))
-    assert rows == sum(len(person.tasks) for person in people)
+    assert rows == sum(len(user.tasks) for user in users)
 
 
-def test_all_of_it_works_behind_one_address(
-    site: Site, people: list[Person], database: PostgresDatabase, figures: Figures
+def test_two_machines_work_behind_one_address(
+    site: Site, users: list[User], database: PostgresDatabase, figures: Figures
 ) -> None:
-    with using(people):
+    with using(users):
         time.sleep(SECONDS)
         with database.session() as session:
             servers = session.run(
@@ -83,23 +83,23 @@ def test_all_of_it_works_behind_one_address(
             )
 
     shares = [log.read_text().count('"route":"/api') for log in site.logs[:2]]
-    figures(requests=sum(len(person.answers) for person in people), shares=shares)
-    assert [surprise for person in people for surprise in person.surprises] == []
-    assert_each_has_what_was_acknowledged(people, database)
+    figures(requests=sum(len(user.answers) for user in users), shares=shares)
+    assert [surprise for user in users for surprise in user.surprises] == []
+    assert_each_has_what_was_acknowledged(users, database)
     assert min(shares) > sum(shares) / 4
     assert 0 < int(servers) <= SERVERS
     for log in site.logs:
         assert "prepared statement" not in log.read_text()
 
 
-def test_a_release_is_noticed_by_nobody(
-    site: Site, people: list[Person], database: PostgresDatabase, figures: Figures
+def test_rolling_release_fails_no_request(
+    site: Site, users: list[User], database: PostgresDatabase, figures: Figures
 ) -> None:
-    for person in people:
-        # As it reloads, nginx closes the connections that nobody is using.
-        person.keeps_connection = False
+    for user in users:
+        # When it reloads, nginx closes idle connections.
+        user.keeps_connection = False
 
-    with using(people):
+    with using(users):
         time.sleep(1)
         for service in site.services:
             site.nginx.leave_out(service.port)
@@ -110,6 +110,6 @@ def test_a_release_is_noticed_by_nobody(
             site.nginx.leave_out()
             time.sleep(1)
 
-    figures(requests=sum(len(person.answers) for person in people))
-    assert [surprise for person in people for surprise in person.surprises] == []
-    assert_each_has_what_was_acknowledged(people, database)
+    figures(requests=sum(len(user.answers) for user in users))
+    assert [surprise for user in users for surprise in user.surprises] == []
+    assert_each_has_what_was_acknowledged(users, database)

@@ -1,4 +1,4 @@
-"""How many pages of tasks a second one machine serves, with 1, 2 and 4 workers: `make workers`.
+"""Measure pages of tasks per second with 1, 2 and 4 workers: `make workers`.
 
 PostgreSQL and wrk, who asks, are on the same machine and take their share of its cores; so the
 processor time of a request says more than how many there were.
@@ -21,7 +21,7 @@ CONNECTIONS = 16
 
 
 def requests(service: Service, seconds: int) -> tuple[int, float]:
-    """How many answers there were, all of them good, and in how many seconds."""
+    """Return the number of responses, which must all be successful, and the seconds."""
     headers = ["-H", f"Authorization: Bearer {service.token(ANN)}"]
     url = f"http://127.0.0.1:{service.port}{TASKS}"
     wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url]
@@ -33,7 +33,7 @@ def requests(service: Service, seconds: int) -> tuple[int, float]:
 
 
 def spent(service: Service) -> tuple[float, float]:
-    """Seconds of processor time so far, by the service and by PostgreSQL for it."""
+    """Return the CPU seconds so far of the service, and of PostgreSQL's processes for it."""
     of_service = cpu_seconds([service.pid, *service.workers()])
     return of_service, cpu_seconds(backends(service.database))
 
@@ -46,7 +46,7 @@ def main() -> None:
     with rig("postgresql") as made:
         database = made.database("tasks")
         with made.serving(database):
-            pass  # which makes the tables
+            pass  # which creates the tables
         fill(database, ROWS)
         for workers in (1, 2, 4):
             with made.serving(database, WORKERS=str(workers)) as service:

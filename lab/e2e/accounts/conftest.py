@@ -6,15 +6,15 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser
 
-from lab.e2e.accounts.project import ACCOUNTS, Accounts, Visit, running_accounts
-from lab.e2e.visitor import visiting
-from lab.e2e.workshop import Workshop
+from lab.e2e.accounts.project import ACCOUNTS, Accounts, Browse, running_accounts
+from lab.e2e.browser_user import browsing
+from lab.e2e.project_factory import ProjectFactory
 
 
 @pytest.fixture(scope="session", params=ACCOUNTS, ids="-".join)
-def accounts(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Accounts]:
+def accounts(request: pytest.FixtureRequest, factory: ProjectFactory) -> Iterator[Accounts]:
     """A running project with email and sign-in with Google and GitHub."""
-    with running_accounts(workshop, *request.param) as accounts:
+    with running_accounts(factory, *request.param) as accounts:
         yield accounts
 
 
@@ -24,6 +24,6 @@ def chromium_flags(accounts: Accounts) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def visit(browser: Browser, accounts: Accounts, axe: str) -> Visit:
-    """`with visit(person) as visitor`: fails at the end if the console had an error in it."""
-    return partial(visiting, browser, accounts.stack, axe)
+def browse(browser: Browser, accounts: Accounts, axe: str) -> Browse:
+    """`with browse(user) as browser_user`: fails at the end if the console had an error in it."""
+    return partial(browsing, browser, accounts.stack, axe)

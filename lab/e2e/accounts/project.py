@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab.e2e.browser_user import CHROMIUM_FLAGS, BrowserUser
 from lab.e2e.identity import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 from lab.e2e.mail import SECONDS, MailServer, mail_server
-from lab.e2e.people import Person
+from lab.e2e.project_factory import ProjectFactory
 from lab.e2e.stack import Stack, running
-from lab.e2e.visitor import CHROMIUM_FLAGS, Visitor
-from lab.e2e.workshop import Workshop
+from lab.e2e.users import User
 from lab.providers.servers import Authority
 from lab.servers import wait_until
 from tests.rendering import RenderedProject
@@ -25,7 +25,7 @@ first = pytest.mark.parametrize(
     "accounts", ACCOUNTS[:1], indirect=True, ids="-".join, scope="session"
 )
 
-Visit = Callable[[Person], AbstractContextManager[Visitor]]
+Browse = Callable[[User], AbstractContextManager[BrowserUser]]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Accounts:
 
 @contextmanager
 def running_accounts(
-    workshop: Workshop, database: str, token_verification: str, encryption: str
+    factory: ProjectFactory, database: str, token_verification: str, encryption: str
 ) -> Iterator[Accounts]:
     """Run the production build until the block ends."""
     authority = Authority("End-to-end CA")
-    folder = workshop.install_packages(f"providers-{database}", "oidc-provider@~9.13").path
+    folder = factory.install_packages(f"providers-{database}", "oidc-provider@~9.13").path
     identity = IdentityProvider(folder, authority)
 
     with mail_server(folder, authority, starttls=encryption == "starttls") as mail:
@@ -72,7 +72,7 @@ def running_accounts(
                     print(f"{name}_CLIENT_SECRET={CLIENT_SECRET}", file=settings)
 
         with running(
-            workshop,
+            factory,
             database,
             token_verification,
             production=True,

@@ -5,11 +5,11 @@ import subprocess
 import pytest
 from playwright.sync_api import Route, expect
 
-from lab.e2e.accounts.project import Accounts, Visit, first
+from lab.e2e.accounts.project import Accounts, Browse, first
 from lab.e2e.identity import CLIENT_SECRET
 from lab.e2e.mail import PASSWORD as SMTP_PASSWORD
 from lab.e2e.mail import QUOTED, link
-from lab.e2e.people import PASSWORD
+from lab.e2e.users import PASSWORD
 from tests.rendering import clean_environment
 
 pytestmark = first
@@ -17,48 +17,50 @@ pytestmark = first
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_page_opened_at_another_loopback_address_redirects_to_the_sites_own(
-    accounts: Accounts, visit: Visit, host: str
+    accounts: Accounts, browse: Browse, host: str
 ) -> None:
     site = accounts.stack.site_url
-    with visit(accounts.stack.person("Ann")) as visitor:
-        visitor.page.goto(site.replace("localhost", host) + "/sign-up?from=a#b")
-        visitor.page.wait_for_url(f"{site}/sign-up?from=a#b")
-        visitor.signs_up()
-        visitor.sees("All clear")
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        browser_user.page.goto(site.replace("localhost", host) + "/sign-up?from=a#b")
+        browser_user.page.wait_for_url(f"{site}/sign-up?from=a#b")
+        browser_user.sign_up()
+        browser_user.expect_text("All clear")
 
 
 def test_page_opened_from_another_machine_says_which_address_to_use(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
-    with visit(accounts.stack.person("Ann")) as visitor:
+    with browse(accounts.stack.user("Ann")) as browser_user:
         # The browser resolves this name to this machine, like a name in a local network.
-        visitor.page.goto(accounts.stack.site_url.replace("localhost", "laptop.test") + "/sign-in")
-        visitor.sees("This site works only at")
-        visitor.shows("other-address")
-        expect(visitor.page.get_by_role("link", name=accounts.stack.site_url)).to_be_visible()
-        expect(visitor.page.get_by_label("Password")).to_be_hidden()
+        browser_user.page.goto(
+            accounts.stack.site_url.replace("localhost", "laptop.test") + "/sign-in"
+        )
+        browser_user.expect_text("This site works only at")
+        browser_user.check_page("other-address")
+        expect(browser_user.page.get_by_role("link", name=accounts.stack.site_url)).to_be_visible()
+        expect(browser_user.page.get_by_label("Password")).to_be_hidden()
         # Chromium logs this for all sites without TLS, except on localhost.
-        visitor.expected("Cross-Origin-Opener-Policy")
+        browser_user.expect_console_error("Cross-Origin-Opener-Policy")
 
 
 def test_request_from_another_origin_is_rejected_with_a_message(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
     def from_elsewhere(route: Route) -> None:
         headers = route.request.headers | {"origin": "http://elsewhere.example"}
         route.fulfill(response=route.fetch(headers=headers))
 
-    with visit(accounts.stack.person("Ann")) as visitor:
-        visitor.page.route("**/api/auth/sign-in/email", from_elsewhere)
-        visitor.open("/sign-in")
-        visitor.fills_in("Email", "ann@example.com")
-        visitor.fills_in("Password", PASSWORD)
-        visitor.clicks("Sign in")
-        visitor.sees("This site does not accept requests from")
-        visitor.expected("403")
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        browser_user.page.route("**/api/auth/sign-in/email", from_elsewhere)
+        browser_user.open("/sign-in")
+        browser_user.fill_in("Email", "ann@example.com")
+        browser_user.fill_in("Password", PASSWORD)
+        browser_user.click("Sign in")
+        browser_user.expect_text("This site does not accept requests from")
+        browser_user.expect_console_error("403")
 
 
-def test_cookie_names_begin_with_the_project_slug(accounts: Accounts, visit: Visit) -> None:
+def test_cookie_names_begin_with_the_project_slug(accounts: Accounts, browse: Browse) -> None:
     """Browsers share cookies between all ports of localhost."""
     ann = accounts.stack.sign_up("Ann")
     names = [cookie.name for cookie in ann.site.cookies.jar]

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from lab.e2e.accounts.project import SENDER, Accounts, Visit, every, first
+from lab.e2e.accounts.project import SENDER, Accounts, Browse, every, first
+from lab.e2e.browser_user import BrowserUser
 from lab.e2e.mail import MailServer, link, text
-from lab.e2e.people import PASSWORD, Person
-from lab.e2e.visitor import Visitor
+from lab.e2e.users import PASSWORD, User
 
 NEW_PASSWORD = "battery staple"
 SENT = "If an account exists for"
@@ -21,58 +21,58 @@ USED = "This link has expired or has already been used."
 SECONDS = 10
 
 
-def ask(visitor: Visitor, email: str) -> None:
-    visitor.open("/sign-in")
-    visitor.page.get_by_role("link", name="Forgot your password?").click()
-    visitor.page.wait_for_url("**/forgot-password")
-    visitor.fills_in("Email", email)
-    visitor.clicks("Send reset link")
+def ask(browser_user: BrowserUser, email: str) -> None:
+    browser_user.open("/sign-in")
+    browser_user.page.get_by_role("link", name="Forgot your password?").click()
+    browser_user.page.wait_for_url("**/forgot-password")
+    browser_user.fill_in("Email", email)
+    browser_user.click("Send reset link")
 
 
-def choose(visitor: Visitor, url: str, password: str = NEW_PASSWORD) -> None:
-    visitor.page.goto(url)
-    visitor.fills_in("New password", password)
-    visitor.clicks("Reset password")
+def choose(browser_user: BrowserUser, url: str, password: str = NEW_PASSWORD) -> None:
+    browser_user.page.goto(url)
+    browser_user.fill_in("New password", password)
+    browser_user.click("Reset password")
 
 
-def request_link(accounts: Accounts, person: Person) -> str:
-    earlier = len(accounts.mail.to(person.email, "Reset"))
-    person.auth("/request-password-reset", email=person.email, redirectTo="/reset-password")
-    return link(accounts.mail.next(person.email, "Reset", earlier))
+def request_link(accounts: Accounts, user: User) -> str:
+    earlier = len(accounts.mail.to(user.email, "Reset"))
+    user.auth("/request-password-reset", email=user.email, redirectTo="/reset-password")
+    return link(accounts.mail.next(user.email, "Reset", earlier))
 
 
-def reset(person: Person, url: str) -> int:
+def reset(user: User, url: str) -> int:
     body = {"newPassword": NEW_PASSWORD, "token": urlsplit(url).path.rsplit("/", 1)[1]}
-    return person.site.post("/api/auth/reset-password", json=body).status_code
+    return user.site.post("/api/auth/reset-password", json=body).status_code
 
 
 @every
 def test_forgotten_password_is_reset_with_the_emailed_link(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
     stack, mail = accounts.stack, accounts.mail
-    ann, anyone = stack.sign_up("Ann"), stack.person("Ann")
+    ann, anyone = stack.sign_up("Ann"), stack.user("Ann")
     task = ann.add("Still there afterwards")["title"]
 
-    with visit(anyone) as visitor:
-        visitor.open("/sign-in")
-        visitor.shows("sign-in")
-        ask(visitor, ann.email)
-        visitor.sees(SENT)
-        visitor.shows("forgot-password")
+    with browse(anyone) as browser_user:
+        browser_user.open("/sign-in")
+        browser_user.check_page("sign-in")
+        ask(browser_user, ann.email)
+        browser_user.expect_text(SENT)
+        browser_user.check_page("forgot-password")
         message = mail.next(ann.email, "Reset")
     # In another browser, such as on a phone.
-    with visit(anyone) as visitor:
-        visitor.page.goto(link(message))
-        visitor.shows("reset-password")
-        visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Reset password")
-        visitor.sees("Your password has been reset")
-        visitor.shows("sign-in-after-reset")
-        visitor.fills_in("Email", ann.email)
-        visitor.fills_in("Password", NEW_PASSWORD)
-        visitor.clicks("Sign in")
-        visitor.sees(task)
+    with browse(anyone) as browser_user:
+        browser_user.page.goto(link(message))
+        browser_user.check_page("reset-password")
+        browser_user.fill_in("New password", NEW_PASSWORD)
+        browser_user.click("Reset password")
+        browser_user.expect_text("Your password has been reset")
+        browser_user.check_page("sign-in-after-reset")
+        browser_user.fill_in("Email", ann.email)
+        browser_user.fill_in("Password", NEW_PASSWORD)
+        browser_user.click("Sign in")
+        browser_user.expect_text(task)
 
     assert (message["From"], message["To"]) == (SENDER, ann.email)
     assert message["Subject"] == "Reset your password for Task Service"
@@ -84,35 +84,35 @@ def test_forgotten_password_is_reset_with_the_emailed_link(
 
 
 @first
-def test_reset_link_works_only_once(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_works_only_once(accounts: Accounts, browse: Browse) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
-    with visit(accounts.stack.person("Ann")) as visitor:
-        choose(visitor, url)
-        visitor.sees("Your password has been reset")
-        visitor.page.goto(url)
-        visitor.sees(USED)
-        visitor.shows("reset-password-used")
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        choose(browser_user, url)
+        browser_user.expect_text("Your password has been reset")
+        browser_user.page.goto(url)
+        browser_user.expect_text(USED)
+        browser_user.check_page("reset-password-used")
 
 
 @first
-def test_reset_link_opened_in_two_windows_works_in_one(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_opened_in_two_windows_works_in_one(accounts: Accounts, browse: Browse) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
-    with visit(accounts.stack.person("Ann")) as one, visit(accounts.stack.person("Bob")) as other:
+    with browse(accounts.stack.user("Ann")) as one, browse(accounts.stack.user("Bob")) as other:
         one.page.goto(url)
         other.page.goto(url)
-        one.fills_in("New password", NEW_PASSWORD)
-        one.clicks("Reset password")
-        one.sees("Your password has been reset")
-        other.fills_in("New password", "another password")
-        other.clicks("Reset password")
-        other.sees(USED)
-        other.expected("400")
-        one.fills_in("Email", ann.email)
-        one.fills_in("Password", NEW_PASSWORD)
-        one.clicks("Sign in")
-        one.sees("All clear")
+        one.fill_in("New password", NEW_PASSWORD)
+        one.click("Reset password")
+        one.expect_text("Your password has been reset")
+        other.fill_in("New password", "another password")
+        other.click("Reset password")
+        other.expect_text(USED)
+        other.expect_console_error("400")
+        one.fill_in("Email", ann.email)
+        one.fill_in("Password", NEW_PASSWORD)
+        one.click("Sign in")
+        one.expect_text("All clear")
 
 
 @first
@@ -130,72 +130,74 @@ def test_new_password_ends_earlier_reset_links(accounts: Accounts, how: str) -> 
 
 
 @first
-def test_expired_reset_link_is_rejected(accounts: Accounts, visit: Visit) -> None:
+def test_expired_reset_link_is_rejected(accounts: Accounts, browse: Browse) -> None:
     ann = accounts.stack.sign_up("Ann")
     url = request_link(accounts, ann)
     accounts.stack.change_auth(
         "UPDATE verification SET expiresAt = ? WHERE value = ?", "2026-01-01T00:00:00.000Z", ann.id
     )
-    with visit(accounts.stack.person("Ann")) as visitor:
-        visitor.page.goto(url)
-        visitor.sees(USED)
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        browser_user.page.goto(url)
+        browser_user.expect_text(USED)
 
     assert ann.sign_in().status_code == 200
 
 
 @first
-def test_reset_link_with_an_unknown_token_is_rejected(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_with_an_unknown_token_is_rejected(accounts: Accounts, browse: Browse) -> None:
     ann = accounts.stack.sign_up("Ann")
-    with visit(accounts.stack.person("Ann")) as visitor:
-        visitor.open("/reset-password?token=aaaaaaaaaaaaaaaaaaaaaaaa")
-        visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Reset password")
-        visitor.sees(USED)
-        visitor.open("/reset-password")
-        visitor.sees(USED)
-        visitor.expected("400")
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        browser_user.open("/reset-password?token=aaaaaaaaaaaaaaaaaaaaaaaa")
+        browser_user.fill_in("New password", NEW_PASSWORD)
+        browser_user.click("Reset password")
+        browser_user.expect_text(USED)
+        browser_user.open("/reset-password")
+        browser_user.expect_text(USED)
+        browser_user.expect_console_error("400")
 
     assert ann.sign_in().status_code == 200
 
 
 @first
 def test_reset_link_changes_only_the_account_it_was_sent_to(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
     ann, bob = accounts.stack.sign_up("Ann"), accounts.stack.sign_up("Bob")
     url = request_link(accounts, ann)
-    with visit(bob) as visitor:
-        choose(visitor, url)
-        visitor.page.wait_for_url(lambda url: "token" not in url)
+    with browse(bob) as browser_user:
+        choose(browser_user, url)
+        browser_user.page.wait_for_url(lambda url: "token" not in url)
 
     assert bob.sign_in().status_code == 200
     assert ann.sign_in().status_code == 401
 
 
 @first
-def test_reset_link_still_works_after_a_rejected_password(accounts: Accounts, visit: Visit) -> None:
+def test_reset_link_still_works_after_a_rejected_password(
+    accounts: Accounts, browse: Browse
+) -> None:
     ann = accounts.stack.sign_up("Ann")
-    with visit(accounts.stack.person("Ann")) as visitor:
-        choose(visitor, request_link(accounts, ann), "short")
-        visitor.sees("Use at least 8 characters.")
-        visitor.shows("reset-password-refused")
-        visitor.fills_in("New password", NEW_PASSWORD)
-        visitor.clicks("Reset password")
-        visitor.sees("Your password has been reset")
-        visitor.expected("400")
+    with browse(accounts.stack.user("Ann")) as browser_user:
+        choose(browser_user, request_link(accounts, ann), "short")
+        browser_user.expect_text("Use at least 8 characters.")
+        browser_user.check_page("reset-password-refused")
+        browser_user.fill_in("New password", NEW_PASSWORD)
+        browser_user.click("Reset password")
+        browser_user.expect_text("Your password has been reset")
+        browser_user.expect_console_error("400")
 
 
 @first
-def test_an_unknown_address_gets_the_same_page_and_no_email(
-    accounts: Accounts, visit: Visit
+def test_unknown_address_gets_the_same_page_and_no_email(
+    accounts: Accounts, browse: Browse
 ) -> None:
-    ann, nobody = accounts.stack.sign_up("Ann"), accounts.stack.person("Nobody")
+    ann, nobody = accounts.stack.sign_up("Ann"), accounts.stack.user("Nobody")
     pages = []
-    for person in (ann, nobody):
-        with visit(accounts.stack.person("Visitor")) as visitor:
-            ask(visitor, person.email)
-            visitor.sees(SENT)
-            pages.append(visitor.page.locator("main").inner_text().replace(person.email, "…"))
+    for user in (ann, nobody):
+        with browse(accounts.stack.user("Visitor")) as browser_user:
+            ask(browser_user, user.email)
+            browser_user.expect_text(SENT)
+            pages.append(browser_user.page.locator("main").inner_text().replace(user.email, "…"))
     accounts.mail.next(ann.email, "Reset")
 
     assert pages[0] == pages[1]
@@ -208,9 +210,9 @@ def test_response_time_does_not_reveal_whether_an_account_exists(
 ) -> None:
     seconds = []
     with accounts.mail.slow(2):
-        for person in (accounts.stack.sign_up("Ann"), accounts.stack.person("Nobody")):
+        for user in (accounts.stack.sign_up("Ann"), accounts.stack.user("Nobody")):
             began = time.monotonic()
-            person.auth("/request-password-reset", email=person.email)
+            user.auth("/request-password-reset", email=user.email)
             seconds.append(time.monotonic() - began)
 
     assert abs(seconds[0] - seconds[1]) < 1, seconds
@@ -225,48 +227,48 @@ FAILURES = pytest.mark.parametrize(
 @first
 @FAILURES
 def test_page_says_that_the_email_could_not_be_sent(
-    accounts: Accounts, visit: Visit, failure: Failure
+    accounts: Accounts, browse: Browse, failure: Failure
 ) -> None:
-    person = accounts.stack.sign_up("Ann")
-    with visit(accounts.stack.person("Visitor")) as visitor, failure(accounts.mail):
-        visitor.open("/forgot-password")
-        visitor.fills_in("Email", person.email)
+    user = accounts.stack.sign_up("Ann")
+    with browse(accounts.stack.user("Visitor")) as browser_user, failure(accounts.mail):
+        browser_user.open("/forgot-password")
+        browser_user.fill_in("Email", user.email)
         began = time.monotonic()
-        visitor.clicks("Send reset link")
-        visitor.sees(NOT_SENT)
+        browser_user.click("Send reset link")
+        browser_user.expect_text(NOT_SENT)
         waited = time.monotonic() - began
-        visitor.shows("forgot-password-not-sent")
-        typed = visitor.page.get_by_label("Email").input_value()
-        visitor.expected("503")
+        browser_user.check_page("forgot-password-not-sent")
+        typed = browser_user.page.get_by_label("Email").input_value()
+        browser_user.expect_console_error("503")
 
     assert waited < SECONDS
-    assert typed == person.email
+    assert typed == user.email
 
 
 @first
 def test_unknown_address_gets_the_same_error_if_no_email_can_be_sent(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
     with (
-        visit(accounts.stack.person("Visitor")) as visitor,
+        browse(accounts.stack.user("Visitor")) as browser_user,
         accounts.mail.refusing_connections(),
     ):
-        ask(visitor, accounts.stack.person("Nobody").email)
-        visitor.sees(NOT_SENT)
-        visitor.expected("503")
+        ask(browser_user, accounts.stack.user("Nobody").email)
+        browser_user.expect_text(NOT_SENT)
+        browser_user.expect_console_error("503")
 
 
 @first
 @FAILURES
-def test_an_account_is_created_even_if_no_email_can_be_sent(
-    accounts: Accounts, visit: Visit, failure: Failure
+def test_account_is_created_even_if_no_email_can_be_sent(
+    accounts: Accounts, browse: Browse, failure: Failure
 ) -> None:
-    ann = accounts.stack.person("Ann")
-    with visit(ann) as visitor, failure(accounts.mail), accounts.failing_email():
-        visitor.open("/sign-up")
+    ann = accounts.stack.user("Ann")
+    with browse(ann) as browser_user, failure(accounts.mail), accounts.failing_email():
+        browser_user.open("/sign-up")
         began = time.monotonic()
-        visitor.signs_up()
-        visitor.sees("All clear")
+        browser_user.sign_up()
+        browser_user.expect_text("All clear")
         waited = time.monotonic() - began
 
     assert waited < SECONDS
@@ -275,11 +277,11 @@ def test_an_account_is_created_even_if_no_email_can_be_sent(
 
 
 @first
-def test_rejected_recipient_is_not_revealed(accounts: Accounts, visit: Visit) -> None:
+def test_rejected_recipient_is_not_revealed(accounts: Accounts, browse: Browse) -> None:
     ann = accounts.stack.sign_up("Ann")
-    with visit(accounts.stack.person("Visitor")) as visitor, accounts.mail.without(ann.email):
-        ask(visitor, ann.email)
-        visitor.sees(SENT)
+    with browse(accounts.stack.user("Visitor")) as browser_user, accounts.mail.without(ann.email):
+        ask(browser_user, ann.email)
+        browser_user.expect_text(SENT)
     url = request_link(accounts, ann)
 
     assert len(accounts.mail.to(ann.email, "Reset")) == 1
@@ -288,18 +290,18 @@ def test_rejected_recipient_is_not_revealed(accounts: Accounts, visit: Visit) ->
 
 @first
 def test_too_many_reset_requests_are_rejected_with_a_message(
-    accounts: Accounts, visit: Visit
+    accounts: Accounts, browse: Browse
 ) -> None:
-    with visit(accounts.stack.person("Visitor")) as visitor:
-        visitor.open("/forgot-password")
-        button = visitor.page.get_by_role("button")
+    with browse(accounts.stack.user("Visitor")) as browser_user:
+        browser_user.open("/forgot-password")
+        button = browser_user.page.get_by_role("button")
         for _ in range(4):
-            visitor.fills_in("Email", "somebody@example.com")
-            with visitor.page.expect_response("**/request-password-reset"):
-                visitor.clicks("Send reset link")
+            browser_user.fill_in("Email", "somebody@example.com")
+            with browser_user.page.expect_response("**/request-password-reset"):
+                browser_user.click("Send reset link")
             expect(button).to_have_attribute("aria-disabled", "false")
-        visitor.sees("Too many attempts.")
-        visitor.expected("429")
+        browser_user.expect_text("Too many attempts.")
+        browser_user.expect_console_error("429")
 
 
 @first

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from lab.cluster.ledger import Ledger, Outcome
 from lab.cluster.patroni import PYTHON, USER, Cluster, Node, Programs
-from lab.cluster.ways import Balancer, Relay, RestartedPgBouncer
+from lab.cluster.proxies import Balancer, Relay, RestartedPgBouncer
 from lab.faults.issuer import SharedSecret
 from lab.faults.service import Service
 from lab.scaling.machines import which
 from lab.servers import Server
 from tests.rendering import Machine, RenderedProject
 
-WAYS = ("hosts", "haproxy", "pgbouncer")
+ROUTES = ("hosts", "haproxy", "pgbouncer")
 WORKERS = 2
 
 S = TypeVar("S", Cluster, Server)
@@ -29,7 +29,7 @@ class Database:
     url: str
 
 
-class Stage:
+class Deployment:
     """`services` has one service for each way. Each has its own database in the cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -47,26 +47,26 @@ class Stage:
         assert primary, self.cluster.printed()
         return primary, [node for node in self.cluster.nodes if node is not primary]
 
-    def wait_until_well(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Wait until writes succeed in each way, and then 50 of 50 concurrent ones."""
         for ledger in self._ledgers.values():
             ledger.wait_for(5)
         for way, service in self.services.items():
-            seconds = service.seconds_until_all_is_well()
+            seconds = service.seconds_until_healthy()
             self._recoveries[way] = max(seconds, self._recoveries.get(way, 0))
 
-    def play(self, fault: Callable[["Stage"], float]) -> dict[str, Outcome]:
+    def inject(self, fault: Callable[["Deployment"], float]) -> dict[str, Outcome]:
         """Return what the fault did to the writers of each way."""
         user = f"user {next(numbers)}"
         self._ledgers = {way: Ledger(each, user) for way, each in self.services.items()}
         with ExitStack() as writing:
             for ledger in self._ledgers.values():
                 writing.enter_context(ledger.running())
-            self.wait_until_well()  # the concurrent writes leave the pools full of connections
+            self.wait_until_healthy()  # the concurrent writes leave the pools full of connections
             self._recoveries = {}
             possible = fault(self)
             self.cluster.wait_until_whole()
-            self.wait_until_well()
+            self.wait_until_healthy()
         return {
             way: ledger.compare(self._stored(way, user), possible, self._recoveries[way])
             for way, ledger in self._ledgers.items()
@@ -88,7 +88,7 @@ def _name(way: str) -> str:
 
 
 def missing() -> str:
-    """What this machine lacks for these tests."""
+    """Return what this machine lacks for these tests."""
     packages = {
         "etcd": "etcd-server", "haproxy": "haproxy", "make": "make", "pgbouncer": "pgbouncer",
         PYTHON: "python3",
@@ -106,9 +106,9 @@ def rendered(machine: Machine) -> RenderedProject:
 
 
 @contextmanager
-def staged(
+def deployed(
     project: RenderedProject, folder: Path, programs: Programs, **settings: Any
-) -> Iterator[Stage]:
+) -> Iterator[Deployment]:
     """`settings` replaces some of the cluster's."""
     with ExitStack() as stack:
 
@@ -117,16 +117,18 @@ def staged(
             server.start()
             return server
 
-        stage = Stage(start(Cluster(folder, programs, **settings)))
-        for way in WAYS:
-            with stage.cluster.session() as session:
+        deployment = Deployment(start(Cluster(folder, programs, **settings)))
+        for way in ROUTES:
+            with deployment.cluster.session() as session:
                 session.run(f"CREATE DATABASE {_name(way)}")
 
-        stage.relays = {node.name: start(Relay(folder, node)) for node in stage.cluster.nodes}
-        relays = list(stage.relays.values())
+        deployment.relays = {
+            node.name: start(Relay(folder, node)) for node in deployment.cluster.nodes
+        }
+        relays = list(deployment.relays.values())
         balancer = start(Balancer(folder, project.path / "docs/scaling.md", relays))
         pgbouncer = RestartedPgBouncer(folder, _name("pgbouncer"), balancer.port, USER)
-        stage.pgbouncer = start(pgbouncer)
+        deployment.pgbouncer = start(pgbouncer)
 
         hosts = ",".join(f"127.0.0.1:{relay.port}" for relay in relays)
         urls = {
@@ -136,9 +138,9 @@ def staged(
             "pgbouncer": f"{pgbouncer.url}?pgbouncer=true",
         }
         issuer, workers = SharedSecret(), {"WORKERS": str(WORKERS)}
-        for way in WAYS:
+        for way in ROUTES:
             database, log = Database(urls[way]), folder / f"service-{way}.log"
             service = Service(project.path, issuer, database, workers, log=log)
-            stage.services[way] = start(service)
-            stage.logs.append(log)
-        yield stage
+            deployment.services[way] = start(service)
+            deployment.logs.append(log)
+        yield deployment

@@ -1,4 +1,4 @@
-"""Several processes of the service on one file."""
+"""Several processes of the service share an SQLite file."""
 
 import time
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ import pytest
 
 from lab.faults.client import TASKS, codes, slowest
 from lab.faults.conftest import FULL, Figures, Serve, on_sqlite
-from lab.faults.load import load, lost_and_doubled
+from lab.faults.load import load, lost_and_duplicated
 from lab.faults.service import Service
 
 SECONDS = 30 if FULL else 5
@@ -24,17 +24,17 @@ def workers(serve: Serve) -> list[Service]:
 
 @on_sqlite
 @pytest.mark.parametrize("several", [processes, workers])
-def test_several_write_one_file(serve: Serve, figures: Figures, several) -> None:
+def test_multiple_processes_write_one_file(serve: Serve, figures: Figures, several) -> None:
     services = several(serve)
     loads = [load(service, writers=2, readers=1) for service in services]
 
     with ExitStack() as running:
-        for people in loads:
-            running.enter_context(people.running())
+        for clients in loads:
+            running.enter_context(clients.running())
         time.sleep(SECONDS)
-    answers = [answer for people in loads for answer in people.of(TASKS)]
-    acknowledged = [title for people in loads for title in people.acknowledged]
-    lost, doubled = lost_and_doubled(acknowledged, services[0])
+    answers = [answer for clients in loads for answer in clients.of(TASKS)]
+    acknowledged = [title for clients in loads for title in clients.acknowledged]
+    lost, doubled = lost_and_duplicated(acknowledged, services[0])
 
     writes = [answer for answer in answers if answer.call.startswith("POST")]
     refused = sum(answer.status == 503 for answer in writes)

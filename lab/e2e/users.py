@@ -1,4 +1,4 @@
-"""People with accounts at the real Better Auth, who call the service with its tokens."""
+"""Users with accounts at Better Auth, who send requests to the service with its tokens."""
 
 from itertools import count
 from types import TracebackType
@@ -14,13 +14,13 @@ _numbers = count(1)
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a token, whoever signed it."""
+    """Return header and claims of a token without verifying it."""
     read = jwt.decode_complete(token, options={"verify_signature": False})
     return read["header"], read["payload"]
 
 
-class Person:
-    """`site` is where they sign in, and keeps their session; `call` is the service."""
+class User:
+    """`site` is the frontend, with the user's session; `call` sends requests to the service."""
 
     def __init__(self, name: str, site_url: str, api_url: str) -> None:
         number = next(_numbers)
@@ -29,7 +29,7 @@ class Person:
         # Better Auth counts attempts to sign in by address.
         self.address = f"10.0.{number // 250}.{number % 250 + 1}"
         headers = {"Origin": site_url, "X-Forwarded-For": self.address}
-        # In development, Next compiles what is asked for first.
+        # In development, Next compiles a page on its first request.
         self.site = httpx2.Client(
             base_url=site_url, headers=headers, timeout=60, trust_env=False, follow_redirects=True
         )
@@ -60,7 +60,7 @@ class Person:
         )
 
     def session(self) -> dict[str, Any]:
-        """Return the current session, as the database has it."""
+        """Return the current session from the database."""
         response = self.site.get("/api/auth/get-session", params={"disableCookieCache": True})
         return response.raise_for_status().json()["session"]
 
@@ -83,7 +83,7 @@ class Person:
     def call(
         self, method: str, path: str, *, token: str | None = None, **options: Any
     ) -> httpx2.Response:
-        """One request, with a token fetched for it unless one is given."""
+        """Send one request, with a new token unless one is given."""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
         return self._api.request(method, path, headers=headers, **options)
 

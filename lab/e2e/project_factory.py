@@ -1,4 +1,4 @@
-"""Projects as people have them after `cookiecutter`, `make` and `npm install`."""
+"""Render and install projects, as `cookiecutter`, `make` and `npm install` do."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ def differ(one: Path, other: Path) -> bool:
     return one.read_bytes() != other.read_bytes()
 
 
-class Workshop:
+class ProjectFactory:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._numbers = count(1)
@@ -27,7 +27,7 @@ class Workshop:
         return Machine(folder).render(**answers)
 
     def install(self, project: RenderedProject) -> None:
-        """What `make` and `npm install` do, with less to unpack from the second project on."""
+        """Install as `make` and `npm install` do; from the second project on, link packages."""
         earlier, self._installed = self._installed, project.path
         if earlier and (earlier / ".tools").exists():
             (project.path / ".tools").symlink_to(earlier / ".tools")
@@ -57,6 +57,6 @@ class Workshop:
         return folder
 
     def axe(self) -> str:
-        """The script that finds what keeps people with disabilities from using a page."""
+        """Return the script of axe, which finds accessibility problems."""
         folder = self.install_packages("axe", "axe-core@~4.11")
         return (folder.path / "node_modules/axe-core/axe.min.js").read_text()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.parametrize(
 )
 
 
-def test_without_its_database_it_says_in_a_line_how_to_have_one(stack: Stack) -> None:
+def test_missing_auth_tables_are_reported_in_one_line(stack: Stack) -> None:
     nowhere = {"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/postgres"}
 
     done = subprocess.run(

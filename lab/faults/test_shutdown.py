@@ -1,4 +1,4 @@
-"""SIGTERM: what is in flight is answered, nobody new is sent, and then it ends."""
+"""SIGTERM: requests in flight complete, readiness fails, and then the service stops."""
 
 import signal
 import socket
@@ -8,25 +8,27 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from lab.faults.client import LIVE, NONE, READY, Answer, codes
+from lab.faults.client import LIVE, NONE, READY, Response, codes
 from lab.faults.conftest import Figures, Serve, on_postgresql, on_sqlite
 from lab.faults.databases import Database, PostgresDatabase
-from lab.faults.hanging_up import request
+from lab.faults.disconnect import request
 from lab.faults.load import load
 from lab.faults.problems import assert_unavailable
 from lab.faults.processes import frozen, send
 from lab.faults.service import Service
 
-SETTLED = 0.75  # seconds after which readiness must know of the signal: uvicorn looks twice in one
+SETTLED = (
+    0.75  # seconds until readiness must fail after the signal, which uvicorn checks twice a second
+)
 DRAIN, SHUTDOWN = 0.5, 1
-REQUEST_TIMEOUT, CLOSE_TIMEOUT = 4.5, 2.0  # the service's own
+REQUEST_TIMEOUT, CLOSE_TIMEOUT = 4.5, 2.0  # settings of the service
 LEEWAY = 3.0
 
 with_workers = pytest.mark.parametrize("workers", [1, 3])
 
 
-def asked_until_refused(service: Service, seconds: float = 5) -> list[Answer]:
-    """Answers to whether it is ready, on a new connection each, until nobody listens."""
+def asked_until_refused(service: Service, seconds: float = 5) -> list[Response]:
+    """Return readiness responses, each on a new connection, until connections are refused."""
     answers = [service.get(READY)]
     deadline = time.monotonic() + seconds
     while answers[-1].status != NONE and time.monotonic() < deadline:
@@ -36,7 +38,7 @@ def asked_until_refused(service: Service, seconds: float = 5) -> list[Answer]:
 
 
 @with_workers
-def test_who_is_being_served_is_answered_before_it_ends(
+def test_shutdown_completes_requests_in_progress(
     serve: Serve, database: Database, figures: Figures, workers: int
 ) -> None:
     patient = {"DATABASE_STATEMENT_TIMEOUT_SECONDS": "4"}
@@ -44,7 +46,7 @@ def test_who_is_being_served_is_answered_before_it_ends(
 
     with ThreadPoolExecutor() as pool:
         with database.locked():
-            crowd = pool.submit(service.creating, 5)  # the pool has room for asking if it is ready
+            crowd = pool.submit(service.creating, 5)  # leaves pool connections for readiness checks
             time.sleep(0.3)
             service.terminate()
             since = time.monotonic()
@@ -60,8 +62,8 @@ def test_who_is_being_served_is_answered_before_it_ends(
     assert 503 in codes(probe.result())
 
 
-def test_it_still_serves_for_a_moment_after_the_signal(serve: Serve, figures: Figures) -> None:
-    """Until whoever sends requests has heard that it is not ready."""
+def test_service_accepts_requests_while_draining(serve: Serve, figures: Figures) -> None:
+    """Wait until readiness has failed."""
     service = serve(DRAIN_SECONDS=str(DRAIN))
 
     service.terminate()
@@ -75,11 +77,11 @@ def test_it_still_serves_for_a_moment_after_the_signal(serve: Serve, figures: Fi
 
 
 @with_workers
-def test_nobody_can_keep_it_from_ending(serve: Serve, figures: Figures, workers: int) -> None:
+def test_slow_clients_cannot_delay_shutdown(serve: Serve, figures: Figures, workers: int) -> None:
     service = serve(WORKERS=str(workers), SHUTDOWN_SECONDS=str(SHUTDOWN))
     body = request(service.token("ann"), b'{"title": ', length=100)
     head = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    odd = head.replace(b"GET", b"BREW")  # read by h11, and so is all that follows
+    odd = head.replace(b"GET", b"BREW")  # parsed by h11, like everything after it
 
     with ExitStack() as clients:
         assert clients.enter_context(service.client()).get(LIVE).status == 200
@@ -95,11 +97,11 @@ def test_nobody_can_keep_it_from_ending(serve: Serve, figures: Figures, workers:
 
 
 @on_postgresql
-def test_a_database_that_hangs_does_not_keep_it_from_ending(
+def test_hanging_database_does_not_delay_shutdown(
     serve: Serve, database: PostgresDatabase, figures: Figures
 ) -> None:
     service = serve()
-    assert codes(service.creating(10)) == {201}  # there are connections that nobody uses
+    assert codes(service.creating(10)) == {201}  # opens connections, which are idle now
 
     with ThreadPoolExecutor() as pool, database.server.frozen():
         crowd = pool.submit(service.creating, 3)
@@ -112,7 +114,7 @@ def test_a_database_that_hangs_does_not_keep_it_from_ending(
     assert code == 0
 
 
-def test_a_body_that_never_ends_is_not_waited_for(service: Service, figures: Figures) -> None:
+def test_unfinished_body_does_not_delay_shutdown(service: Service, figures: Figures) -> None:
     received = b""
 
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
@@ -128,27 +130,27 @@ def test_a_body_that_never_ends_is_not_waited_for(service: Service, figures: Fig
 
 
 @on_sqlite
-def test_a_worker_that_is_killed_is_replaced(serve: Serve, figures: Figures) -> None:
+def test_killed_worker_is_replaced(serve: Serve, figures: Figures) -> None:
     service = serve(WORKERS="3")
     victim, *others = service.workers()
     assert len(others) == 2
 
-    with load(service, writers=2, readers=2).running() as people:
-        people.wait_for(5)
+    with load(service, writers=2, readers=2).running() as clients:
+        clients.wait_for(5)
         send([victim], signal.SIGKILL)
         since = time.monotonic()
         while set(service.workers()) <= {victim, *others}:
             assert time.monotonic() < since + 5, service.printed()
             time.sleep(0.02)
-        with frozen(others):  # so that only the new one can answer
+        with frozen(others):  # so that only the new one can respond
             answer = service.get(READY)
         replaced_after = time.monotonic() - since
-        people.wait_for(20)
+        clients.wait_for(20)
 
-    figures(replaced_after=replaced_after, codes=dict(people.codes()))
+    figures(replaced_after=replaced_after, codes=dict(clients.codes()))
     assert answer.status == 200
     assert replaced_after < 10
     assert [pid in service.workers() for pid in (victim, *others)] == [False, True, True]
-    # Who was being served by it, and nobody else, had no answer.
-    assert people.codes()[NONE] <= 4
-    assert people.codes().keys() <= {200, 201, 503, NONE}
+    # Only the request that it was processing got no response.
+    assert clients.codes()[NONE] <= 4
+    assert clients.codes().keys() <= {200, 201, 503, NONE}

@@ -1,4 +1,4 @@
-"""People who use the service all at once, each with tasks of their own, and note what is theirs."""
+"""Concurrent users with their own tasks, who check what the service returns."""
 
 import random
 import threading
@@ -6,26 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from lab.faults.client import TASKS, Answer, Client
+from lab.faults.client import TASKS, Client, Response
 
 Task = dict[str, Any]
 SignIn = Callable[[str], AbstractContextManager[Client]]
 
 
-class Person:
-    """Somebody who creates, reads, changes and deletes; and tries the same with others' tasks."""
+class User:
+    """Creates, reads, changes and deletes tasks, and tries the same with tasks of others."""
 
     def __init__(self, name: str, client: Client) -> None:
         self.name = name
         self.client = client
         self.keeps_connection = True
         self.tasks: dict[str, Task] = {}
-        """What the service has acknowledged, by id."""
-        self.answers: list[Answer] = []
+        """Acknowledged tasks, by id."""
+        self.answers: list[Response] = []
         self.surprises: list[Any] = []
-        """What was not as it has to be."""
+        """Unexpected responses."""
 
-    def do_something(self, others: Sequence["Person"]) -> None:
+    def do_something(self, others: Sequence["User"]) -> None:
         mine, foreign = list(self.tasks), [id for other in others for id in list(other.tasks)]
         acts: list[Callable[[], object]] = [self._create, self._create, self._list]
         if mine:
@@ -35,7 +35,7 @@ class Person:
         random.choice(acts)()
 
     def all_tasks(self) -> list[Task]:
-        """As the service tells them, page by page."""
+        """Return all tasks from the service, page by page."""
         found: list[Task] = []
         cursor = ""
         while True:
@@ -49,7 +49,7 @@ class Person:
     def _with_my_own(self) -> list[Callable[[str], object]]:
         return [self._get, self._change, self._delete]
 
-    def _call(self, expected: int, method: str, path: str, body: Any = None) -> Answer:
+    def _call(self, expected: int, method: str, path: str, body: Any = None) -> Response:
         answer = self.client.call(method, path, body)
         if not self.keeps_connection:
             self.client.close()
@@ -70,24 +70,25 @@ class Person:
 
     def _get(self, id: str) -> None:
         answer = self._call(200, "GET", f"{TASKS}/{id}")
-        self._expect(answer.is_good and answer.json() == self.tasks[id], answer)
+        self._expect(answer.is_success and answer.json() == self.tasks[id], answer)
 
     def _change(self, id: str) -> None:
         answer = self._call(200, "PATCH", f"{TASKS}/{id}", {"completed": random.random() < 0.5})
-        if answer.is_good:
+        if answer.is_success:
             task = answer.json()
             self._expect(task["version"] == self.tasks[id]["version"] + 1, answer)
             self.tasks[id] = task
 
     def _delete(self, id: str) -> None:
-        if self._call(204, "DELETE", f"{TASKS}/{id}").is_good:
+        if self._call(204, "DELETE", f"{TASKS}/{id}").is_success:
             del self.tasks[id]
 
     def _list(self) -> None:
         answer = self._call(200, "GET", f"{TASKS}?limit=10")
         newest = sorted(self.tasks, reverse=True)[:10]
         self._expect(
-            answer.is_good and answer.json()["items"] == [self.tasks[id] for id in newest], answer
+            answer.is_success and answer.json()["items"] == [self.tasks[id] for id in newest],
+            answer,
         )
 
     def _intrude(self, id: str) -> None:
@@ -97,17 +98,17 @@ class Person:
 
 
 @contextmanager
-def using(people: Sequence[Person]) -> Iterator[None]:
-    """All of them at once, until the block ends."""
+def using(users: Sequence[User]) -> Iterator[None]:
+    """Run all users concurrently until the block ends."""
     over = threading.Event()
 
-    def go_on(person: Person) -> None:
-        others = [other for other in people if other is not person]
+    def go_on(user: User) -> None:
+        others = [other for other in users if other is not user]
         while not over.is_set():
-            person.do_something(others)
-            over.wait(0.01)  # the machine has others to serve
+            user.do_something(others)
+            over.wait(0.01)  # the machine runs other tests, too
 
-    threads = [threading.Thread(target=go_on, args=(person,)) for person in people]
+    threads = [threading.Thread(target=go_on, args=(user,)) for user in users]
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Starting: without a database, or several at once; the tables come by themselves, once."""
+"""Startup: without a database, and of several processes at once. Tables are created once."""
 
 import time
 
@@ -11,7 +11,7 @@ from lab.faults.processes import children, command
 PROCESSES = 4
 
 
-def test_a_service_started_without_its_database_serves_once_it_is_there(
+def test_service_started_without_a_database_recovers_when_it_starts(
     serve: Serve, database: Database, figures: Figures
 ) -> None:
     with database.away():
@@ -29,7 +29,7 @@ def test_a_service_started_without_its_database_serves_once_it_is_there(
     assert ready_after < 5
 
 
-def test_a_service_that_still_waits_for_its_database_ends_when_told(
+def test_service_waiting_for_its_database_stops_on_sigterm(
     serve: Serve, database: Database
 ) -> None:
     with database.away():
@@ -44,7 +44,7 @@ def test_a_service_that_still_waits_for_its_database_ends_when_told(
     assert not any(map(command, waiting))
 
 
-def test_processes_that_start_together_make_the_tables_once(
+def test_concurrently_started_processes_create_tables_once(
     serve: Serve, database: Database, figures: Figures
 ) -> None:
     since = time.monotonic()
@@ -61,7 +61,7 @@ def test_processes_that_start_together_make_the_tables_once(
         assert len(client.titles()) == len(created)
 
 
-def test_workers_that_start_together_make_the_tables_once(serve: Serve, database: Database) -> None:
+def test_concurrently_started_workers_create_tables_once(serve: Serve, database: Database) -> None:
     service = serve(WORKERS=str(PROCESSES))
 
     assert codes(service.creating(20)) == {201}

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.faults.client import TASKS, Answer, calling
+from lab.faults.client import TASKS, Response, open_client
 from lab.faults.databases import PostgresServer, SqliteFile
 from lab.faults.issuer import AUDIENCE, URL, Issuer, KeySet, SharedSecret
 from lab.servers import Server, free_ports, wait_until
@@ -63,22 +63,22 @@ class Combination:
 class Service(Server):
     """One server process, pinned to the measured core. Its output goes to a file."""
 
-    def __init__(self, stage: "Stage", name: str) -> None:
+    def __init__(self, bench: "Bench", name: str) -> None:
         [self.port] = free_ports(1)
-        self._stage = stage
-        subject = stage.subjects[name]
+        self._stage = bench
+        subject = bench.subjects[name]
         serve = f"{subject.python} {UVICORN} --port {self.port} {subject.arguments}"
         super().__init__(
             f"taskset --cpu-list {cores().measured} {serve}",
             subject.folder,
-            lambda: self.ask("GET", TASKS).is_good,
-            environment=stage.environment | {"PYTHONPATH": str(HERE)},
-            log=stage.folder / f"{name}.log",
+            lambda: self.ask("GET", TASKS).is_success,
+            environment=bench.environment | {"PYTHONPATH": str(HERE)},
+            log=bench.folder / f"{name}.log",
         )
 
-    def ask(self, method: str, path: str, body: object = None) -> Answer:
+    def ask(self, method: str, path: str, body: object = None) -> Response:
         """Send a request of the first user on a new connection."""
-        with calling(self.port, self._stage.token("user-0")) as client:
+        with open_client(self.port, self._stage.token("user-0")) as client:
             return client.call(method, path, body)
 
     def wait(self) -> None:
@@ -86,7 +86,7 @@ class Service(Server):
         wait_until(self._is_ready, 30, self.printed, every=0.001)
 
 
-class Stage:
+class Bench:
     """A rendered project with a database full of tasks, and the services that can serve them."""
 
     def __init__(
@@ -173,9 +173,9 @@ def deployment(project: RenderedProject, folder: Path, more: str = "") -> Path:
 
 
 @contextmanager
-def stage(
+def bench(
     machine: Machine, combination: Combination, before: Path | None = None
-) -> Iterator[Stage]:
+) -> Iterator[Bench]:
     """Yield a new project, database and issuer, which last as long as the block.
 
     `before` is another template: its service becomes a subject, too.
@@ -214,7 +214,7 @@ def stage(
         issuer = SharedSecret() if combination.verification == "shared-secret" else KeySet()
         if isinstance(issuer, KeySet):
             stack.callback(issuer.close)
-        yield Stage(project, subjects, url, issuer, folder)
+        yield Bench(project, subjects, url, issuer, folder)
 
 
 def same_body(services: Mapping[str, Service], path: str) -> bytes:
@@ -224,7 +224,7 @@ def same_body(services: Mapping[str, Service], path: str) -> bytes:
     """
     answers = {name: service.ask("GET", path) for name, service in services.items()}
     said = "\n".join(f"{name}: {each.status} {each.body[:300]!r}" for name, each in answers.items())
-    bodies = {each.body for each in answers.values() if each.is_good}
-    are_the_same = len(bodies) == 1 and all(each.is_good for each in answers.values())
+    bodies = {each.body for each in answers.values() if each.is_success}
+    are_the_same = len(bodies) == 1 and all(each.is_success for each in answers.values())
     assert are_the_same, f"the responses differ:\n{said}"
     return bodies.pop()

@@ -1,4 +1,4 @@
-"""Somebody in front of a browser."""
+"""A user of the frontend in a browser."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from lab.e2e.people import PASSWORD, Person
 from lab.e2e.stack import Stack
+from lab.e2e.users import PASSWORD, User
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -41,57 +41,57 @@ WIDTHS = {"wide": 1280, "narrow": 360}
 expect.set_options(timeout=PATIENCE)
 
 
-class Visitor:
-    def __init__(self, page: Page, stack: Stack, axe: str, person: Person) -> None:
+class BrowserUser:
+    def __init__(self, page: Page, stack: Stack, axe: str, user: User) -> None:
         page.set_default_timeout(PATIENCE)
         page.set_default_navigation_timeout(PATIENCE)
         page.on("console", self._listen)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         self.page = page
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
         self._stack = stack
         self._axe = axe
-        self._person = person
+        self._person = user
 
     def _listen(self, message: ConsoleMessage) -> None:
         # Applications, to which a test may be redirected, have no icon.
         foreign = message.location["url"].endswith("/favicon.ico")
         if message.type in ("error", "warning") and not foreign:
-            self.complaints.append(f"{message.text} ({message.location['url']})")
+            self.console_errors.append(f"{message.text} ({message.location['url']})")
 
-    def expected(self, pattern: str) -> None:
-        """Forget complaints that were provoked; there has to be one."""
-        others = [text for text in self.complaints if not re.search(pattern, text)]
-        assert len(others) < len(self.complaints), f"no complaint about {pattern}"
-        self.complaints = others
+    def expect_console_error(self, pattern: str) -> None:
+        """Remove expected errors from the console, of which there must be at least one."""
+        others = [text for text in self.console_errors if not re.search(pattern, text)]
+        assert len(others) < len(self.console_errors), f"no console error about {pattern}"
+        self.console_errors = others
 
     def open(self, path: str) -> None:
         self.page.goto(self._stack.site_url + path)
 
-    def sees(self, text: str | re.Pattern[str]) -> None:
+    def expect_text(self, text: str | re.Pattern[str]) -> None:
         expect(self.page.get_by_text(text).first).to_be_visible()
 
-    def clicks(self, button: str) -> None:
+    def click(self, button: str) -> None:
         self.page.get_by_role("button", name=button).click()
 
-    def fills_in(self, label: str, value: str) -> None:
+    def fill_in(self, label: str, value: str) -> None:
         self.page.get_by_label(label).fill(value)
 
-    def signs_up(self) -> None:
-        self.fills_in("Name", self._person.name)
-        self._sends_credentials(self._person, "Create account")
+    def sign_up(self) -> None:
+        self.fill_in("Name", self._person.name)
+        self._send_credentials(self._person, "Create account")
 
-    def signs_in(self, person: Person) -> None:
-        self._sends_credentials(person, "Sign in")
+    def sign_in(self, user: User) -> None:
+        self._send_credentials(user, "Sign in")
 
-    def _sends_credentials(self, person: Person, button: str) -> None:
-        self.fills_in("Email", person.email)
-        self.fills_in("Password", PASSWORD)
-        self.clicks(button)
+    def _send_credentials(self, user: User, button: str) -> None:
+        self.fill_in("Email", user.email)
+        self.fill_in("Password", PASSWORD)
+        self.click(button)
         self.page.wait_for_url("**/")
 
-    def signs_out(self) -> None:
-        self.clicks("Sign out")
+    def sign_out(self) -> None:
+        self.click("Sign out")
         self.page.wait_for_url("**/sign-in")
 
     def task(self, title: str) -> Locator:
@@ -101,30 +101,30 @@ class Visitor:
     def new_task(self) -> Locator:
         return self.page.get_by_label("New task")
 
-    def types(self, title: str) -> None:
+    def submit_task(self, title: str) -> None:
         self.new_task.fill(title)
         self.new_task.press("Enter")
 
-    def adds(self, title: str) -> None:
-        self.types(title)
+    def add_task(self, title: str) -> None:
+        self.submit_task(title)
         expect(self.task(title)).to_be_visible()
 
-    def toggles(self, title: str) -> None:
-        """Returns when the service has taken it."""
+    def toggle(self, title: str) -> None:
+        """Toggle a task, and wait for the response."""
         with self.page.expect_response(lambda response: response.request.method == "PATCH"):
             self.task(title).click()
 
-    def filters(self, name: str) -> None:
+    def filter(self, name: str) -> None:
         self.page.get_by_role("navigation", name="Show").get_by_role("link", name=name).click()
 
-    def returns(self, *, from_tab: bool = False) -> None:
+    def refocus(self, *, from_tab: bool = False) -> None:
         """Return from another window, or from another tab, which hid this page."""
         self.page.evaluate("window.dispatchEvent(new Event('focus'))")
         if from_tab:
             self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
-    def sees_tasks(self, *titles: str) -> None:
-        """Exactly these, in this order."""
+    def expect_tasks(self, *titles: str) -> None:
+        """Expect exactly these tasks, in this order."""
         rows = self.page.get_by_role("listitem")
         expect(rows.locator("label")).to_have_text(titles)
 
@@ -132,50 +132,50 @@ class Visitor:
     def focused(self) -> Locator:
         return self.page.locator(":focus")
 
-    def finds_no_barrier(self) -> None:
-        """Nothing serious that keeps people with disabilities from using the page."""
+    def check_accessibility(self) -> None:
+        """Check that axe finds no serious accessibility problem."""
         for scheme in ("dark", "light"):
             self.page.emulate_media(color_scheme=scheme)
-            # Not as a script tag, which the page's own policy forbids.
+            # Not as a script tag, which the page's content security policy forbids.
             found = self.page.evaluate(f"() => {{ {self._axe}; return axe.run() }}")
             barriers = [each for each in found["violations"] if each["impact"] in SERIOUS]
             assert not barriers, [
                 (each["id"], scheme, [node["html"] for node in each["nodes"]]) for each in barriers
             ]
 
-    def shows(self, name: str) -> None:
-        """The page has no barrier. With E2E_PICTURES, save screenshots of it under this name."""
-        self.finds_no_barrier()
+    def check_page(self, name: str) -> None:
+        """Check accessibility. With E2E_PICTURES, save screenshots under this name."""
+        self.check_accessibility()
         size = self.page.viewport_size
         for width in WIDTHS if PICTURES else ():
             self.page.set_viewport_size({"width": WIDTHS[width], "height": 720})
             for scheme in ("light", "dark"):
                 self.page.emulate_media(color_scheme=scheme)
-                self.photographs(Path(PICTURES, f"{name}-{width}-{scheme}.png"), full_page=True)
+                self.screenshot(Path(PICTURES, f"{name}-{width}-{scheme}.png"), full_page=True)
         self.page.set_viewport_size(size)
 
-    def photographs(self, file: Path, *, full_page: bool = False) -> None:
+    def screenshot(self, file: Path, *, full_page: bool = False) -> None:
         self.page.screenshot(path=file, full_page=full_page, caret="initial", animations="disabled")
 
 
 @contextmanager
-def visiting(
-    browser: Browser, stack: Stack, axe: str, person: Person, *, scripts: bool = True
-) -> Iterator[Visitor]:
-    """`person` at a browser of their own, signed in if they have an account."""
+def browsing(
+    browser: Browser, stack: Stack, axe: str, user: User, *, scripts: bool = True
+) -> Iterator[BrowserUser]:
+    """Open a new browser context for the user, signed in if they have an account."""
     context = browser.new_context(
         viewport={"width": 720, "height": 620}, reduced_motion="reduce", java_script_enabled=scripts
     )
-    context.add_init_script(SEND_ADDRESS % person.address)
+    context.add_init_script(SEND_ADDRESS % user.address)
     context.add_cookies(
         [
             {"name": cookie.name, "value": cookie.value or "", "url": stack.site_url}
-            for cookie in person.site.cookies.jar
+            for cookie in user.site.cookies.jar
         ]
     )
-    visitor = Visitor(context.new_page(), stack, axe, person)
+    browser_user = BrowserUser(context.new_page(), stack, axe, user)
     try:
-        yield visitor
+        yield browser_user
     finally:
         context.close()
-    assert not visitor.complaints, visitor.complaints
+    assert not browser_user.console_errors, browser_user.console_errors

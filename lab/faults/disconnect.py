@@ -1,4 +1,4 @@
-"""Clients that ask and do not stay for the answer."""
+"""Clients that send a request and disconnect before the response."""
 
 import json
 import socket
@@ -9,11 +9,11 @@ from lab.faults.service import Service
 
 FIN = struct.pack("ii", 0, 0)
 RST = struct.pack("ii", 1, 0)
-"""What SO_LINGER makes of closing: an orderly end, or a reset."""
+"""Values of SO_LINGER: close with FIN or RST."""
 
 
 def request(token: str, body: bytes, length: int | None = None) -> bytes:
-    """A whole POST, or one that promises more than it holds."""
+    """Return a complete POST, or one whose Content-Length exceeds its body."""
     head = (
         f"POST {TASKS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
@@ -22,7 +22,7 @@ def request(token: str, body: bytes, length: int | None = None) -> bytes:
 
 
 def hang_up(service: Service, count: int, way: bytes) -> None:
-    """So many clients that each send a request, and close their connection."""
+    """Have `count` clients send a request and close their connections."""
     sent = request(service.token("ann"), json.dumps({"title": "gone"}).encode())
     for _ in range(count):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
