@@ -1,11 +1,11 @@
 /** DATABASE_URL: how libpq's URLs are read, and which are rejected. */
 import { describe, expect, test, vi } from "vitest";
-import { storedPassword } from "@/lib/postgresql/passfile";
+import { findPassword } from "@/lib/postgresql/passfile";
 import { parsePostgresUrl } from "@/lib/postgresql/url";
 
 const parse = (rest: string) => parsePostgresUrl(`postgresql://${rest}`);
 const hosts = (rest: string) => parse(rest).hosts.map(([route]) => [route?.host, route?.port]);
-const refusal = (rest: string) => {
+const urlError = (rest: string) => {
   try {
     parse(rest);
   } catch (error) {
@@ -103,9 +103,9 @@ test.each([
   ["ann:pass-hush@db/tasks?schema=auth", "schema, which is not supported: set AUTH_SCHEMA"],
   ["ann:pass-hush@db/tasks?slmode=require", "slmode, which is not supported: check its spelling"],
 ])("%s is rejected in one line without the password", (rest, rule) => {
-  expect(refusal(rest)).toMatch(/^DATABASE_URL /);
-  expect(refusal(rest)).toContain(rule);
-  expect(refusal(rest)).not.toMatch(/hush|\n/);
+  expect(urlError(rest)).toMatch(/^DATABASE_URL /);
+  expect(urlError(rest)).toContain(rule);
+  expect(urlError(rest)).not.toMatch(/hush|\n/);
 });
 
 test("another scheme is rejected", () => {
@@ -119,6 +119,6 @@ test("the stored password comes from the first matching line", () => {
     ["db", "5432", "tasks", "ann", "too late"],
   ];
 
-  expect(storedPassword(lines, ["db", "5432", "tasks", "ann"])).toBe("ann's");
-  expect(storedPassword(lines, ["db", "5432", "tasks", "eve"])).toBeUndefined();
+  expect(findPassword(lines, ["db", "5432", "tasks", "ann"])).toBe("ann's");
+  expect(findPassword(lines, ["db", "5432", "tasks", "eve"])).toBeUndefined();
 });
