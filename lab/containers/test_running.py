@@ -69,7 +69,7 @@ def test_documented_commands_migrate_the_tables_of_service_and_frontend(
         *("alembic", "-x", "wait", "upgrade", "head"), volume=deployment.volumes[0], **settings
     )
 
-    assert again == "Better Auth's tables: 0 made, 0 changed"
+    assert again == "Better Auth's tables: 0 created, 0 changed"
 
 
 def test_task_is_kept_when_the_container_is_replaced(deployment: Deployment) -> None:

@@ -129,7 +129,7 @@ def test_every_supported_form_of_database_url_connects(
         ),
     ]  # fmt: skip
 
-    assert parallel(frontend.migrate, urls) == ["0 made, 0 changed"] * len(urls)
+    assert parallel(frontend.migrate, urls) == ["0 created, 0 changed"] * len(urls)
 
 
 def test_password_is_read_from_a_password_file(
@@ -138,8 +138,8 @@ def test_password_is_read_from_a_password_file(
     database, passwords = tls_server.database("auth_passfile"), client_files / "passwords"
     url = f"postgresql://{USER}@localhost:{tls_server.port}/{database}"
 
-    assert frontend.migrate(url, PGPASSFILE=str(passwords)) == "5 made, 0 changed"
-    assert frontend.migrate(f"{url}?passfile={passwords}") == "0 made, 0 changed"
+    assert frontend.migrate(url, PGPASSFILE=str(passwords)) == "5 created, 0 changed"
+    assert frontend.migrate(f"{url}?passfile={passwords}") == "0 created, 0 changed"
 
 
 def test_failed_connection_is_explained_in_one_line(
@@ -264,7 +264,7 @@ def test_users_sign_up_through_a_transaction_pooler_despite_pg_variables(
     finally:
         pooler.stop()
 
-    assert made == "5 made, 0 changed"
+    assert made == "5 created, 0 changed"
     assert "does not support channel binding" in bound
     assert optional.endswith("unsupported startup parameter: options")
     assert outcomes[:3] == ["signed up"] * 3
@@ -329,7 +329,7 @@ def test_users_sign_up_within_seconds_after_a_failover_to_another_host(
         replica.stop()
         primary.stop()
 
-    assert made == "5 made, 0 changed"
+    assert made == "5 created, 0 changed"
     assert only_replica.endswith("the server is a replica")
     assert before == "signed up"
     assert during.startswith("failed: ")
@@ -401,11 +401,11 @@ def test_missing_privilege_is_named_and_documented_privileges_are_enough(
     assert schemas(tls_server, database) == {}
 
     # The role may not create schemas, but it may create tables in this one.
-    assert after("GRANT CREATE ON SCHEMA auth TO limited") == "5 made, 0 changed"
+    assert after("GRANT CREATE ON SCHEMA auth TO limited") == "5 created, 0 changed"
 
     # The role may only read and write rows.
     tls_server.sql("DROP SCHEMA auth CASCADE", database=database)
-    assert frontend.migrate(administrator) == "5 made, 0 changed"
+    assert frontend.migrate(administrator) == "5 created, 0 changed"
     tls_server.sql(usage, database=database)
     for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):
         line = after()
@@ -413,7 +413,7 @@ def test_missing_privilege_is_named_and_documented_privileges_are_enough(
         tls_server.sql(
             f"GRANT {privilege} ON ALL TABLES IN SCHEMA auth TO limited", database=database
         )
-    assert after() == "0 made, 0 changed"
+    assert after() == "0 created, 0 changed"
     with frontend.serving(url) as sign_up:
         assert sign_up("ann@example.com") == "signed up"
 
@@ -421,14 +421,14 @@ def test_missing_privilege_is_named_and_documented_privileges_are_enough(
     missing = after('ALTER TABLE auth."user" DROP COLUMN image')
     owner = "the role limited in DATABASE_URL must own the table auth.user to change it"
     assert missing == f"{owner}: run `npm run migrate` as its owner"
-    assert frontend.migrate(administrator) == "0 made, 1 changed"
+    assert frontend.migrate(administrator) == "0 created, 1 changed"
 
     # A table is missing that refers to a table of another role.
     create = "GRANT CREATE ON SCHEMA auth TO limited"
     assert after("DROP TABLE auth.session", create).startswith(
         lacks("REFERENCES", on="table auth.user")
     )
-    assert after('GRANT REFERENCES ON auth."user" TO limited') == "1 made, 0 changed"
+    assert after('GRANT REFERENCES ON auth."user" TO limited') == "1 created, 0 changed"
 
     # The role may not connect.
     assert after(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC") == (
@@ -459,8 +459,8 @@ def test_tables_of_others_are_not_changed_and_another_schema_can_be_used(
     table = "the table auth.user is not Better Auth's"
     assert foreign == f"AUTH_SCHEMA must be another schema than auth: {table}"
     assert schemas(tls_server, database) == before
-    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "5 made, 0 changed"
-    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "0 made, 0 changed"
+    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "5 created, 0 changed"
+    assert frontend.migrate(url, AUTH_SCHEMA="better_auth") == "0 created, 0 changed"
     assert schemas(tls_server, database) == before | {"better_auth": TABLES}
     with frontend.serving(url, AUTH_SCHEMA="better_auth") as sign_up:
         assert sign_up("ann@example.com") == "signed up"
@@ -521,7 +521,7 @@ def test_two_concurrent_migrations_create_the_tables_once(
 
     found = parallel(frontend.migrate, [url, url])
 
-    assert sorted(found) == ["0 made, 0 changed", "5 made, 0 changed"]
+    assert sorted(found) == ["0 created, 0 changed", "5 created, 0 changed"]
 
 
 @pytest.mark.parametrize("schema", ["Auth", "pg_auth", "a-b", 'a"; DROP SCHEMA public', "x" * 64])
@@ -623,7 +623,7 @@ def test_sqlite_file_is_in_the_frontends_folder_when_started_elsewhere(
         JITI_FS_CACHE="false",
     )
 
-    assert done.stdout == "Better Auth's tables: 5 made, 0 changed\n", done.stderr
+    assert done.stdout == "Better Auth's tables: 5 created, 0 changed\n", done.stderr
     assert list(tmp_path.iterdir()) == []
     assert file.exists()
     file.unlink()

@@ -27,7 +27,7 @@ from tests.rendering import RenderedProject
 
 POOL_TIMEOUT = 2  # seconds: DATABASE_POOL_TIMEOUT_SECONDS
 SERVES = ""
-MIGRATED = "0 made, 0 changed"
+MIGRATED = "0 created, 0 changed"
 
 
 @contextmanager

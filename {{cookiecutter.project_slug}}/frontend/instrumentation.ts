@@ -1,4 +1,4 @@
-/** Next calls this once, when a server starts. */
+/** Next calls this once when a server starts. */
 export async function register() {
   if (process.env.NEXT_RUNTIME !== "nodejs") return;
   const { canSendMail } = await import("./lib/mail");

@@ -14,10 +14,10 @@ const headers = [
 
 const config: NextConfig = {
   agentRules: false,
-  // The development server serves its scripts on localhost and on this host only.
+  // The development server serves its scripts only to localhost and this host.
   allowedDevOrigins: [new URL(process.env.BETTER_AUTH_URL || "http://localhost:3000").hostname],
-  // Only tests set NEXT_DIST_DIR, so that their build does not replace the one in `.next`. To save
-  // time, it does not check types; `npm run typecheck` does.
+  // Only tests set NEXT_DIST_DIR, so that their build does not replace the one in `.next`. It skips
+  // the type check to save time: `npm run typecheck` does it.
   distDir: process.env.NEXT_DIST_DIR || ".next",
   typescript: { ignoreBuildErrors: !!process.env.NEXT_DIST_DIR },
   headers: async () => [{ source: "/:path*", headers }],

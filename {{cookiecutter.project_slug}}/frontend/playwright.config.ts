@@ -4,10 +4,10 @@ import { delimiter, join } from "node:path";
 import { chromium, defineConfig, devices } from "@playwright/test";
 
 // Separate ports, so that `make run` and `npm run dev` can keep running.
-const port = (name: string, usual: number) => Number(process.env[name] || usual);
+const port = (name: string, fallback: number) => Number(process.env[name] || fallback);
 const api = `http://localhost:${port("TEST_API_PORT", 8100)}`;
 const site = `http://localhost:${port("TEST_SITE_PORT", 3100)}`;
-// Everything that the tests write. Data of earlier runs is deleted first.
+// For everything that the tests write. Data of earlier runs is deleted first.
 const folder = ".test";
 const log = join(folder, "service.log");
 # jinja: if cookiecutter.database == "postgresql"
@@ -17,24 +17,24 @@ const database = `sqlite:///frontend/${folder}/data/tasks.db`;
 # jinja: endif
 const secret = randomBytes(32).toString("base64url");
 
-/** Returns all variables of a .env.example, but empty, so that no .env file has an effect. */
+/** Returns all variables of a .env.example as empty, so that .env files have no effect. */
 function unset(example: string): Record<string, string> {
   const names = readFileSync(join(__dirname, example), "utf8").matchAll(/^(?:# )?(\w+)=/gm);
   return Object.fromEntries([...names].map(([, name]) => [name, ""]));
 }
 
 /** Returns the path of the system's browser, or undefined if Playwright has its own. */
-function browser(): string | undefined {
+function browserPath(): string | undefined {
   if (existsSync(chromium.executablePath())) return undefined;
   const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
   const folders = process.env.PATH?.split(delimiter) ?? [];
-  const found = names.flatMap((name) => folders.map((path) => join(path, name))).find(isProgram);
+  const found = names.flatMap((name) => folders.map((path) => join(path, name))).find(isExecutable);
   if (found) return found;
-  console.error("These tests need a browser. Install one: npx playwright install chromium");
+  console.error("These tests need a browser. To install one, run: npx playwright install chromium");
   process.exit(1);
 }
 
-function isProgram(path: string): boolean {
+function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;
@@ -43,7 +43,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Shows the end of the service's log. Only after a failure, because it has a line per request. */
+/** Prints the end of the service's log, which has a line per request. */
 function showLog(): void {
   if (!existsSync(log)) return;
   const lines = readFileSync(log, "utf8").trimEnd().split("\n");
@@ -57,7 +57,7 @@ const server = {
   // A running server would have other settings, or belong to another test run.
   reuseExistingServer: false,
   gracefulShutdown: { signal: "SIGTERM" as const, timeout: 20_000 },
-  timeout: 240_000, // The first time, the service's dependencies are installed.
+  timeout: 240_000, // The first run installs the service's dependencies.
 };
 
 export default defineConfig({
@@ -66,12 +66,12 @@ export default defineConfig({
   forbidOnly: !!process.env.CI,
   reporter: "list",
   timeout: 60_000,
-  expect: { timeout: 10_000 }, // Machines that run CI may be slow.
+  expect: { timeout: 10_000 }, // CI machines may be slow.
   use: {
     ...devices["Desktop Chrome"],
     baseURL: site,
     trace: "retain-on-failure",
-    launchOptions: { executablePath: browser() },
+    launchOptions: { executablePath: browserPath() },
   },
   // Playwright starts these one after the other.
   webServer: [

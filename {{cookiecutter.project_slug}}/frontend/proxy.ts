@@ -1,10 +1,10 @@
 import { type NextRequest, NextResponse } from "next/server";
 
 const dev = process.env.NODE_ENV === "development";
-// Without the service's path prefix: in a policy, that path would match only this one exact URL.
+// Without the service's path prefix: in a policy, a path without a trailing slash matches only itself.
 const api = new URL(process.env.NEXT_PUBLIC_API_URL ?? "").origin;
 
-/** A Content-Security-Policy with a fresh nonce for each page: Next puts it on its own scripts. */
+/** Sets a Content-Security-Policy with a new nonce per request. Next adds it to its own scripts. */
 export function proxy(request: NextRequest) {
   const nonce = btoa(crypto.randomUUID());
   const policy = [
@@ -22,7 +22,7 @@ export function proxy(request: NextRequest) {
 
   const headers = new Headers(request.headers);
   headers.set("Content-Security-Policy", policy);
-  headers.set("x-nonce", nonce); // For the inline script of the layout.
+  headers.set("x-nonce", nonce); // For the inline script in the layout.
   const response = NextResponse.next({ request: { headers } });
   response.headers.set("Content-Security-Policy", policy);
   return response;

@@ -8,7 +8,7 @@ import "./globals.css";
 export const metadata: Metadata = { title: { default: appName, template: `%s · ${appName}` } };
 
 export default async function Layout({ children }: { children: ReactNode }) {
-  // Reading headers renders pages per request: a static page could not have the nonce of proxy.ts.
+  // Reading headers makes Next render pages per request: static pages could not contain a nonce.
   const nonce = (await headers()).get("x-nonce") ?? undefined;
   return (
     <html lang="en">

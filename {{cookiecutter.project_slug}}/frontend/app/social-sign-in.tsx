@@ -21,7 +21,7 @@ export function SocialSignIn({ providers }: { providers: Provider[] }) {
       const errors = await authErrors(
         authClient.signIn.social({ provider, callbackURL: "/", errorCallbackURL: "/sign-in" }),
       );
-      // On success, the browser is being redirected to the provider: stay isPending until it leaves.
+      // On success, the browser is being redirected to the provider: stay pending until it has left the page.
       if (errors) setError(errors.form);
       else return new Promise<never>(() => {});
     });
@@ -29,7 +29,7 @@ export function SocialSignIn({ providers }: { providers: Provider[] }) {
   if (providers.length === 0) return null;
   return (
     <>
-      <p className="or">or</p>
+      <p className="divider">or</p>
       {providers.map((provider) => (
         <button
           key={provider}

@@ -1,4 +1,4 @@
-/** The emails that Better Auth sends, and what opening their links confirms. */
+/** The emails that Better Auth sends about accounts, and the rules for their links. */
 import type { AuthContext, BetterAuthPlugin } from "better-auth";
 import { APIError, createAuthMiddleware, getSessionFromCtx } from "better-auth/api";
 import { decodeJwt } from "jose";
@@ -12,13 +12,13 @@ interface Link {
   token: string;
 }
 
-// No email contains the user's name: otherwise anybody could send any text to any address.
+// Emails do not contain the user's name: otherwise anybody could send any text to any address.
 const site = `${appName} (${env.issuer})`;
-const ending = (otherwise: string) =>
-  `The link expires in one hour.\n\nIf this was not you, ignore this email: ${otherwise}`;
+const footer = (consequence: string) =>
+  `The link expires in one hour.\n\nIf this was not you, ignore this email: ${consequence}`;
 
-/** Returns the link, with a redirect to the page that shows its result. */
-function leadingTo(page: string, url: string): string {
+/** Makes a link redirect to the page that shows its result. */
+function withRedirect(page: string, url: string): string {
   const link = new URL(url);
   link.searchParams.set("callbackURL", page);
   return link.href;
@@ -28,37 +28,37 @@ export const sendResetPassword = ({ user, url }: Link) =>
   sendMail(
     user.email,
     `Reset your password for ${appName}`,
-    `Someone asked to reset the password of your account at ${site}. To choose a new password, open this link:\n\n${url}\n\n${ending("your password will not change.")}`,
+    `Someone asked to reset the password of your account at ${site}. To choose a new password, open this link:\n\n${url}\n\n${footer("your password will not change.")}`,
   );
 
-/** Asks the old address before the new one gets a link: somebody else may be using the account. */
+/** Asks the old address for approval first, because somebody else may be using the account. */
 export const sendChangeEmailConfirmation = ({ user, newEmail, url }: Link & { newEmail: string }) =>
   sendMail(
     user.email,
     `Approve your new email address for ${appName}`,
-    `Someone asked to change the email address of your account at ${site} to ${newEmail}. To approve it, open this link:\n\n${leadingTo("/verify-email?step=approved", url)}\n\nWe then send another link to the new address. ${ending("your address will not change. If you did not share your password, change it.")}`,
+    `Someone asked to change the email address of your account at ${site} to ${newEmail}. To approve it, open this link:\n\n${withRedirect("/verify-email?step=approved", url)}\n\nWe then send another link to the new address. ${footer("your address will not change. If you did not share your password, change it.")}`,
   );
 
-/** Sends the link that confirms an account's address, or the new one that a user wants. */
+/** Sends a link that confirms the address of an account, or the new one that the user wants. */
 export const sendVerificationEmail = ({ user, url, token }: Link) =>
   decodeJwt(token).updateTo
     ? sendMail(
         user.email,
         `Confirm your new email address for ${appName}`,
-        `Someone wants to use this email address for an account at ${site}. To confirm it, open this link:\n\n${leadingTo("/verify-email?step=changed", url)}\n\n${ending("the address will not be used.")}`,
+        `Someone wants to use this email address for an account at ${site}. To confirm it, open this link:\n\n${withRedirect("/verify-email?step=changed", url)}\n\n${footer("the address will not be used.")}`,
       )
     : sendMail(
         user.email,
         `Confirm your email address for ${appName}`,
-        `Someone created an account with this email address at ${site}. If that was you, open this link to confirm the address:\n\n${leadingTo("/verify-email?step=verified", url)}\n\n${ending("whoever created the account knows its password.")}`,
+        `Someone created an account with this email address at ${site}. If that was you, open this link to confirm the address:\n\n${withRedirect("/verify-email?step=verified", url)}\n\n${footer("whoever created the account knows its password.")}`,
       );
 
-// These endpoints send an email only if an account has the address. A failing mail server must not
-// reveal the difference, so it is checked first, for every address.
-const SENDING = ["/change-email", "/request-password-reset", "/send-verification-email"];
+// These endpoints send an email only if an account has the address. Check the mail server first, for
+// every address, so that an error does not reveal whether there is one.
+const EMAIL_PATHS = ["/change-email", "/request-password-reset", "/send-verification-email"];
 
-/** Invalidates password reset links that were sent before the password or the address changed. */
-const endResetLinks = ({ adapter }: AuthContext, userId: string) =>
+/** Invalidates the password reset links that a user has been sent. */
+const deleteResetLinks = ({ adapter }: AuthContext, userId: string) =>
   adapter.deleteMany({
     model: "verification",
     where: [
@@ -67,12 +67,12 @@ const endResetLinks = ({ adapter }: AuthContext, userId: string) =>
     ],
   });
 
-/** Returns whether the user has chosen a new password since the token of this link was issued. */
+/** Returns whether the user has set a new password since this link was sent. */
 async function hasNewPassword({ internalAdapter }: AuthContext, token: string): Promise<boolean> {
   const { iat = 0, userId } = decodeJwt<{ userId: string }>(token);
   const user = await internalAdapter.findUserById(userId);
   const accounts = await internalAdapter.findAccounts(userId);
-  // `iat` is in whole seconds, so a password from the sign-up could seem newer than the token.
+  // `iat` is in whole seconds, so the password set at sign-up could seem newer than the token.
   const since = Math.max(iat * 1000, (user?.createdAt.getTime() ?? 0) + 1000);
   return accounts.some(({ password, updatedAt }) => password && updatedAt.getTime() >= since);
 }
@@ -82,14 +82,14 @@ export const accountEmails = {
   hooks: {
     before: [
       {
-        // Better Auth waits for this email, so the time would reveal whether there is an account.
+        // Better Auth waits for this email, so the duration would reveal whether there is an account.
         matcher: ({ path }) => path === "/send-verification-email",
         handler: createAuthMiddleware(async (request) => {
           if (!(await getSessionFromCtx(request))) throw new APIError("UNAUTHORIZED");
         }),
       },
       {
-        matcher: ({ path }) => SENDING.includes(path ?? ""),
+        matcher: ({ path }) => EMAIL_PATHS.includes(path ?? ""),
         handler: createAuthMiddleware(checkMail),
       },
     ],
@@ -97,7 +97,7 @@ export const accountEmails = {
       {
         matcher: ({ path }) => path === "/change-password",
         handler: createAuthMiddleware(async ({ context }) => {
-          if (context.session) await endResetLinks(context, context.session.user.id);
+          if (context.session) await deleteResetLinks(context, context.session.user.id);
         }),
       },
     ],
@@ -106,10 +106,10 @@ export const accountEmails = {
     options: {
       emailAndPassword: {
         enabled: true,
-        // Opening the emailed link proves that the user can read email to this address.
+        // Opening the link proves that the user receives email at this address.
         onPasswordReset: async ({ user }) => {
           await context.internalAdapter.updateUser(user.id, { emailVerified: true });
-          await endResetLinks(context, user.id);
+          await deleteResetLinks(context, user.id);
         },
       },
       databaseHooks: {
@@ -129,7 +129,7 @@ export const accountEmails = {
               return { data: { ...changes, emailVerified: true } };
             },
             after: async ({ id }, request) => {
-              if (request?.path === "/verify-email") await endResetLinks(context, id);
+              if (request?.path === "/verify-email") await deleteResetLinks(context, id);
             },
           },
         },

@@ -21,8 +21,8 @@ export const auth = betterAuth({
   advanced: {
     // Browsers share cookies between all ports of a host, so each project has its own prefix.
     cookiePrefix: appSlug,
-    // Responses do not wait for emails: the delay would reveal whether an account exists. In a
-    // script, after() throws, because there is no response; the task runs anyway.
+    // Responses do not wait for emails, because the delay would reveal whether an account exists.
+    // In a script, after() throws, because there is no response; the email is sent anyway.
     backgroundTasks: {
       handler: (task) =>
         void import("next/server").then(({ after }) => after(task)).catch(() => {}),
@@ -34,12 +34,12 @@ export const auth = betterAuth({
     revokeSessionsOnPasswordReset: true,
     sendResetPassword,
   },
-  // Not required to sign in with a password. Better Auth links a provider's account to an existing
-  // one only if the address is confirmed on both sides. Otherwise somebody could register another
+  // Not required for signing in with a password. Better Auth links a provider's account to an
+  // existing one only if both have confirmed the address. Otherwise, somebody could register another
   // person's address in advance, and share the account later.
   emailVerification: { sendOnSignUp: true, sendVerificationEmail },
   socialProviders: { google: env.google, github: env.github },
-  // Where users are redirected if the provider's response matches no request, or an expired one.
+  // Where users are redirected if a provider's response matches no request or an expired one.
   onAPIError: { errorURL: `${env.issuer}/sign-in` },
   user: {
     changeEmail: { enabled: true, sendChangeEmailConfirmation },

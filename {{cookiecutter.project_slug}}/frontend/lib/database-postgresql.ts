@@ -2,19 +2,19 @@ import type { BetterAuthOptions } from "better-auth";
 import type { getAuthTables } from "better-auth/db";
 import type { getMigrations } from "better-auth/db/migration";
 import { Kysely, PostgresDialect, sql } from "kysely";
-import { building, variable } from "./env";
-import { connect, pool, reason } from "./postgresql/pool";
+import { isBuild, readVariable } from "./env";
+import { connect, errorReason, pool } from "./postgresql/pool";
 
 const isIdentifier = (value: string) => /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/.test(value);
 const identifier =
   "must be lower-case letters, digits and underscores, and not begin with a digit or pg_";
-const schemaName = building ? "auth" : variable("AUTH_SCHEMA", isIdentifier, identifier, "auth");
+const schemaName = isBuild ? "auth" : readVariable("AUTH_SCHEMA", isIdentifier, identifier, "auth");
 
-/** Better Auth's tables, in a schema of their own: the database can be the service's, too. */
+/** Better Auth's tables, in their own schema, so that the database can also be the service's. */
 export const database = {
   db: new Kysely({ dialect: new PostgresDialect({ pool: { connect, end: () => pool.end() } }) }),
   type: "postgres" as const,
-  // Named in each statement. A search_path would not last, because poolers share connections.
+  // Every statement names it. Poolers share connections, so a search_path would not last.
   schemaName,
   transaction: true,
 };
@@ -26,37 +26,37 @@ type Plan = Awaited<ReturnType<typeof getMigrations>>;
 interface Access {
   role: string;
   database: string;
-  schemaIsThere: boolean;
-  mayCreateSchema: boolean;
-  mayUse: boolean;
-  mayCreate: boolean;
+  schemaExists: boolean;
+  canCreateSchema: boolean;
+  canUse: boolean;
+  canCreate: boolean;
 }
 
-/** A table in the schema that has the name of one of Better Auth's. */
+/** A table in the schema with the name of one of Better Auth's tables. */
 interface ExistingTable {
   name: string;
   owned: boolean;
-  mayReference: boolean;
-  /** The category of each column's type, as in pg_type. */
+  canReference: boolean;
+  /** The category of each column's type (pg_type.typcategory). */
   columns: Record<string, string>;
 }
 
-// By field type. Any kind of string will do: the type may have been changed to citext, for example.
+// By field type. Any string type is accepted: columns may have been changed to citext, for example.
 const CATEGORIES: Record<string, string> = { string: "SUE", number: "N", boolean: "B", date: "D" };
 
-const LOCK = 0x61757468; // An arbitrary number. All processes that migrate must use the same one.
+const LOCK = 0x61757468; // An arbitrary number, the same in all processes that migrate.
 
 /**
- * Creates or changes the tables that these options need, all or none of them; returns how many.
- * If nothing is missing, privileges to read and write rows are enough.
+ * Creates or changes the tables that these options need, in one transaction. Returns how many.
+ * If nothing is missing, it needs only the privileges to read and write rows.
  */
 export async function migrate(options: BetterAuthOptions) {
-  // Not at the top of the file: the app loads it too and does not need these.
+  // Imported here because the app loads this file without needing them.
   const { getAuthTables } = await import("better-auth/db");
   const { getMigrations } = await import("better-auth/db/migration");
   const schema = getAuthTables(options);
   const tables = Object.values(schema).map(({ modelName }) => modelName);
-  // Waiting for another process that migrates, or indexing a large table, may take long.
+  // Waiting for another migration or indexing a large table may take long.
   pool.options.query_timeout = 0;
   try {
     return await database.db.transaction().execute(async (db) => {
@@ -64,43 +64,43 @@ export async function migrate(options: BetterAuthOptions) {
       const access = await readAccess(db);
       await prepareSchema(access, db);
       const existing = await readTables(tables, db);
-      refuseForeign(existing, schema, getAuthTables({}), options);
+      checkExistingTables(existing, schema, getAuthTables({}), options);
       const warnings: string[] = [];
       const logger = { log: (_level: string, message: string) => warnings.push(message) };
       const plan = await getMigrations({ ...options, logger, database: { ...database, db } });
-      await run(plan, access, existing, db);
-      await checkRights(access.role, tables, db);
+      await runMigration(plan, access, existing, db);
+      await checkPrivileges(access.role, tables, db);
       for (const warning of warnings) console.warn(warning);
-      return { made: plan.toBeCreated.length, changed: plan.toBeAdded.length };
+      return { created: plan.toBeCreated.length, changed: plan.toBeAdded.length };
     });
   } catch (error) {
-    // Only errors that the server reports have `severity`.
+    // Only errors reported by the server have `severity`.
     if (!(error instanceof Error && "severity" in error && "code" in error)) throw error;
-    const said = reason(error);
-    // A table, type or other object that has the name of one to be created.
-    if (error.code === "42P07" || error.code === "42710") throw foreign(said);
+    const reason = errorReason(error);
+    // An object with the name of a table to create exists already.
+    if (error.code === "42P07" || error.code === "42710") throw schemaError(reason);
     const remedy = error.code === "42501" ? " (run `npm run migrate` as the tables' owner)" : "";
-    throw new Error(`DATABASE_URL cannot be used: ${said}${remedy}`);
+    throw new Error(`DATABASE_URL cannot be used: ${reason}${remedy}`);
   }
 }
 
 async function readAccess(db: Kysely<unknown>): Promise<Access> {
   const { rows } = await sql<Access>`
     SELECT current_user AS role, current_database() AS database,
-      has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchema",
-      oid IS NOT NULL AS "schemaIsThere",
-      has_schema_privilege(oid, 'USAGE') AS "mayUse",
-      has_schema_privilege(oid, 'CREATE') AS "mayCreate"
+      has_database_privilege(current_database(), 'CREATE') AS "canCreateSchema",
+      oid IS NOT NULL AS "schemaExists",
+      has_schema_privilege(oid, 'USAGE') AS "canUse",
+      has_schema_privilege(oid, 'CREATE') AS "canCreate"
     FROM (SELECT 1) AS one LEFT JOIN pg_namespace ON nspname = ${schemaName}`.execute(db);
   return rows[0] as Access;
 }
 
 async function prepareSchema(access: Access, db: Kysely<unknown>): Promise<void> {
-  if (access.schemaIsThere) {
-    if (!access.mayUse) throw lacking(access.role, "USAGE", `schema ${schemaName}`);
+  if (access.schemaExists) {
+    if (!access.canUse) throw privilegeError(access.role, "USAGE", `schema ${schemaName}`);
   } else {
-    if (!access.mayCreateSchema) {
-      throw lacking(
+    if (!access.canCreateSchema) {
+      throw privilegeError(
         access.role,
         "CREATE",
         `database ${access.database}`,
@@ -114,7 +114,7 @@ async function prepareSchema(access: Access, db: Kysely<unknown>): Promise<void>
 async function readTables(tables: string[], db: Kysely<unknown>): Promise<ExistingTable[]> {
   const { rows } = await sql<ExistingTable>`
     SELECT relname AS name, pg_has_role(relowner, 'USAGE') AS owned,
-      has_table_privilege(pg_class.oid, 'REFERENCES') AS "mayReference",
+      has_table_privilege(pg_class.oid, 'REFERENCES') AS "canReference",
       json_object_agg(attname, typcategory) AS columns
     FROM pg_class
       JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
@@ -126,10 +126,10 @@ async function readTables(tables: string[], db: Kysely<unknown>): Promise<Existi
 }
 
 /**
- * Throws an Error if a table lacks a column that Better Auth always had. A column that options or
- * a plugin added to a standard table may be missing: migrations add it.
+ * Throws an Error if a table lacks a column that every version of Better Auth has: it belongs to
+ * another program. Columns that options or plugins add may be missing: the migration adds them.
  */
-function refuseForeign(
+function checkExistingTables(
   existing: ExistingTable[],
   schema: Schema,
   standard: Schema,
@@ -146,20 +146,20 @@ function refuseForeign(
     const always = Object.entries(standard[key]?.fields ?? fields).filter(
       ([, { required }]) => required !== false,
     );
-    const isOurs = always.every(([name, { type, references }]) =>
+    const isBetterAuths = always.every(([name, { type, references }]) =>
       has(fields[name]?.fieldName ?? name, references?.field === "id" ? idType : `${type}`),
     );
-    if (!has("id", idType) || !isOurs) {
-      throw foreign(`the table ${schemaName}.${modelName} is not Better Auth's`);
+    if (!has("id", idType) || !isBetterAuths) {
+      throw schemaError(`the table ${schemaName}.${modelName} is not Better Auth's`);
     }
   }
 }
 
-function foreign(found: string): Error {
+function schemaError(found: string): Error {
   return new Error(`AUTH_SCHEMA must be another schema than ${schemaName}: ${found}`);
 }
 
-async function run(
+async function runMigration(
   { toBeCreated, toBeAdded, toBeAddedIndexes, compileMigrations }: Plan,
   access: Access,
   existing: ExistingTable[],
@@ -177,19 +177,22 @@ async function run(
       Object.values(fields).map(({ references }) => references?.model),
     ),
   );
-  const closed = existing.find(({ name, mayReference }) => referenced.has(name) && !mayReference);
-  if (closed) throw lacking(access.role, "REFERENCES", `table ${schemaName}.${closed.name}`);
-  if (access.schemaIsThere && !access.mayCreate && toBeCreated.length + toBeAddedIndexes.length) {
-    throw lacking(access.role, "CREATE", `schema ${schemaName}`);
+  const notReferenceable = existing.find(
+    ({ name, canReference }) => referenced.has(name) && !canReference,
+  );
+  if (notReferenceable)
+    throw privilegeError(access.role, "REFERENCES", `table ${schemaName}.${notReferenceable.name}`);
+  if (access.schemaExists && !access.canCreate && toBeCreated.length + toBeAddedIndexes.length) {
+    throw privilegeError(access.role, "CREATE", `schema ${schemaName}`);
   }
   if (toBeCreated.length + toBeAdded.length + toBeAddedIndexes.length === 0) return;
-  // Better Auth's runMigrations is not used: it always runs CREATE SCHEMA, which needs the
-  // privilege to do so even if the schema exists.
+  // Not Better Auth's runMigrations: it always runs CREATE SCHEMA, which requires the privilege even
+  // if the schema exists.
   const statements = await compileMigrations();
   await sql.raw(statements.replace(/^create schema [^;]*;/, "")).execute(db);
 }
 
-async function checkRights(role: string, tables: string[], db: Kysely<unknown>): Promise<void> {
+async function checkPrivileges(role: string, tables: string[], db: Kysely<unknown>): Promise<void> {
   const { rows } = await sql<{ name: string; privilege: string }>`
     SELECT relname AS name, privilege
     FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
@@ -197,10 +200,10 @@ async function checkRights(role: string, tables: string[], db: Kysely<unknown>):
       AND relname = ANY(${tables}) AND NOT has_table_privilege(pg_class.oid, privilege)`.execute(
     db,
   );
-  if (rows[0]) throw lacking(role, rows[0].privilege, `table ${schemaName}.${rows[0].name}`);
+  if (rows[0]) throw privilegeError(role, rows[0].privilege, `table ${schemaName}.${rows[0].name}`);
 }
 
-function lacking(role: string, privilege: string, object: string, other = ""): Error {
+function privilegeError(role: string, privilege: string, object: string, other = ""): Error {
   return new Error(
     `the role ${role} in DATABASE_URL lacks the privilege ${privilege} on ${object}: grant it${other}, or set AUTH_SCHEMA`,
   );

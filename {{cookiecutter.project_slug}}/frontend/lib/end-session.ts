@@ -3,8 +3,8 @@ import { createAuthEndpoint, sensitiveSessionMiddleware } from "better-auth/api"
 
 /**
  * Adds `POST /end-session`, which ends one of the user's sessions by its `id`. Better Auth's own
- * `/revoke-session` takes the session's token, which is enough to use the session, so a page that
- * lists sessions should not contain it.
+ * `/revoke-session` requires the session's token. Whoever has that can use the session, so a page
+ * that lists sessions should not contain it.
  */
 export const endSession = {
   id: "end-session",

@@ -4,12 +4,12 @@ import type { auth } from "./auth";
 import { env } from "./env";
 
 /**
- * Makes Better Auth remove users only after the service has erased their tasks, no matter who
- * removes them. Call it once, with the complete `auth`, whose plugins must include `keepSessions`.
+ * Makes Better Auth remove a user only after the service has erased the user's tasks, no matter who
+ * removes the user. Call it once, with an `auth` whose plugins include `keepSessions`.
  */
 export async function eraseTasksOnRemoval({ $context, api }: typeof auth): Promise<void> {
-  // All of Better Auth's endpoints that remove a user call this function, and so do scripts. The
-  // database hook `user.delete.before` is too late: sessions and credentials are gone by then.
+  // All endpoints of Better Auth that remove a user call this function, and so do scripts. The
+  // database hook `user.delete.before` runs too late: sessions and credentials are already deleted.
   const { internalAdapter } = await $context;
   const { deleteUser } = internalAdapter;
   internalAdapter.deleteUser = async (userId) => {
@@ -18,10 +18,10 @@ export async function eraseTasksOnRemoval({ $context, api }: typeof auth): Promi
   };
 }
 
-// These endpoints end the sessions before they call deleteUser, which ends them anyway.
+// These endpoints end the sessions before they call deleteUser, which does it as well.
 const ENDING_SESSIONS_FIRST = ["/admin/remove-user", "/delete-anonymous-user"];
 
-/** Keeps a user's sessions if the user is not removed because the tasks could not be erased. */
+/** Keeps the sessions of a user who is not removed because the tasks could not be erased. */
 export const keepSessions = {
   id: "keep-sessions",
   hooks: {
@@ -40,7 +40,7 @@ export const keepSessions = {
 async function eraseTasks(userId: string, api: (typeof auth)["api"]): Promise<void> {
   try {
     const now = Math.floor(Date.now() / 1000);
-    // Signed like the user's own tokens, but without a session. Only code on this server can do it.
+    // A token of the user, signed without a session: only code on this server can do that.
     const { token } = await api.signJWT({
       body: { payload: { sub: userId, iat: now, exp: now + 60 } },
     });

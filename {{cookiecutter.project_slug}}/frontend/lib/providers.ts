@@ -1,4 +1,4 @@
 import { env } from "./env";
 
-/** The providers whose two settings are set, so that users can sign in with them. */
+/** The providers that users can sign in with, because both their settings are set. */
 export const providers = (["google", "github"] as const).filter((provider) => env[provider]);

@@ -1,4 +1,4 @@
-/** Client for the service's API in pages on the server, on behalf of the signed-in user. */
+/** Client for the service's API on the server, authenticated as the user who requests the page. */
 import { headers } from "next/headers";
 import createClient from "openapi-fetch";
 import type { paths } from "./api-types";
@@ -10,7 +10,7 @@ export const api = createClient<paths>({
   async fetch(request) {
     const { token } = await auth.api.getToken({ headers: await headers() });
     request.headers.set("Authorization", `Bearer ${token}`);
-    // The user sees nothing while the server waits. The browser can show the error and retry.
+    // Users see nothing while the server waits. The browser can show an error and retry.
     return fetch(request, { signal: AbortSignal.timeout(2_000) });
   },
 });

@@ -5,25 +5,25 @@ import { auth } from "./auth";
 
 const currentSession = async () => auth.api.getSession({ headers: await headers() });
 
-/** Returns the signed-in user, for a page on the server. */
+/** Returns the signed-in user, or undefined. Only for code on the server. */
 export async function currentUser() {
   return (await currentSession())?.user;
 }
 
-/** Returns the session and its user. Redirects to the sign-in page if there is no session. */
+/** Returns the session and its user. Without a session, redirects to the sign-in page. */
 export async function requireSession() {
   const session = await currentSession();
   if (!session) redirect("/sign-in");
   return session;
 }
 
-/** Returns the fields of the signed-in user that the browser gets, or redirects to sign in. */
+/** Returns what the browser needs to know of the user. Without a session, redirects to sign in. */
 export async function requireUser() {
   const { user } = await requireSession();
   return { id: user.id, name: user.name || user.email };
 }
 
-/** Returns whether the signed-in user has a password, and not only accounts at providers. */
+/** Returns whether the signed-in user has a password, and not only accounts with providers. */
 export async function hasPassword(): Promise<boolean> {
   const accounts = await auth.api.listUserAccounts({ headers: await headers() });
   return accounts.some(({ providerId }) => providerId === "credential");
@@ -38,7 +38,7 @@ export interface Session {
 
 /** Returns a user's sessions, newest first, without their tokens. */
 export async function activeSessions(userId: string): Promise<Session[]> {
-  // Not auth.api.listSessions, which requires that the user has signed in within the last day.
+  // Not auth.api.listSessions, which requires a sign-in within the last day.
   const { internalAdapter } = await auth.$context;
   const sessions = await internalAdapter.listSessions(userId, { onlyActiveSessions: true });
   return sessions
@@ -51,10 +51,10 @@ export async function activeSessions(userId: string): Promise<Session[]> {
     }));
 }
 
-/** Shortens IPv6 addresses: Better Auth stores their network part, without omitting zeros. */
+/** Shortens an IPv6 address: Better Auth stores its network part, with all zeros. */
 function shortIp(ip: string): string {
   const short = ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
-  return short === "::" ? "" : short; // Loopback, or a proxy sent no client address.
+  return short === "::" ? "" : short; // It is loopback, or the proxy sent no client address.
 }
 
 /** Returns a name like "Firefox on Linux" for a `User-Agent`. */

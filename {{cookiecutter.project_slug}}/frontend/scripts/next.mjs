@@ -1,6 +1,6 @@
 import { checkSettings } from "./settings.mjs";
 
-// Next reports on its use unless it is told not to before it starts; it reads .env files too late.
+// Telemetry must be disabled before Next starts: it reads .env files too late.
 process.env.NEXT_TELEMETRY_DISABLED = "1";
 
 try {

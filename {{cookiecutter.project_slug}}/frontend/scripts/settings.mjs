@@ -2,17 +2,17 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import nextEnv from "@next/env";
 
-// Lines that python-dotenv, Next.js, Node and Docker Compose read the same way. The service checks
-// its .env by the same rule.
+// Lines that python-dotenv, Next.js, Node and Docker Compose read the same way. The service applies
+// the same rule to its .env.
 const NAME = /^ *(?:export +)?([A-Za-z_]\w*) *=/;
 const LINE = /^[^=]*= *("[^"\\]*"|'[^'\\]*'|[^\s"'#][^#\t\r]*)?(?: +#.*)? *$/;
 
 /**
- * Changes to this app's folder, sets NODE_ENV, and refuses a .env file that programs would read
- * differently: Next, the service, the template's hooks and Docker Compose. Throws a one-line Error
- * that names file and variable, never a value.
+ * Changes to this app's folder, sets NODE_ENV and checks the .env files. Throws a one-line Error if
+ * Next, the service, the template's hooks and Docker Compose would read a file differently. It names
+ * file and variable, never a value.
  *
- * @param {"development" | "production"} mode NODE_ENV; replaces the value that another tool has set
+ * @param {"development" | "production"} mode NODE_ENV, whatever other tools have set
  */
 export function checkSettings(mode) {
   process.chdir(fileURLToPath(new URL("..", import.meta.url)));

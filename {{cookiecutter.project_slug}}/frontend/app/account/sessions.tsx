@@ -8,7 +8,7 @@ import type { Session } from "@/lib/session";
 import { Alert } from "../alert";
 import { useHydrated } from "../use-hydrated";
 
-// The server renders these dates, too, and does not know the browser's language and time zone.
+// In English and UTC, because the server renders it, too, without the browser's locale.
 const dateFormat = new Intl.DateTimeFormat("en", {
   dateStyle: "medium",
   timeStyle: "short",

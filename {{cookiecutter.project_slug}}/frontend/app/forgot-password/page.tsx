@@ -16,7 +16,7 @@ export default function ForgotPasswordPage() {
       ) : (
         <p>This site cannot send email. Contact its administrator for help.</p>
       )}
-      <p className="aside">
+      <p className="form-footer">
         <Link href="/sign-in">Back to sign-in</Link>
       </p>
     </main>

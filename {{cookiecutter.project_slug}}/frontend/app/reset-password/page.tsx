@@ -5,7 +5,7 @@ import { ResetPasswordForm } from "./reset-password-form";
 
 export const metadata: Metadata = { title: "Choose a new password" };
 
-/** Reset links redirect here: with a token, or without one if the link has expired or was used. */
+/** Reset links redirect here, without a token if they have expired or have been used. */
 export default async function ResetPasswordPage({
   searchParams,
 }: {
@@ -21,7 +21,7 @@ export default async function ResetPasswordPage({
       ) : (
         <p role="alert">This link has expired or has already been used.</p>
       )}
-      <p className="aside">
+      <p className="form-footer">
         <Link href="/forgot-password">Request a new link</Link>
       </p>
     </main>

@@ -39,10 +39,10 @@ export default async function SignInPage({
       )}
       <CredentialsForm purpose="sign-in" />
       <SocialSignIn providers={providers} />
-      <p className="aside">
+      <p className="form-footer">
         <Link href="/forgot-password">Forgot your password?</Link>
       </p>
-      <p className="aside">
+      <p className="form-footer">
         New here? <Link href="/sign-up">Create an account</Link>
       </p>
     </main>

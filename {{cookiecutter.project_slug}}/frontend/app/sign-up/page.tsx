@@ -17,7 +17,7 @@ export default async function SignUpPage() {
       <h1>Create an account</h1>
       <CredentialsForm purpose="sign-up" />
       <SocialSignIn providers={providers} />
-      <p className="aside">
+      <p className="form-footer">
         Already have one? <Link href="/sign-in">Sign in</Link>
       </p>
     </main>

@@ -31,7 +31,7 @@ export function AddTask({ onCreated }: { onCreated: (task: Task) => void }) {
   }
 
   return (
-    <form method="post" noValidate className="add" onSubmit={handleSubmit}>
+    <form method="post" noValidate className="add-task" onSubmit={handleSubmit}>
       <label htmlFor="new-task" className="visually-hidden">
         New task
       </label>

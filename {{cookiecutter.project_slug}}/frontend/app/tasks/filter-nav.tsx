@@ -5,7 +5,7 @@ const links = { all: "/", open: "/?show=open", done: "/?show=done" };
 
 export function FilterNav({ current }: { current: TaskFilter }) {
   return (
-    <nav aria-label="Show" className="filter">
+    <nav aria-label="Show" className="filters">
       {Object.entries(links).map(([filter, href]) => (
         <Link
           key={filter}

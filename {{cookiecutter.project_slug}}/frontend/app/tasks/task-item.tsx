@@ -17,8 +17,9 @@ export function TaskItem({
   const update = useUpdateTask(task, onUpdated);
   const remove = useDeleteTask(task, onUpdated, onDeleted);
   const isPending = update.isPending || remove.isPending;
-  const { id, title, description } = task;
-  const completed = (update.isPending && update.variables.completed) ?? task.completed;
+  // Show an update before the service has confirmed it.
+  const shown = { ...task, ...(update.isPending && update.variables) };
+  const { id, title, description, completed } = shown;
 
   function handleToggle() {
     if (isPending) return;

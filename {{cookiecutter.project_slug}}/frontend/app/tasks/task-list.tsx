@@ -117,12 +117,12 @@ export function TaskList() {
       {failureReason || isRetrying ? (
         <LoadError error={failureReason} onRetry={handleRetry} />
       ) : query.isPending ? (
-        <p className="more">Loading your tasks…</p>
+        <p className="centered">Loading your tasks…</p>
       ) : (
         tasks.length === 0 && <EmptyList filter={filter} />
       )}
       {query.hasNextPage && (
-        <p className="more">
+        <p className="centered">
           <button type="button" onClick={handleLoadMore} aria-disabled={isFetchingNextPage}>
             {isFetchingNextPage ? "Loading…" : "Load more"}
           </button>
@@ -142,7 +142,7 @@ function moveFocusFrom(task: Task) {
 
 function LoadError({ error, onRetry }: { error: Error | null; onRetry: () => void }) {
   return (
-    <div className="empty">
+    <div className="empty-state">
       <Alert>{errorMessage(error)}</Alert>
       {isRetryable(error) && <p className="hint">This page retries automatically.</p>}
       <button type="button" onClick={onRetry}>
@@ -153,9 +153,9 @@ function LoadError({ error, onRetry }: { error: Error | null; onRetry: () => voi
 }
 
 function EmptyList({ filter }: { filter: TaskFilter }) {
-  if (filter === "done") return <p className="empty">No tasks are done yet.</p>;
+  if (filter === "done") return <p className="empty-state">No tasks are done yet.</p>;
   return (
-    <div className="empty">
+    <div className="empty-state">
       <p>All clear: nothing to do.</p>
       <p className="hint">Write a task above and press Enter.</p>
     </div>

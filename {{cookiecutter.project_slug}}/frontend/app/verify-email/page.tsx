@@ -11,7 +11,7 @@ const results = new Map([
   ["verified", "Thank you. Your email address is confirmed."],
 ]);
 
-/** Shows the result after a user opens a link that confirms or approves an email address. */
+/** Links that confirm or approve an email address redirect here. */
 export default async function VerifyEmailPage({
   searchParams,
 }: {
@@ -26,10 +26,10 @@ export default async function VerifyEmailPage({
         <p role="alert">{linkErrorMessage(String(error))}</p>
       ) : (
         <p role="status">
-          {results.get(String(step)) ?? "Open the link in the email that we sent to you."}
+          {results.get(String(step)) ?? "Open the link in the email that we sent you."}
         </p>
       )}
-      <p className="aside">
+      <p className="form-footer">
         <Link href="/account">Go to your account</Link>
       </p>
     </main>

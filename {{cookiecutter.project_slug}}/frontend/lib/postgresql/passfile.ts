@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { existing, type Parameters, refusal, refuse } from "./parameters";
+import { findReadable, type Parameters, reject, urlError } from "./parameters";
 
 const PASSFILE_LINE =
   /^((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):((?:\\.|[^:\\])*):(.*)$/;
@@ -11,7 +11,7 @@ export type Passwords = string[][];
 export function readPasswords(parameters: Parameters, needed: boolean): Passwords {
   const named = parameters.path("passfile");
   const { PGPASSFILE } = process.env;
-  const path = named ?? (needed ? PGPASSFILE || existing(".pgpass") : undefined);
+  const path = named ?? (needed ? PGPASSFILE || findReadable(".pgpass") : undefined);
   if (!path) return [];
   const name = named ? "passfile" : PGPASSFILE ? "PGPASSFILE" : "~/.pgpass";
   let bytes: Buffer;
@@ -20,13 +20,13 @@ export function readPasswords(parameters: Parameters, needed: boolean): Password
     bytes = readFileSync(/* turbopackIgnore: true */ path);
     if (mode & 0o077) throw new Error(`other users can read it: run chmod 600 ${path}`);
   } catch (error) {
-    // Like libpq, ignore a default file that is missing, or that other users can read.
+    // Like libpq, ignore a default file that is missing or that other users can read.
     if (!named) return [];
-    throw refusal(`names a file in passfile that cannot be used: ${(error as Error).message}`);
+    throw urlError(`names a file in passfile that cannot be used: ${(error as Error).message}`);
   }
   const text = bytes.toString();
   if (!bytes.equals(Buffer.from(text))) {
-    refuse(`cannot be used: the file of ${name} is not UTF-8 text: ${path}`);
+    reject(`cannot be used: the file of ${name} is not UTF-8 text: ${path}`);
   }
   return text.split(/\r?\n/).flatMap((line) => {
     const [, ...fields] = (!line.startsWith("#") && PASSFILE_LINE.exec(line)) || [];
@@ -35,7 +35,7 @@ export function readPasswords(parameters: Parameters, needed: boolean): Password
 }
 
 /** Returns the password for `key`: host, port, database, user. */
-export function storedPassword(passwords: Passwords, key: string[]): string | undefined {
+export function findPassword(passwords: Passwords, key: string[]): string | undefined {
   const matches = (line: string[]) =>
     key.every((wanted, index) => line[index] === "*" || line[index] === wanted);
   return passwords.find(matches)?.[4];

@@ -6,20 +6,20 @@ import {
   Pool,
   type PoolClient,
 } from "pg";
-import { building, variable } from "../env";
-import { storedPassword } from "./passfile";
+import { isBuild, readVariable } from "../env";
+import { findPassword } from "./passfile";
 import { race } from "./race";
 import { parsePostgresUrl, type Route } from "./url";
 
 const isSet = (value: string) => value !== "";
 const { hosts, shuffled, requirement, requiresChannelBinding, passwords, ...settings } =
   parsePostgresUrl(
-    building
+    isBuild
       ? "postgresql://unused"
-      : variable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
+      : readVariable("DATABASE_URL", isSet, "must be a postgresql:// URL"),
   );
 
-/** The internals of pg's Client that it has no other interface for. */
+/** Internals of pg's Client that have no public interface. */
 interface Internals {
   connectionParameters: { options?: string };
   _queryable: boolean;
@@ -27,13 +27,13 @@ interface Internals {
 
 interface Config extends ClientConfig {
   route?: Route;
-  /** Milliseconds to connect in. */
-  patience?: number;
+  /** In milliseconds. */
+  connectTimeout?: number;
 }
 
 /**
- * A connection configured by DATABASE_URL alone. Enforces channel binding if that requires it, and
- * the deadline for each statement.
+ * A connection that only DATABASE_URL configures. It enforces channel binding if the URL requires
+ * it, and closes after a statement timeout.
  */
 class Connection extends Client {
   readonly route: Route;
@@ -43,15 +43,15 @@ class Connection extends Client {
     let verified = false;
     super({
       ...config,
-      connectionTimeoutMillis: config.patience ?? settings.connectionTimeoutMillis,
-      // Only with `require`: otherwise it guarantees nothing, and fails if a proxy terminates TLS.
+      connectionTimeoutMillis: config.connectTimeout ?? settings.connectionTimeoutMillis,
+      // Only with `require`: otherwise it guarantees nothing and fails behind a proxy that ends TLS.
       enableChannelBinding: requiresChannelBinding,
       password: () => {
         if (requiresChannelBinding && !offered)
           throw new Error("the server does not support channel binding");
         const host = this.host.startsWith("/") ? "localhost" : this.host;
         const key = [host, `${this.port}`, settings.database, settings.user];
-        const password = settings.password ?? storedPassword(passwords, key);
+        const password = settings.password ?? findPassword(passwords, key);
         if (!password) throw new Error("the server asks for a password");
         return password;
       },
@@ -59,8 +59,8 @@ class Connection extends Client {
     this.route = config.route as Route;
     // If the URL has no `options`, pg would use PGOPTIONS, which poolers refuse.
     (this as unknown as Internals).connectionParameters.options = settings.options;
-    // The failed statement reports the error too. Without a listener, a connection that is lost
-    // while in use would end this process.
+    // The failed statement reports the error, too. Without a listener, losing a connection that is
+    // in use would end this process.
     this.on("error", () => {});
     // pg would keep a connection whose statement timed out, and queue the next statement behind it.
     const query = this.query.bind(this) as (...args: unknown[]) => Promise<unknown>;
@@ -69,7 +69,7 @@ class Connection extends Client {
         return await query(...args);
       } catch (error) {
         if ((error as Error).message === STATEMENT_TIMEOUT) {
-          this.distrust();
+          this.discard();
           this.connection.stream.destroy();
         }
         throw error;
@@ -88,20 +88,20 @@ class Connection extends Client {
     });
     this.connection.on("errorMessage", ({ code }: { code: string }) => {
       // The server may have become a replica in a failover.
-      if (code === READ_ONLY) this.distrust();
+      if (code === READ_ONLY) this.discard();
     });
   }
 
   /**
-   * Has the pool drop this connection and the idle ones to its server, each of which would fail
-   * too. New connections try another server first.
+   * Makes the pool close this connection and all idle ones to the same server, which would fail, too.
+   * New connections try another server first.
    */
-  private distrust(): void {
+  private discard(): void {
     (this as unknown as Internals)._queryable = false;
     for (const other of idle) {
       if (server(other.route) === server(this.route)) other.connection.stream.destroy();
     }
-    forget(this.route);
+    forgetPrimary(this.route);
   }
 }
 
@@ -112,7 +112,7 @@ export const pool = new Pool({
   ...settings,
   client_encoding: "utf8",
   Client: Connection,
-  // Measured by pg: poolers refuse `statement_timeout`, and a server that hangs ignores it.
+  // Measured by pg: poolers reject `statement_timeout`, and a server that hangs ignores it.
   query_timeout: 2_000,
 });
 
@@ -125,57 +125,58 @@ pool.on("remove", (client) => idle.delete(client as ClientBase as Connection));
 pool.on("error", (error) => console.error("A database connection was lost:", error.message));
 
 const POOL_EXHAUSTED = "timeout exceeded when trying to connect";
-const PATIENCE = 1_000; // Milliseconds that a known primary has to respond, if there are others.
-const checked = new WeakSet<PoolClient>();
-const failed = new Set<string>(); // Hosts that failed last time: others are tried before them.
+// Milliseconds that a known primary has to respond if there are other hosts.
+const KNOWN_PRIMARY_TIMEOUT = 1_000;
+const verifiedClients = new WeakSet<PoolClient>();
+const failed = new Set<string>(); // Hosts that failed last time. They are tried last.
 let primary: Promise<Route> | undefined; // The route to it, or the search for it.
 
 /** Returns a connection to the primary: the server among the hosts of the URL that can write. */
 export async function connect(): Promise<PoolClient> {
   const known = primary;
-  const route = await (known ?? search());
+  const route = await (known ?? findPrimary());
   try {
-    return await open(route, known && hosts.length > 1 ? PATIENCE : undefined);
+    return await open(route, known && hosts.length > 1 ? KNOWN_PRIMARY_TIMEOUT : undefined);
   } catch (error) {
     if (!known || (error as Error).message === POOL_EXHAUSTED) throw error;
-    forget(route, known);
-    return open(await (primary ?? search()));
+    forgetPrimary(route, known);
+    return open(await (primary ?? findPrimary()));
   }
 }
 
-/** Returns a connection from the pool. If it has to be opened, it goes to this route. */
-async function open(route: Route, patience?: number): Promise<PoolClient> {
-  Object.assign(pool.options, route, { route, patience });
+/** Returns a connection from the pool. New connections use this route. */
+async function open(route: Route, connectTimeout?: number): Promise<PoolClient> {
+  Object.assign(pool.options, route, { route, connectTimeout });
   const client = await pool.connect();
-  if (checked.has(client)) return client;
+  if (verifiedClients.has(client)) return client;
   try {
     await checkRole(client);
   } catch (error) {
     client.release(true);
     throw error;
   }
-  checked.add(client);
+  verifiedClients.add(client);
   return client;
 }
 
-/** Makes the next connection search for the primary, and try this host last. */
-function forget(route: Route, known = primary): void {
+/** Makes the next connection look for the primary again, and try this host last. */
+function forgetPrimary(route: Route, known = primary): void {
   failed.add(server(route));
   if (primary === known) primary = undefined;
 }
 
-/** Finds the primary. Callers that need it meanwhile share the search. */
-function search(): Promise<Route> {
+/** Finds the primary. Concurrent callers share one search. */
+function findPrimary(): Promise<Route> {
   const order = shuffled ? hosts.toSorted(() => Math.random() - 0.5) : hosts;
   const rank = ([route]: Route[]) => Number(failed.has(server(route as Route)));
   const searching = race(
     order.toSorted((one, other) => rank(one) - rank(other)),
     probe,
-    isFinal,
+    isPermanent,
   );
   const found = searching.catch((error: AggregateError) => {
     if (primary === found) primary = undefined;
-    throw new Unreachable(error.errors);
+    throw new NoPrimaryError(error.errors);
   });
   primary = found;
   return found;
@@ -185,7 +186,7 @@ function search(): Promise<Route> {
 async function probe(routes: Route[], signal: AbortSignal): Promise<Route> {
   const errors: Error[] = [];
   for (const route of routes) {
-    const client = new Connection({ ...pool.options, ...route, route, patience: undefined });
+    const client = new Connection({ ...pool.options, ...route, route, connectTimeout: undefined });
     const disconnect = () => client.connection.stream.destroy();
     signal.addEventListener("abort", disconnect);
     try {
@@ -196,20 +197,20 @@ async function probe(routes: Route[], signal: AbortSignal): Promise<Route> {
     } catch (error) {
       errors.push(error as Error);
       // The result would be the same without TLS.
-      if (signal.aborted || isFinalHere(error as Error)) break;
+      if (signal.aborted || isPermanentForHost(error as Error)) break;
     } finally {
       disconnect();
     }
   }
   failed.add(server(routes[0] as Route));
-  throw new Unsuitable(routes[0] as Route, errors);
+  throw new HostError(routes[0] as Route, errors);
 }
 
 function server({ host, port }: Route): string {
   return `${host}:${port}`;
 }
 
-/** Throws an Error if the server cannot write. Queries it: a pooler's report may be outdated. */
+/** Throws an Error if the server is read-only. Asks it: what a pooler reports may be outdated. */
 async function checkRole(client: ClientBase): Promise<void> {
   const { rows } = await client.query(`
     SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') AS readonly`);
@@ -221,7 +222,7 @@ async function checkRole(client: ClientBase): Promise<void> {
 }
 
 /** Returns whether another attempt at the same host, with or without TLS, cannot succeed. */
-function isFinalHere({ code = "", message }: NodeJS.ErrnoException): boolean {
+function isPermanentForHost({ code = "", message }: NodeJS.ErrnoException): boolean {
   return (
     /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOENT|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)$/.test(code) ||
     code === READ_ONLY ||
@@ -229,10 +230,10 @@ function isFinalHere({ code = "", message }: NodeJS.ErrnoException): boolean {
   );
 }
 
-/** Returns whether a server rejects this user. If so, no more hosts are tried, as in libpq. */
-function isFinal(error: unknown): boolean {
-  return (error as Unsuitable).errors.some(
-    // These classes of errors concern one server: it shuts down, is full, or is a replica.
+/** Returns whether a server rejects this user. As in libpq, no other host is then tried. */
+function isPermanent(error: unknown): boolean {
+  return (error as HostError).errors.some(
+    // These classes of errors concern only this server: it shuts down, is full, or is a replica.
     (each) => each instanceof DatabaseError && !/^(08|25|53|57)/.test(each.code ?? ""),
   );
 }
@@ -240,10 +241,10 @@ function isFinal(error: unknown): boolean {
 const UNKNOWN_AUTHORITY = /^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/;
 
 /** Returns the error's message in one line. */
-export function reason(error: Error): string {
+export function errorReason(error: Error): string {
   // An AggregateError has one error for each address of the host name.
   const { message, code, routine } = error instanceof AggregateError ? error.errors[0] : error;
-  // From servers in any language, or from poolers.
+  // Servers report this in any language, poolers without the routine.
   const refused = code === "42501" && routine === "CheckMyDatabase";
   if (refused || /permission denied for database/.test(message))
     return `the role ${settings.user} lacks the privilege CONNECT on database ${settings.database}: grant it`;
@@ -252,12 +253,12 @@ export function reason(error: Error): string {
 }
 
 /** A host that is not the primary, or cannot be reached. */
-class Unsuitable extends Error {
+class HostError extends Error {
   constructor(
     readonly route: Route,
     readonly errors: Error[],
   ) {
-    const reasons = new Set(errors.map(reason));
+    const reasons = new Set(errors.map(errorReason));
     // If sslmode allows a connection without TLS, a server without TLS is not the reason.
     if (reasons.size > 1) reasons.delete("The server does not support SSL connections");
     super([...reasons].join("; "));
@@ -265,8 +266,8 @@ class Unsuitable extends Error {
 }
 
 /** No server could be used. The message lists the reasons in one line, without the URL. */
-class Unreachable extends Error {
-  constructor(failures: Unsuitable[]) {
+class NoPrimaryError extends Error {
+  constructor(failures: HostError[]) {
     const errors = failures.flatMap((failure) => failure.errors);
     const refused = errors.every((error) => "code" in error && error.code === "ECONNREFUSED");
     const [first] = failures;

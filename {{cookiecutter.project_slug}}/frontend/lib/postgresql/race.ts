@@ -1,16 +1,14 @@
-const HEAD_START = 250; // Milliseconds that a host has before the next one is tried as well.
+const HEAD_START = 250; // Milliseconds until the next host is tried as well.
 
 /**
- * Tries hosts in order until one succeeds, as in RFC 8305. If a host fails, the next one is tried at
- * once; if it does not respond, after a head start. Returns the result of the first success, and
- * aborts the other attempts. Throws an AggregateError if all fail.
- *
- * No more hosts are tried after an error that `isFinal`.
+ * Tries hosts in order until one succeeds (RFC 8305). The next host is tried as soon as one fails, or
+ * after a head start if it does not respond. Returns the first success and aborts the other attempts.
+ * Throws an AggregateError if all fail. After an error that `isPermanent`, no other host is tried.
  */
 export async function race<Host, Result>(
   hosts: Host[],
   attempt: (host: Host, signal: AbortSignal) => Promise<Result>,
-  isFinal: (error: unknown) => boolean,
+  isPermanent: (error: unknown) => boolean,
 ): Promise<Result> {
   const waiting = [...hosts];
   const losers = new AbortController();
@@ -28,7 +26,7 @@ export async function race<Host, Result>(
           attempt(host, losers.signal).then(resolve, (error) => {
             errors.push(error);
             running -= 1;
-            if (isFinal(error)) waiting.length = 0;
+            if (isPermanent(error)) waiting.length = 0;
             next();
           });
         } else if (running === 0) reject(new AggregateError(errors));

@@ -1,11 +1,11 @@
-/** DATABASE_URL: how libpq's URLs are read, and which are rejected. */
+/** DATABASE_URL: parsed as by libpq, and rejected if a part is not supported. */
 import { describe, expect, test, vi } from "vitest";
-import { storedPassword } from "@/lib/postgresql/passfile";
+import { findPassword } from "@/lib/postgresql/passfile";
 import { parsePostgresUrl } from "@/lib/postgresql/url";
 
 const parse = (rest: string) => parsePostgresUrl(`postgresql://${rest}`);
 const hosts = (rest: string) => parse(rest).hosts.map(([route]) => [route?.host, route?.port]);
-const refusal = (rest: string) => {
+const urlError = (rest: string) => {
   try {
     parse(rest);
   } catch (error) {
@@ -13,7 +13,7 @@ const refusal = (rest: string) => {
   }
 };
 
-test("a complete URL is split into its parts", () => {
+test("a complete URL is parsed into its parts", () => {
   expect(parse("ann:p%40ss@db.example.com:6432/tasks?application_name=web")).toMatchObject({
     user: "ann",
     password: "p@ss",
@@ -24,11 +24,11 @@ test("a complete URL is split into its parts", () => {
   expect(hosts("ann:p%40ss@db.example.com:6432/tasks")).toEqual([["db.example.com", 6432]]);
 });
 
-test("the database has the user's name unless the URL names one", () => {
+test("a URL without a database means the one with the name of the user", () => {
   expect(parse("ann@localhost").database).toBe("ann");
 });
 
-test("the password comes from PGPASSWORD if the URL has none", () => {
+test("PGPASSWORD is the password for a URL without one", () => {
   vi.stubEnv("PGPASSWORD", "from the environment");
 
   expect(parse("ann@localhost").password).toBe("from the environment");
@@ -53,7 +53,7 @@ test.each([
   ["ann@[::1]:6432/tasks", [["::1", 6432]]],
   ["ann@/tasks?host=%2Frun%2Fpostgresql", [["/run/postgresql", 5432]]],
   ["ann@ignored/tasks?host=one&port=6432", [["one", 6432]]],
-])("%s names the hosts %j", (rest, expected) => {
+])("%s has the hosts %j", (rest, expected) => {
   expect(hosts(rest)).toEqual(expected);
 });
 
@@ -63,7 +63,7 @@ describe("sslmode", () => {
     ["allow", [false, true]],
     ["prefer", [true, false]],
     ["require", [true]],
-  ])("%s means these attempts with TLS: %j", (mode, attempts) => {
+  ])("%s means these attempts, with TLS: %j", (mode, attempts) => {
     const [routes = []] = parse(`ann@db/tasks?sslmode=${mode}`).hosts;
 
     expect(routes.map(({ ssl }) => ssl !== false)).toEqual(attempts);
@@ -88,7 +88,7 @@ test.each([
   ["", 5_000],
   ["?connect_timeout=0", 5_000],
   ["?connect_timeout=12", 12_000],
-])("'%s' means %i milliseconds to connect", (query, milliseconds) => {
+])("'%s' means a connect timeout of %i ms", (query, milliseconds) => {
   expect(parse(`ann@db/tasks${query}`).connectionTimeoutMillis).toBe(milliseconds);
 });
 
@@ -102,23 +102,23 @@ test.each([
   ["ann:pass-hush@db/tasks?connect_timeout=soon", "connect_timeout to be a whole number"],
   ["ann:pass-hush@db/tasks?schema=auth", "schema, which is not supported: set AUTH_SCHEMA"],
   ["ann:pass-hush@db/tasks?slmode=require", "slmode, which is not supported: check its spelling"],
-])("%s is rejected in one line without the password", (rest, rule) => {
-  expect(refusal(rest)).toMatch(/^DATABASE_URL /);
-  expect(refusal(rest)).toContain(rule);
-  expect(refusal(rest)).not.toMatch(/hush|\n/);
+])("%s is rejected with a one-line message without the password", (rest, rule) => {
+  expect(urlError(rest)).toMatch(/^DATABASE_URL /);
+  expect(urlError(rest)).toContain(rule);
+  expect(urlError(rest)).not.toMatch(/hush|\n/);
 });
 
 test("another scheme is rejected", () => {
   expect(() => parsePostgresUrl("mysql://ann@db/tasks")).toThrow("must be a postgresql:// URL");
 });
 
-test("the stored password comes from the first matching line", () => {
+test("the password comes from the first matching line of the password file", () => {
   const lines = [
     ["db", "5432", "tasks", "bob", "bob's"],
     ["*", "*", "*", "ann", "ann's"],
     ["db", "5432", "tasks", "ann", "too late"],
   ];
 
-  expect(storedPassword(lines, ["db", "5432", "tasks", "ann"])).toBe("ann's");
-  expect(storedPassword(lines, ["db", "5432", "tasks", "eve"])).toBeUndefined();
+  expect(findPassword(lines, ["db", "5432", "tasks", "ann"])).toBe("ann's");
+  expect(findPassword(lines, ["db", "5432", "tasks", "eve"])).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-/** The settings: which values are accepted, and the messages for others. */
+/** The settings: valid values, and the messages for invalid ones. */
 import { expect, test, vi } from "vitest";
 
 const GOOD = {
@@ -12,7 +12,7 @@ const MAIL = {
   SMTP_URL: "smtps://user@smtp.example.com:465",
   MAIL_FROM: "Tasks <tasks@example.com>",
 };
-// Variables of the machine must have no effect.
+// Variables of this machine must have no effect.
 const UNSET = ["GOOGLE", "GITHUB"].flatMap((name) => [
   `${name}_CLIENT_ID`,
   `${name}_CLIENT_SECRET`,
@@ -25,7 +25,7 @@ async function load(settings: Record<string, string>) {
   return (await import("@/lib/env")).env;
 }
 
-test("complete settings are accepted", async () => {
+test("complete settings are valid", async () => {
   expect(await load({})).toMatchObject({
     secret: GOOD.BETTER_AUTH_SECRET,
     issuer: GOOD.BETTER_AUTH_URL,
@@ -60,7 +60,7 @@ test.each([
   ["MAIL_FROM", "Nobody"],
   ["MAIL_FROM", "one@example.com, two@example.com"],
   ["MAIL_FROM", "Tasks <tasks@example.com>, other@example.com"],
-])("%s=%s is rejected in one line without the value", async (name, value) => {
+])("%s=%s is rejected with a one-line message without the value", async (name, value) => {
   const message = await load({ ...MAIL, [name]: value }).then(
     () => "nothing",
     (error) => error.message,
@@ -76,7 +76,7 @@ test.each([
   ["BETTER_AUTH_URL", "http://127.0.0.1:3001"],
   ["NEXT_PUBLIC_API_URL", "https://example.com/tasks"],
   ["JWT_AUDIENCE", "tasks"],
-])("%s=%s is accepted", async (name, value) => {
+])("%s=%s is valid", async (name, value) => {
   expect(Object.values(await load({ [name]: value }))).toContain(value);
 });
 
@@ -84,13 +84,16 @@ test("email and providers are optional", async () => {
   expect(await load({})).toMatchObject({ mail: undefined, google: undefined, github: undefined });
 });
 
-test.each(["tasks@example.com", "Tasks <tasks@example.com>"])("%s may send email", async (from) => {
-  const { mail } = await load({ ...MAIL, MAIL_FROM: from });
+test.each(["tasks@example.com", "Tasks <tasks@example.com>"])(
+  "%s is a valid sender",
+  async (from) => {
+    const { mail } = await load({ ...MAIL, MAIL_FROM: from });
 
-  expect(mail).toEqual([MAIL.SMTP_URL, from]);
-});
+    expect(mail).toEqual([MAIL.SMTP_URL, from]);
+  },
+);
 
-test("a provider is set up by two variables", async () => {
+test("a provider with both variables is enabled", async () => {
   const { google, github } = await load({
     GITHUB_CLIENT_ID: "id",
     GITHUB_CLIENT_SECRET: "some words",
@@ -105,11 +108,11 @@ test.each([
   [{ MAIL_FROM: MAIL.MAIL_FROM }, "SMTP_URL"],
   [{ GOOGLE_CLIENT_ID: "id" }, "GOOGLE_CLIENT_SECRET"],
   [{ GITHUB_CLIENT_SECRET: "some words" }, "GITHUB_CLIENT_ID"],
-])("%j needs %s, too", async (settings, missing) => {
+])("%j without %s is rejected", async (settings, missing) => {
   await expect(load(settings)).rejects.toThrow(new RegExp(`^${missing} must `));
 });
 
-test("a build needs no settings, and uses placeholders that cannot be real values", async () => {
+test("a build without settings uses placeholders that cannot be real values", async () => {
   vi.stubEnv("NEXT_PHASE", "phase-production-build");
 
   const { secret, issuer } = await load({ BETTER_AUTH_SECRET: "", BETTER_AUTH_URL: "" });

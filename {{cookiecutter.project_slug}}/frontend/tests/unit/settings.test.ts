@@ -1,4 +1,4 @@
-/** The app accepts only .env files that all programs read the same way. */
+/** The check of .env files: all programs must read them the same way. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,7 +47,7 @@ test.each([
   "NAME=with spaces",
   "NAME=a%23b?c=d&e",
   "\uFEFFNAME=value\r\n",
-])("%j is accepted", (text) => {
+])("%j is valid", (text) => {
   write(text);
 
   expect(message()).toBeUndefined();
@@ -64,7 +64,7 @@ test.each([
   ["NAME=pass\u00A0word", /NAME contains an invisible character/],
   ["password", /line 1 is not NAME=value/],
   ["2NAME=password", /line 1 is not NAME=value/],
-])("%j is rejected with file and name, but without the value", (text, rule) => {
+])("%j is rejected with a message that has the file and name, not the value", (text, rule) => {
   write(text);
 
   expect(message()).toMatch(rule);
@@ -82,7 +82,7 @@ test.each([
   expect(message()).toBe(".env.local is not UTF-8 text. Save it as UTF-8.");
 });
 
-test("an environment variable with $ is rejected if a file sets it, too", () => {
+test("an environment variable with $ is rejected if a file sets it as well", () => {
   write("NAME=value");
   vi.stubEnv("NAME", "pa$$word");
 
@@ -96,13 +96,13 @@ test("only the files of the mode are read", () => {
   expect(message("development")).toMatch(/^\.env\.development: line 1/);
 });
 
-test("NODE_ENV is set to the mode, whatever it was before", () => {
+test("NODE_ENV is set to the mode, even if it was set before", () => {
   settings.checkSettings("production");
 
   expect(process.env.NODE_ENV).toBe("production");
 });
 
-test("loadSettings reads the files, but the environment takes precedence", () => {
+test("loadSettings loads the files, and environment variables take precedence", () => {
   write("FROM_FILE=file\nFROM_BOTH=file");
   vi.stubEnv("FROM_BOTH", "environment");
   vi.stubEnv("FROM_FILE", undefined);
