@@ -214,7 +214,7 @@ class DatabaseSettings(_Settings):
     # jinja: if cookiecutter.database == "postgresql"
     database_transaction_pooling: bool = False
     # jinja: endif
-    database_pool_size: int = Field(10, ge=1, le=1_000)
+    database_pool_size: int = Field(default=10, ge=1, le=1_000)
     database_pool_timeout_seconds: Seconds = 2
     database_statement_timeout_seconds: Seconds = 2
 
@@ -248,11 +248,11 @@ class Settings(DatabaseSettings):
     jwks_url: Annotated[str, AfterValidator(_url)] = Field(
         default_factory=lambda settings: f"{settings.get('better_auth_url')}/api/auth/jwks"
     )
-    jwks_cooldown_seconds: float = Field(5, gt=0, le=3_600)
-    jwks_ttl_seconds: float = Field(300, gt=0, le=86_400)
+    jwks_cooldown_seconds: float = Field(default=5, gt=0, le=3_600)
+    jwks_ttl_seconds: float = Field(default=300, gt=0, le=86_400)
     # jinja: endif
-    jwt_audience: str = Field("http://localhost:8000", min_length=1)
-    jwt_leeway_seconds: float = Field(5, ge=0, le=60)
+    jwt_audience: str = Field(default="http://localhost:8000", min_length=1)
+    jwt_leeway_seconds: float = Field(default=5, ge=0, le=60)
     cors_origins: Origins = ("http://localhost:3000",)
     request_timeout_seconds: Seconds = 4.5
     rate_limit: Rate | None = None
@@ -261,10 +261,10 @@ class Settings(DatabaseSettings):
     root_path: RootPath = ""
 
     host: Address = "127.0.0.1"
-    port: int = Field(8_000, ge=1, le=65_535)
-    workers: int = Field(1, ge=1, le=1_000)
+    port: int = Field(default=8_000, ge=1, le=65_535)
+    workers: int = Field(default=1, ge=1, le=1_000)
     forwarded_allow_ips: str = "127.0.0.1,::1"
     # Longer than the 60 seconds of most load balancers, so that they close connections first.
-    keep_alive_seconds: int = Field(75, ge=1, le=3_600)
-    drain_seconds: float = Field(1, ge=0, le=300)
-    shutdown_seconds: int = Field(10, ge=1, le=300)
+    keep_alive_seconds: int = Field(default=75, ge=1, le=3_600)
+    drain_seconds: float = Field(default=1, ge=0, le=300)
+    shutdown_seconds: int = Field(default=10, ge=1, le=300)

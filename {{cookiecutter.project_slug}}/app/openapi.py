@@ -13,7 +13,8 @@ BEARER = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "Issued by Better Auth. Applications need the scopes listed for an operation.",
+    "description": "Issued by Better Auth, and verified by the rules of RFC8725. Applications need "
+    "the scopes listed for an operation.",
 }
 IF_MATCH = {
     "name": "If-Match",
@@ -98,6 +99,9 @@ def _complete(document: dict[str, Any]) -> None:
     components["schemas"]["Problem"] = Problem.model_json_schema()
     components["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY, "IfMatch": IF_MATCH}
     components["headers"] = HEADERS
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    tags = dict.fromkeys(tag for operation in operations for tag in operation.get("tags", ()))
+    document["tags"] = [{"name": tag} for tag in tags]
     for path in document["paths"].values():
         for method, operation in path.items():
             if method == "post" and "security" in operation:

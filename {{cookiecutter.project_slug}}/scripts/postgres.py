@@ -202,7 +202,7 @@ def _reason(log: Path) -> str:
     return f"{' '.join(reasons[-1:])} (see {log})"
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[Any]) -> None:
     process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
     process.wait()
 

@@ -97,6 +97,12 @@ def resolved(document: dict[str, Any], reference: dict[str, str]) -> Any:
     return document["components"][kind][name]
 
 
+def test_document_declares_the_tags_of_its_operations(document: dict[str, Any]) -> None:
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+
+    assert {tag["name"] for tag in document["tags"]} == used
+
+
 def test_error_responses_have_the_documented_headers(
     client: httpx2.Client, sign_in: SignIn, document: dict[str, Any]
 ) -> None:
