@@ -758,5 +758,6 @@ def test_cruft_update_prints_no_next_steps(
     post_gen.main(answers(better_auth_secret="provide", _commit="0" * 40))
     assert capsys.readouterr() == ("", "")
 
+    shutil.copy(PROJECT / ".packages", project)
     post_gen.main(answers())
     assert "is ready" in capsys.readouterr().out
