@@ -470,6 +470,19 @@ def workflows(project: RenderedProject) -> dict[str, dict[str, Any]]:
     return {file.name: yaml.safe_load(file.read_text()) for file in files}
 
 
+def test_weekly_run_generates_other_requests(
+    project: RenderedProject, workflows: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    steps = workflows["ci.yml"]["jobs"]["check"]["steps"]
+    [command] = [step["run"] for step in steps if "schedule" in step.get("if", "")]
+    shutil.copytree(project.path / "tests", tmp_path / "tests")
+
+    RenderedProject(tmp_path).run(command, GITHUB_RUN_ID="23456789012")
+
+    settings = tomllib.loads((tmp_path / "tests/schemathesis.toml").read_text())
+    assert settings["seed"] == 23456789012
+
+
 def zizmor(project: RenderedProject) -> None:
     project.run(
         f"{installed_program('zizmor')} --offline --quiet --persona=pedantic --strict-collection "

@@ -134,7 +134,7 @@ def test_repeated_request_succeeds_only_once_its_changes_are_replicated(
     serve: Serve, call: Call
 ) -> None:
     """PostgreSQL ends a canceled wait for a standby with a commit that other sessions can see."""
-    service = serve(DATABASE_STATEMENT_TIMEOUT_SECONDS="0.3")
+    service = serve(DATABASE_STATEMENT_TIMEOUT_SECONDS="1")
     with service.client() as client:
         assert client.create().status == 201
         with service.database.server.without_standby():
