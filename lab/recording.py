@@ -47,7 +47,8 @@ def record(machine: Machine) -> str:
     environment = machine.environment | {
         "COLUMNS": str(COLUMNS),
         "COOKIECUTTER_CONFIG": str(config),
-        "PATH": f"{tools}:{machine.environment['PATH']}",
+        # Without the template's own uv, since the recording shows that the project installs uv.
+        "PATH": f"{tools}:{os.environ['PATH']}",
         "PS1": PROMPT,
         "TERM": "xterm-256color",
     }
