@@ -70,8 +70,8 @@ def _database_url_of_the_service() -> str | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect parametrized tests whose list of parameters is empty.
 
-    For example, no resource may have a reference. pytest would report such tests as skipped, and has
-    no option to leave them out, so this hook edits the list of tests in place.
+    For example, no resource may have a reference. pytest can only skip such tests, so
+    this hook removes them from `items`, which has to be changed in place.
     """
     empty = [
         item
@@ -118,8 +118,8 @@ UNSCOPED = {
 def _statements_are_scoped() -> Iterator[None]:
     """Check the owner in each statement that the service compiles during the tests.
 
-    A statement that could reach rows of other users raises UnscopedStatement, unless it is marked as
-    unscoped. The run fails at the end if UNSCOPED lacks its reason or does not match its SQL.
+    A statement that could reach rows of other users raises UnscopedStatement. If it is marked as
+    unscoped, the run fails at the end unless UNSCOPED has its reason and matches its SQL.
     """
     unscoped: set[tuple[str, str]] = set()
     compile_statement = Statement.__init__
@@ -129,8 +129,8 @@ def _statements_are_scoped() -> Iterator[None]:
             unscoped.add((reason, str(expression)))
         compile_statement(statement, expression)
 
-    # Every statement passes through this constructor once. The check wraps it here because it relies
-    # on SQLAlchemy's internals and takes time, which is acceptable in tests but not in the service.
+    # Each statement is compiled in this constructor. The check is not part of the service, because
+    # it takes time and relies on SQLAlchemy's internals, so the tests wrap the constructor.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Statement, "__init__", check_and_compile)
         yield
