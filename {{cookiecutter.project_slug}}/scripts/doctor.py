@@ -189,7 +189,9 @@ def displayable(header: dict[str, Any], claims: dict[str, Any]) -> dict[str, str
         name: "none" if value is None else json.dumps(value)[:200]
         for name, value in members.items()
     }
-    shown |= {name: readable_time(claims.get(name)) or shown[name] for name in ("exp", "iat", "nbf")}
+    shown |= {
+        name: readable_time(claims.get(name)) or shown[name] for name in ("exp", "iat", "nbf")
+    }
     return shown | {"slash": ", with a slash at its end" if shown["iss"].endswith('/"') else ""}
 
 
