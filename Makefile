@@ -1,6 +1,6 @@
 # Commands of the template. Each one does all the setup it needs; `make help` lists them.
 
-# Other tools set these variables, and they would break the commands below. Variables for package
+# Unset variables that other tools set and that would break these commands. Variables for package
 # indexes, proxies and certificates are kept.
 unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_PREFIX PIP_PYTHON \
 	PIP_ROOT PIP_TARGET PIP_USER PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONHASHSEED PYTHONHOME PYTHONINSPECT \
@@ -9,23 +9,22 @@ unexport ALEMBIC_CONFIG COVERAGE_FILE COVERAGE_RCFILE MYPYPATH PIP_DRY_RUN PIP_P
 	UV_MANAGED_PYTHON UV_NO_DEFAULT_GROUPS UV_NO_DEV UV_NO_GROUP UV_NO_SYNC UV_PROJECT \
 	UV_PROJECT_ENVIRONMENT UV_PYTHON UV_PYTHON_PREFERENCE UV_SYSTEM_PYTHON UV_WORKING_DIR \
 	UV_WORKING_DIRECTORY VIRTUAL_ENV
-# Without a usable HOME, as in many containers, caches go beside the tools.
+# If HOME is not usable, as in many containers, keep caches beside the tools.
 ifeq ($(shell test -d "$$HOME" -a -r "$$HOME" -a -w "$$HOME" && echo usable),)
 export HOME := $(CURDIR)/.tools/home
 endif
-# Those of these variables that are set: each can be the reason why an installation fails.
+# Variables that are set and can make an installation fail. The error message lists them.
 SUSPECTS := $(foreach name,UV_OFFLINE UV_NO_INDEX UV_INDEX UV_INDEX_URL UV_DEFAULT_INDEX PIP_NO_INDEX PIP_INDEX_URL \
 	HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy,$(if $($(name)),$(name)))
 OFFLINE = Check the network connection$(if $(strip $(SUSPECTS)), and these variables: $(strip $(SUSPECTS))).
-# PYTHON and UV from the environment come first, but only if they work: they may be meant for other
-# tools.
+# Prefer PYTHON and UV from the environment, but only if they work: they may be meant for other tools.
 PYTHON := $(shell for python in "$$PYTHON" python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 UV := $(or $(shell for uv in "$$UV" uv; do "$$uv" --version >/dev/null 2>&1 && echo "$$uv" && break; done),.tools/bin/uv)
 PORT ?= 8000
 DEMO = demo/task-service
 PYTEST = .venv/bin/python -m pytest -q --numprocesses auto --dist worksteal
-# To standard error, because another command may read a command's output.
+# Print to standard error, so that the standard output contains only a command's result.
 SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 

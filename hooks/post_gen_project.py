@@ -1,4 +1,4 @@
-"""Finish a rendered project: drop unused files, write its settings, print the next steps.
+"""Finish a rendered project: delete unused files, write its settings, print the next steps.
 
 The secret never passes through Cookiecutter, which stores answers in its replay file and leaves
 rendered hooks in the temporary folder, nor through cruft, which stores answers in the repository.
@@ -75,8 +75,8 @@ def refuse_name_of_package(slug: str) -> None:
         sys.exit(f"project_slug {slug!r} refused: the project depends on a package of that name")
 
 
-def drop_unused(answers: Answers) -> None:
-    """Remove the files that the answers leave unused, and folders that are empty then."""
+def delete_unused(answers: Answers) -> None:
+    """Delete the files that these answers do not need, and folders that become empty."""
     unused = [name for asked, files in UNUSED.items() for name in files.get(answers[asked], [])]
     for path in map(Path, unused):
         if path.is_dir():
@@ -86,8 +86,12 @@ def drop_unused(answers: Answers) -> None:
             os.removedirs(path.parent)
 
 
-def settings(answers: Answers, secret: str, database_url: str) -> dict[Path, dict[str, str]]:
-    """Return the settings of each file. Both have the same issuer, audience, secret and URL."""
+def env_files(answers: Answers, secret: str, database_url: str) -> dict[Path, dict[str, str]]:
+    """Return the settings of each file.
+
+    The service and the frontend share the issuer and the audience. If both need the secret or the
+    database URL, they share these, too.
+    """
     auth = {"BETTER_AUTH_URL": FRONTEND_URL, "JWT_AUDIENCE": API_URL}
     service = auth | {"CORS_ORIGINS": FRONTEND_URL, "DATABASE_URL": database_url}
     frontend = auth | {"NEXT_PUBLIC_API_URL": API_URL, SECRET: secret}
@@ -99,8 +103,8 @@ def settings(answers: Answers, secret: str, database_url: str) -> dict[Path, dic
     return files if answers["frontend"] == "nextjs" else {SERVICE_ENV: service}
 
 
-def checked(secret: str) -> str:
-    """Return the secret if it is acceptable. The message of a refusal never shows it."""
+def validate_secret(secret: str) -> str:
+    """Return the secret, or exit if it is not acceptable. The message never shows the secret."""
     rules = {
         "at least 32 characters": len(secret) >= 32,
         "more than two different characters": len(set(secret)) > 2,
@@ -114,8 +118,11 @@ def checked(secret: str) -> str:
     return secret
 
 
-def is_thrown_away(answers: Answers) -> bool:
-    """Whether `cruft update` renders this copy only to compare it with another one."""
+def is_cruft_temporary_copy(answers: Answers) -> bool:
+    """Return whether `cruft update` renders this copy, which it compares and then deletes.
+
+    cruft renders each copy into a temporary folder: /tmp/tmpabc123/task-service.
+    """
     return (
         "_commit" in answers and Path.cwd().parent.parent == Path(tempfile.gettempdir()).resolve()
     )
@@ -125,14 +132,14 @@ def new_secret(answers: Answers) -> str:
     """Generate the secret or get it from the user; "" if none is set and there is no terminal."""
     if answers["better_auth_secret"] == "generate":
         return secrets.token_urlsafe(48)
-    if is_thrown_away(answers):
+    if is_cruft_temporary_copy(answers):
         return ""
     if given := os.environ.get(SECRET):
-        return checked(given)
+        return validate_secret(given)
     if not sys.stdin.isatty():
         return ""
     try:
-        return checked(getpass.getpass(f"{SECRET} (not shown): "))
+        return validate_secret(getpass.getpass(f"{SECRET} (not shown): "))
     except (EOFError, KeyboardInterrupt):
         sys.exit(f"{SECRET} refused: no secret was entered.")
 
@@ -199,9 +206,9 @@ def write_settings(answers: Answers) -> str:
     if len(kept) > 1:
         return f"{SERVICE_ENV} and {FRONTEND_ENV} hold different secrets; neither was changed"
     url = database_url(answers, found)
-    needed = any(SECRET in wanted for wanted in settings(answers, "", url).values())
+    needed = any(SECRET in wanted for wanted in env_files(answers, "", url).values())
     secret = next(iter(kept.values()), "") or (new_secret(answers) if needed else "")
-    for path, wanted in settings(answers, secret, url).items():
+    for path, wanted in env_files(answers, secret, url).items():
         write(path, completed(texts[path], wanted))
 
     if kept and not needed:
@@ -258,10 +265,10 @@ def mark_complete() -> None:
 
 def main(answers: Answers) -> None:
     refuse_name_of_package(answers["project_slug"])
-    drop_unused(answers)
+    delete_unused(answers)
     notice = write_settings(answers)
     mark_complete()
-    if is_thrown_away(answers):
+    if is_cruft_temporary_copy(answers):
         return
     if notice:
         print(f"Note: {notice}.", file=sys.stderr)

@@ -291,12 +291,12 @@ def test_unused_files_and_emptied_folders_are_removed(
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
 
-    post_gen.drop_unused(answers(project_name="none", frontend="nextjs"))
+    post_gen.delete_unused(answers(project_name="none", frontend="nextjs"))
     assert not (project / "a").exists()
     assert (project / "d").exists()
     assert [path.name for path in (project / "c").iterdir()] == ["two.py"]
 
-    post_gen.drop_unused(answers(frontend="none"))
+    post_gen.delete_unused(answers(frontend="none"))
     assert not (project / "d").exists()
 
 

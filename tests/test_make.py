@@ -291,6 +291,6 @@ def test_help_lists_every_command(clone: Path) -> None:
 def test_template_and_project_makefiles_install_tools_the_same_way() -> None:
     own, projects = ((folder / "Makefile").read_text() for folder in (ROOT, PROJECT))
 
-    for part in (r"# Other tools set these.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
+    for part in (r"# Unset variables that.*?\nUV := .*?\n", r"\.tools/bin/uv: \|.*"):
         [shared] = re.findall(part, projects, re.DOTALL)
         assert shared in own

@@ -242,5 +242,5 @@ def test_loading_more_moves_the_focus_to_the_first_new_task(user: User, browse: 
         ann.click("Load more")
         ann.expect_tasks(*titles)
         expect(ann.focused).to_have_accessible_name("Task 5")
-        expect(ann.page.get_by_role("status")).to_have_text("5 more tasks.")
+        expect(ann.page.get_by_role("status")).to_have_text("Loaded 5 more tasks.")
         expect(ann.page.get_by_role("button", name="Load more")).to_have_count(0)

@@ -109,7 +109,7 @@ def test_suite_fails_if_an_unscoped_statement_is_not_listed_with_its_sql(
             project, f".venv/bin/python {PYTEST} tests/test_admin.py tests/test_jobs.py"
         )
 
-    assert "list these in UNSCOPED" in printed
+    assert "Statements without an owner that UNSCOPED" in printed
     assert "('an administrator lists all users', 'SELECT tasks.owner_id, count" in printed
     assert "('a job finds the users who have tasks', 'SELECT DISTINCT tasks.owner_id" in printed
 

@@ -33,7 +33,7 @@ def main(reload_dirs: list[str] | None = None) -> None:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
-    os.environ.pop("ALEMBIC_CONFIG", None)  # it may name another project's file
+    os.environ.pop("ALEMBIC_CONFIG", None)  # may name another project's configuration file
     if (os.environ.get("HOST") or settings.host) != settings.host:
         structlog.get_logger().warning(
             "HOST is ignored: it is not an IP address, so it was probably set by another tool",

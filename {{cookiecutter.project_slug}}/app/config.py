@@ -31,9 +31,9 @@ UNSET = "is not set. Set it in .env or in the environment"
 
 
 class ConfigurationError(Exception):
-    """A setting, or `.env` itself, is missing or invalid. The message is one line that names it.
+    """A setting, or `.env` itself, is missing or invalid. The message is one line with its name.
 
-    It never shows a value, except the correct form of an origin.
+    The message never shows a value, except the correct form of an origin.
     """
 
 
@@ -93,12 +93,12 @@ def _host(host: str) -> str:
         mapped = f"::ffff:{number >> 16:x}:{number & 0xFFFF:x}"
         return f"[{mapped if address.ipv4_mapped else address}]"
     name = host.encode("idna")
-    # Python implements only IDNA 2003. Where that is lossy, browsers have another result.
+    # Python implements only IDNA 2003. Where IDNA 2003 is lossy, browsers get another result.
     if not host.isascii() and name.decode("idna") != host:
         raise ValueError
     if not re.fullmatch(r"[a-z0-9_.-]+", ascii_name := name.decode().lower()):
         raise ValueError
-    if re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", ascii_name):  # browsers read an IPv4 address
+    if re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", ascii_name):  # browsers parse an IPv4 address
         return str(IPv4Address(ascii_name))
     return ascii_name
 
@@ -134,7 +134,7 @@ def _root_path(value: str) -> str:
 
 
 def _is_address(value: str) -> bool:
-    """Return whether the service can listen on it: an IP address or localhost."""
+    """Return whether the service can listen on this host: an IP address or localhost."""
     try:
         return value == "localhost" or bool(ip_address(value))
     except ValueError:

@@ -46,9 +46,9 @@ class Runner(ABC):
         """Run one statement and return its rows.
 
         `values` are keyed by parameter; `OWNER` stands for the id of `owner`. Raises Unavailable
-        when the database is unreachable, locked, full or too slow, MissingReference when a foreign
-        key is violated, Conflict when a unique key is, the driver's error when a value violates
-        another constraint or does not fit, and TypeError when the parameters are wrong.
+        if the database is unreachable, locked, full or too slow; MissingReference if a foreign key
+        is violated; Conflict if a unique key is violated; TypeError if the parameters are wrong;
+        and the driver's error if a value violates another constraint or does not fit its column.
         """
         if OWNER.key in values:
             raise TypeError(f"pass `owner`: only a User can be the value of {OWNER.key}")
@@ -67,13 +67,13 @@ class Runner(ABC):
 
 
 class Database(Runner):
-    """Runs each statement in a transaction of its own, so it is durable when `run` returns.
+    """Runs each statement in its own transaction, so its changes are durable when `run` returns.
 
-    That is as atomic as BEGIN and COMMIT around the statement, without their round trips.
+    A single statement is atomic without BEGIN and COMMIT, which would cost two round trips.
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        """Nothing is connected yet."""
+        """Create the object without connecting."""
         self._engine = Engine(settings)
         super().__init__(self._engine.fetch)
         self._trace: Callable[[Fetch], Fetch] = lambda fetch: fetch
@@ -85,10 +85,10 @@ class Database(Runner):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Begin a transaction. When the block has ended, its changes are durable.
+        """Begin a transaction, and commit it at the end of the block.
 
-        Any exception rolls it back, and so does cancellation. The block as a whole has
-        DATABASE_STATEMENT_TIMEOUT_SECONDS. On SQLite, all other writes wait for it.
+        Exceptions and cancellation roll it back. DATABASE_STATEMENT_TIMEOUT_SECONDS limits the
+        whole block. On SQLite, all other writes wait until the block ends.
         """
         raised: BaseException | None = None
         try:
@@ -104,12 +104,12 @@ class Database(Runner):
                     transaction.has_ended = True
         except UNAVAILABLE_ERRORS as error:
             if error is raised:
-                raise  # it comes from the code in the block, not from the database
+                raise  # raised by the code in the block, not by the database
             with translate_driver_errors():
                 raise
 
     def trace(self) -> None:
-        """Record a span for each statement, if OpenTelemetry is on."""
+        """Record a span for each statement, if OpenTelemetry is enabled."""
         if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             self._trace = traced
             self._fetch = traced(self._engine.fetch)
@@ -130,10 +130,10 @@ class Database(Runner):
 
 
 class Transaction(Runner):
-    """Several statements, all or none. Use it within its block only.
+    """Statements that are committed together or not at all. Use it only within its block.
 
-    A failed statement rolls it back, even if the block catches the error: PostgreSQL cannot
-    continue after one.
+    A failed statement rolls the transaction back, even if the block catches the error, because
+    PostgreSQL cannot continue a transaction after an error.
     """
 
     def __init__(self, fetch: Fetch) -> None:
@@ -153,7 +153,7 @@ class Transaction(Runner):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Join this transaction. An exception in the block rolls all of it back, even if caught."""
+        """Join this transaction. An exception in the block rolls it all back, even if caught."""
         try:
             yield self
         except Exception as error:
@@ -176,7 +176,7 @@ class Transaction(Runner):
 def translate_driver_errors() -> Iterator[None]:
     """Convert driver errors to Unavailable, MissingReference or Conflict.
 
-    Others are raised unchanged.
+    Other errors are raised unchanged.
     """
     try:
         yield

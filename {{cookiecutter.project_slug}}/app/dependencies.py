@@ -1,4 +1,4 @@
-"""What handlers can depend on. They never see a connection or the id of a user."""
+"""Dependencies of handlers. Handlers never get a connection or the id of a user."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-# Next.js expands `$` and drops backticks, Node keeps tabs, and programs differ in the escapes that
-# they know inside quotes and in where they let a comment begin. python-dotenv, Next.js, Node and
-# Docker Compose read everything else the same way. The frontend checks its own files the same way.
+# Next.js expands `$` and drops backticks, and Node keeps tabs. Programs also differ in the escapes
+# that they support inside quotes, and in where comments can begin. python-dotenv, Next.js, Node and
+# Docker Compose read everything else in the same way. The frontend checks its files by these rules.
 NAME = re.compile(r"[ \n]*(?:export +)?[A-Za-z_]\w* *= *", re.ASCII)
 STATEMENT = re.compile(
     NAME.pattern

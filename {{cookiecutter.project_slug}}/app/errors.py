@@ -43,7 +43,7 @@ class SeveralCredentials(ServiceError):
 class Unauthenticated(ServiceError):
     """The request has no valid token (RFC 6750, section 3).
 
-    Every rejected token gets the same response; `reason` is the rule that it broke. Without a
+    The response is the same for every rejected token; `reason` is the violated rule. Without a
     reason, the request had no credentials.
     """
 
@@ -65,7 +65,7 @@ class Forbidden(ServiceError):
 class InsufficientScope(Forbidden):
     """An application's token does not cover the request (RFC 6750, section 3.1).
 
-    `scope` is what the request needs. None means that no application may send it.
+    `scope` is the required scope. None means that no application may send the request.
     """
 
     detail = "The token's scope does not cover this request."

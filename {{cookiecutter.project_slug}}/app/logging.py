@@ -45,7 +45,7 @@ def configure_logging() -> None:
     server.setLevel(logging.INFO)
     server.propagate = True
     server.handlers = []
-    # Its lines contain query strings, which may contain tokens. The service logs requests itself.
+    # uvicorn's lines contain query strings, which may contain tokens. The service logs requests.
     logging.getLogger("uvicorn.access").disabled = True
 
 

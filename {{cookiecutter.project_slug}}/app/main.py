@@ -1,8 +1,8 @@
-"""The composition root: creates all parts of the service and connects them."""
+"""The composition root: create all parts of the service and connect them."""
 
 import gc
 
-# Imports create almost no garbage, and looking for it takes a tenth of the startup time.
+# Imports create almost no garbage, but collecting it takes a tenth of the startup time.
 # `create_app` enables the collector again.
 gc.disable()
 

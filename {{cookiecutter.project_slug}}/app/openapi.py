@@ -1,4 +1,4 @@
-"""Complete the OpenAPI document with what FastAPI cannot know."""
+"""Complete the OpenAPI document with information that FastAPI does not have."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -76,7 +76,7 @@ Schema = dict[str, Any]
 
 
 def complete_openapi(app: FastAPI) -> None:
-    """Make `app` add to its OpenAPI document what FastAPI cannot know."""
+    """Make `app` complete its OpenAPI document with information that FastAPI does not have."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -90,9 +90,9 @@ def complete_openapi(app: FastAPI) -> None:
 def _complete(document: dict[str, Any]) -> None:
     """Add the bearer scheme, the schema of errors, and the headers of requests and responses.
 
-    An operation that documents 412 takes `If-Match`. A POST that needs a token takes an
-    `Idempotency-Key`, and returns 409 while that is in use. A response has an `ETag` if its body
-    has a `version`.
+    An operation that documents 412 accepts `If-Match`. A POST that needs a token accepts an
+    `Idempotency-Key`, and returns 409 while that key is in use. A response has an `ETag` if its
+    body has a `version`.
     """
     components = document["components"]
     components["securitySchemes"] = {"HTTPBearer": BEARER}

@@ -47,7 +47,7 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 
 def problem_response(error: Exception, scope: Scope) -> Response:
-    """Return the response to an exception, and keep its reason for the log.
+    """Return the response to an exception, and store its reason for the log.
 
     Unexpected exceptions become a 500 without details.
     """

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The rule that a token broke. Callers never see it: every rejected token gets the same 401."""
+    """The rule that a token violates. Callers get the same 401 for every rejected token."""
 
     TOO_LONG = "token is too long"
     NOT_COMPACT = "token is not three segments of base64url"

@@ -13,9 +13,9 @@ def json(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return `value` as JSON, with the members that `shape` has and no others.
+    """Return `value` as JSON, with only the members that `shape` has.
 
-    The value is not validated, because it comes from the database. FastAPI would validate it, which
-    takes twice as long.
+    The value is not validated, because it comes from the database. Validation, as FastAPI does it,
+    would take twice as long.
     """
     return Response(shape.dump_json(value), status, headers, "application/json")

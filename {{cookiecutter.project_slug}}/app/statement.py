@@ -1,8 +1,8 @@
-"""SQLAlchemy expressions, compiled once and run by the bare driver.
+"""Compile SQLAlchemy expressions once, to run them with the bare driver.
 
 Running a statement through SQLAlchemy's connection and result objects takes longer than the rest
-of a request. So this module only takes the SQL of an expression and the conversions of its types
-from SQLAlchemy, and `app.engine` runs the SQL.
+of a request. So this module gets only the SQL of an expression and its type conversions from
+SQLAlchemy, and `app.engine` runs the SQL.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ class Statement:
     def bind(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
         """Return the SQL and its arguments for `values`, which are keyed by parameter.
 
-        The defaults of columns apply. Raises TypeError if a parameter has no value, or a value no
+        Column defaults apply. Raises TypeError if a parameter has no value, or if a value has no
         parameter.
         """
         if unknown := values.keys() - self._to_driver.keys():
@@ -104,7 +104,7 @@ class Statement:
         return records
 
     def _learn_keys(self, row: DriverRow) -> None:
-        """Take the names of the columns from the driver, because only the SQL has all labels."""
+        """Get the column names from the driver, because only the SQL has all labels."""
         keys = tuple(row.keys())
         if len({*keys}) < len(keys):
             raise TypeError(f"two columns have the same name, give one a label: {', '.join(keys)}")
@@ -116,7 +116,7 @@ class Statement:
 
 @lru_cache(MAX_COMPILED)
 def compiled(expression: Executable) -> Statement:
-    """Return the statement of an expression. It is compiled at the first call.
+    """Return the compiled statement of an expression, which is cached after the first call.
 
     Compiling takes about as long as running ten statements. So if requests use an expression, build
     it once: at module level, or in a function with a cache.

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the running service, its database, and users with signed tokens."""
+"""Shared fixtures: a running service, its database, and clients of signed-in users."""
 
 import asyncio
 import os
@@ -39,13 +39,13 @@ from tests.tokens import AUDIENCE, BETTER_AUTH_URL, token
 
 SignIn = Callable[..., httpx2.Client]
 
-# No deadline for an example: on a busy machine it would fail tests that have no defect.
+# No deadline: slow examples on a busy machine are not failures.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Reject a `TEST_DATABASE_URL` with other data, because the tests delete everything."""
+    """Reject a `TEST_DATABASE_URL` that contains other data, because the tests delete all rows."""
     url = os.environ.get("TEST_DATABASE_URL")
     if not url or session.config.getoption("collectonly"):
         return
@@ -53,7 +53,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.add_cleanup(reservation.close)
     try:
         if normalized(url, PROJECT) == _database_url_of_the_service():
-            raise ValueError("it names the database in DATABASE_URL. Name another, empty one")
+            raise ValueError("must not be the database in DATABASE_URL; use a separate, empty one")
         reservation.enter_context(reserved_database(url))
     except ValueError as error:
         raise pytest.UsageError(f"TEST_DATABASE_URL: {error}") from None
@@ -69,7 +69,11 @@ def _database_url_of_the_service() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests without parameters, for example if no resource has a reference."""
+    """Deselect parametrized tests whose list of parameters is empty.
+
+    For example, no resource may have a reference. pytest can only skip such tests, so
+    this hook removes them from `items`, which has to be changed in place.
+    """
     empty = [
         item
         for item in items
@@ -91,19 +95,19 @@ def _isolate_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Settings.model_config, "env_file", None)
         patch.setitem(DatabaseSettings.model_config, "env_file", None)
-        # Proxy variables would send the requests of the tests to a proxy.
+        # Proxy variables would redirect the tests' requests, and OTEL_* would export their traces.
         others = [name for name in os.environ if re.fullmatch("(?i)OTEL_.*|.*_PROXY", name)]
         for name in (*map(str.upper, Settings.model_fields), *others):
             patch.delenv(name, raising=False)
         yield
 
 
-# The reasons for statements that may reach rows of several users, each with a pattern for its SQL.
-# A new reason has to be added here, where reviewers see it.
+# All statements that may reach rows of several users: the reason in `unscoped="…"`, and a pattern
+# that their SQL must match. Without the pattern, a new statement could reuse an accepted reason.
 TESTING = "a test that acts for no user"
 UNSCOPED = {
     "reads no row": r"WHERE (false|0 = 1)$",  # Database.ping
-    TESTING: "",
+    TESTING: r".*",  # any SQL
     "expired keys of all users": (
         r"^(DELETE FROM idempotency_keys WHERE \S+\.created_at <= \S+"
         r"|SELECT \S+\.created_at\s+FROM idempotency_keys ORDER BY \S+\.created_at\s+LIMIT .+)$"
@@ -116,7 +120,7 @@ def _statements_are_scoped() -> Iterator[None]:
     """Check the owner in each statement that the service compiles during the tests.
 
     A statement that could reach rows of other users raises UnscopedStatement. If it is marked as
-    unscoped, UNSCOPED must list its reason and match its SQL, or the run fails at the end.
+    unscoped, the run fails at the end unless UNSCOPED has its reason and matches its SQL.
     """
     unscoped: set[tuple[str, str]] = set()
     compile_statement = Statement.__init__
@@ -126,6 +130,8 @@ def _statements_are_scoped() -> Iterator[None]:
             unscoped.add((reason, str(expression)))
         compile_statement(statement, expression)
 
+    # Each statement is compiled in this constructor. The check is not part of the service, because
+    # it takes time and relies on SQLAlchemy's internals, so the tests wrap the constructor.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Statement, "__init__", check_and_compile)
         yield
@@ -135,7 +141,7 @@ def _statements_are_scoped() -> Iterator[None]:
         if reason not in UNSCOPED or not re.search(UNSCOPED[reason], sql, re.DOTALL)
     ]
     assert not unknown, (
-        f"list these in UNSCOPED in tests/conftest.py, with a pattern for their SQL: {unknown}"
+        f"Statements without an owner that UNSCOPED in tests/conftest.py does not list: {unknown}"
     )
 
 
@@ -147,7 +153,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
-    """Yield the URL of a temporary database, or `TEST_DATABASE_URL`."""
+    """Yield `TEST_DATABASE_URL`, or else the URL of a temporary database."""
     with ExitStack() as stack:
         url = os.environ.get("TEST_DATABASE_URL") or stack.enter_context(temporary_database())
         yield DatabaseSettings(database_url=SecretStr(url)).database_url.get_secret_value()
@@ -213,8 +219,8 @@ def running_service(settings: Settings, alembic_config: alembic.config.Config) -
         alembic.command.check(alembic_config)
     except AutogenerateDiffsDetected:
         pytest.exit(
-            "The models have changes that no migration makes. "
-            'Run: make migration NAME="what changes"',
+            "The models differ from the migrations. "
+            'Write a migration: make migration NAME="what changes"',
             returncode=1,
         )
     with serve(create_app(settings)) as base_url:
@@ -223,7 +229,7 @@ def running_service(settings: Settings, alembic_config: alembic.config.Config) -
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """Yield a Database for one test, with no connection opened yet."""
+    """Yield a Database without open connections, and close it after the test."""
     database = Database(settings)
     yield database
     await database.close()
@@ -250,20 +256,23 @@ def service(running_service: str, empty_tables: Callable[[], None]) -> Iterator[
     empty_tables()
 
 
-# Without TLS no client needs certificates, and loading them takes 50 ms per client.
+# The tests use plain HTTP. An empty context keeps each client from loading certificates (50 ms).
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture
 def client(service: str) -> Iterator[httpx2.Client]:
-    """Yield a client without a token."""
+    """Yield a client that sends no token."""
     with httpx2.Client(base_url=service, verify=NO_TLS) as anonymous:
         yield anonymous
 
 
 @pytest.fixture
 def sign_in(service: str, issuer: Issuer) -> Iterator[SignIn]:
-    """`sign_in("ann")` returns Ann's client. Her token has Better Auth's claims, plus `claims`."""
+    """Yield a function: `sign_in("ann")` returns a client that sends Ann's token.
+
+    The token has the claims that Better Auth issues, plus the given `claims`.
+    """
     clients: list[httpx2.Client] = []
 
     def signed_in(subject: str, **claims: Any) -> httpx2.Client:

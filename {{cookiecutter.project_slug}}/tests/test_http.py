@@ -469,7 +469,7 @@ fields = st.sampled_from(Model.__table__.columns.keys())
 
 @pytest.mark.slow
 @given(body=st.dictionaries(fields, json_values) | json_values)
-def test_any_body_returns_201_or_422(eve: httpx2.Client, body: Any) -> None:
+def test_arbitrary_body_returns_201_or_422(eve: httpx2.Client, body: Any) -> None:
     content = json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
 
@@ -638,7 +638,7 @@ def test_unexpected_exception_returns_500_without_details(settings: Settings) ->
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_exception_in_a_websocket_is_left_to_the_server(settings: Settings) -> None:
+def test_websocket_exception_propagates_to_the_server(settings: Settings) -> None:
     app = create_app(settings)
 
     @app.websocket("/socket")
@@ -713,7 +713,7 @@ def test_endpoint_for_a_role_returns_403_before_reading_the_body(
     assert operation["responses"]["403"]["content"].keys() == {"application/problem+json"}
 
 
-def test_router_without_authentication_stops_the_start(
+def test_app_does_not_start_if_a_router_lacks_authentication(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     router = APIRouter(prefix="/unprotected")

@@ -71,7 +71,7 @@ def test_other_users_row_looks_missing(
 
 
 @pytest.mark.parametrize("respell", [str.upper, lambda url: url.replace("-", "")])
-def test_other_users_row_looks_missing_in_any_spelling_of_its_id(
+def test_other_users_row_returns_404_for_every_uuid_format(
     anns_url: str, bob: httpx2.Client, respell: Any
 ) -> None:
     collection, _, row_id = anns_url.rpartition("/")
@@ -167,7 +167,7 @@ def test_user_cannot_be_subclassed() -> None:
         type("Forged", (User,), {})
 
 
-def test_app_does_not_use_the_unscoped_reason_of_the_tests() -> None:
+def test_app_never_uses_the_unscoped_reason_reserved_for_tests() -> None:
     code = [path.read_text() for path in (PROJECT / "app").rglob("*.py")]
 
     assert not any(TESTING in text for text in code)

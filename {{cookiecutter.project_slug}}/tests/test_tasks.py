@@ -6,7 +6,7 @@ import pytest
 from tests.resources.task import TASKS
 
 
-def test_operations_have_stable_names_for_generated_clients(client: httpx2.Client) -> None:
+def test_operation_ids_are_stable(client: httpx2.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
 
     operations = [*paths[TASKS.path].values(), *paths[TASKS.path + "/{id}"].values()]

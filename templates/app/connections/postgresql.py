@@ -22,7 +22,7 @@ from app.database_url import Target, Tls
 MAX_WAITING = 1_000
 PING_AFTER = 30  # seconds: firewalls and suspended servers drop idle connections silently
 PING_TIMEOUT = 0.5  # seconds
-CANCEL_TIMEOUT = 1  # seconds that a server has to confirm that it has stopped a statement
+CANCEL_TIMEOUT = 1  # seconds within which a server must confirm that it has canceled a statement
 # After these errors all connections are replaced at their next use: the server is gone, or has
 # become a replica.
 SERVER_CHANGED = (
@@ -41,13 +41,13 @@ TRY_NEXT_HOST = (
     UnicodeError,  # a name that DNS cannot have, such as a..b
     asyncpg.InsufficientResourcesError,  # too many connections
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # it does not speak PostgreSQL's protocol
-    asyncpg.OperatorInterventionError,  # it is starting up or shutting down
+    asyncpg.InternalClientError,  # the server does not use PostgreSQL's protocol
+    asyncpg.OperatorInterventionError,  # the server is starting up or shutting down
     asyncpg.PostgresConnectionError,  # a proxy without a server closes the connection
     asyncpg.ReadOnlySQLTransactionError,
 )
-HEAD_START = 0.25  # seconds that a host has before the next one is tried at the same time
-# Each requirement has a statement that returns a row if the server meets it, and an error if not.
+HEAD_START = 0.25  # seconds until the next host is tried in parallel
+# For each requirement: a statement that returns a row if the server meets it, and the error if not.
 IF_PRIMARY = "SELECT 1 WHERE NOT pg_is_in_recovery()"
 IF_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
 FOUND = "SELECT 1"  # the status that the driver returns, with the number of rows
@@ -74,7 +74,7 @@ class Slot:
             self.generation == generation
             and self.connection is not None
             and not self.connection.is_closed()
-            # Between statements, a server sends data only to end the connection. It may have
+            # Between statements, a server sends data only to end the connection. The data may have
             # arrived before the event loop has read it.
             and not self._incoming.poll(0)
         )
@@ -99,7 +99,7 @@ class Pool:
     """
 
     def __init__(self, size: int, timeout: float, connect: Callable[[float], Awaitable[Any]]):
-        """`connect` gets the number of seconds that it may take."""
+        """`connect` is called with its timeout in seconds."""
         self._timeout = timeout
         self._connect = connect
         self._slots = [Slot() for _ in range(size)]
@@ -140,15 +140,15 @@ class Pool:
             self._hand_over(slot)
             return
         if isinstance(error, TimeoutError):
-            self._doubted_at = slot.used_at  # the server may not respond at all
-        # In a task of its own, because the caller may be canceled while it waits for this.
+            self._doubted_at = slot.used_at  # the server may not respond
+        # In a separate task, because the caller may be canceled while it waits.
         slot.connection = None
         task = asyncio.create_task(self._close(slot, connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Close all connections. This may hang if the server does."""
+        """Close all connections. If the server hangs, this may hang, too."""
         connections = [slot.connection for slot in self._slots if slot.connection]
         closing = [connection.close() for connection in connections]
         await asyncio.gather(*closing, *self._closing, return_exceptions=True)
@@ -162,7 +162,7 @@ class Pool:
         self._free.append(slot)
 
     def _distrust(self, slot: Slot) -> None:
-        """Replace this connection and all that are as old, each at its next use."""
+        """Replace this connection and all older ones, each at its next use."""
         self._generation = max(self._generation, slot.generation + 1)
 
     async def _wait(self, until: float) -> Slot:
@@ -181,7 +181,7 @@ class Pool:
             with suppress(ValueError):
                 self._waiting.remove((until, waiter))
             if not waiter.cancelled() and not waiter.exception():
-                self._hand_over(waiter.result())  # a slot came, but the caller was canceled
+                self._hand_over(waiter.result())  # a slot was assigned, but the caller was canceled
             raise
 
     def _expire(self) -> None:
@@ -200,14 +200,14 @@ class Pool:
         try:
             await slot.connection.execute("SELECT 1", timeout=PING_TIMEOUT)
         except Exception:
-            self._distrust(slot)  # the other idle connections are probably lost too
+            self._distrust(slot)  # the other idle connections are probably lost, too
             return False
         return True
 
     async def _close(self, slot: Slot, connection: Any) -> None:
         """Close the connection and release the slot, once the server has stopped the statement.
 
-        Otherwise a statement that waits for a lock could run long after its caller has given up.
+        Otherwise a statement that waits for a lock could run long after its caller was canceled.
         """
         try:
             async with asyncio.timeout(CANCEL_TIMEOUT):
@@ -306,8 +306,8 @@ class Connector:
     async def _look_up(self, name: str) -> None:
         """Wait until the name has been resolved.
 
-        A lookup that hangs occupies one of the event loop's few threads, which the other names
-        need. So there is only one lookup of each name at a time.
+        A lookup that hangs occupies one of the event loop's few threads, which are also needed for
+        other names. So only one lookup of each name runs at a time.
         """
         if name not in self._lookups:
             self._lookups[name] = asyncio.create_task(self._resolve(name))
@@ -320,7 +320,7 @@ class Connector:
         try:
             await asyncio.get_running_loop().getaddrinfo(name, None)
         except (OSError, UnicodeError) as error:
-            return error  # asyncio would log a raised error that no caller waits for
+            return error  # asyncio would log an exception that no caller retrieves
         finally:
             del self._lookups[name]
         return None
@@ -341,7 +341,7 @@ def _reason(host: Host, error: BaseException) -> str:
 
 
 async def _connect(tls: Sequence[Tls], **arguments: Any) -> asyncpg.Connection:
-    """Connect with TLS or without, or try both, in the order that `sslmode` asks for."""
+    """Connect with TLS, without TLS, or try both, in the order that `sslmode` specifies."""
     first, *others = tls
     try:
         return await asyncpg.connect(ssl=first, **arguments)
@@ -351,5 +351,5 @@ async def _connect(tls: Sequence[Tls], **arguments: Any) -> asyncpg.Connection:
         try:
             return await asyncpg.connect(ssl=others[0], **arguments)
         except asyncpg.InvalidAuthorizationSpecificationError as second:
-            # "Wrong password" is more useful than "no access without TLS".
+            # "Wrong password" is a more useful error than "no access without TLS".
             raise error if isinstance(error, asyncpg.InvalidPasswordError) else second from None

@@ -15,7 +15,7 @@ import aiosqlite
 
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # what was committed survives a power cut
+    "PRAGMA synchronous = FULL",  # commits survive a power failure
     "PRAGMA foreign_keys = ON",
 )
 CHECK_EVERY = 10_000  # SQLite's virtual instructions: several times per millisecond
@@ -48,7 +48,7 @@ class Call(list[Any]):
 
 
 class _Connection(sqlite3.Connection):
-    """A connection in its thread. Each statement has a deadline, waits for locks included."""
+    """A connection in its own thread. Each statement has a deadline, which includes lock waits."""
 
     def __init__(self, file: str, *, timeout: float, threads: list[Thread], **options: Any) -> None:
         threads.append(current_thread())
@@ -93,11 +93,11 @@ class _Queue:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
-        self.length = 0  # the running statement included
+        self.length = 0  # including the running statement
         self.moved_at = 0.0  # when a statement last began or ended
 
     async def run(self, sql: str, call: Call, max_wait: float) -> list[sqlite3.Row]:
-        """Run a statement and return its rows, unless it has to wait for too long."""
+        """Run a statement and return its rows. Give up if it has to wait for too long."""
         if self.length >= MAX_WAITING:
             raise TimeoutError(FULL)
         if not self.length:
@@ -116,7 +116,7 @@ class _Queue:
             self.moved_at = time.monotonic()
 
     def rank(self) -> tuple[bool, int]:
-        """Return a sort key: the shortest queue first, and those with a slow statement last."""
+        """Return a sort key: the shortest queue first, queues with a slow statement last."""
         is_stuck = self.length > 0 and time.monotonic() - self.moved_at > STUCK_AFTER
         return is_stuck, self.length
 
@@ -129,7 +129,10 @@ class Connections:
     """
 
     def __init__(self, file: Path, size: int, max_wait: float, timeout: float) -> None:
-        """Nothing is connected yet. A statement has `max_wait` seconds to begin, then `timeout`."""
+        """Create the object without connecting.
+
+        A statement must begin within `max_wait` seconds, and then end within `timeout` seconds.
+        """
         self.must_open = True
         self._file = file
         self._size = max(2, size)
@@ -161,7 +164,7 @@ class Connections:
             raise
 
     async def open(self) -> None:
-        """Close all connections, then open new ones. No transaction may be under way.
+        """Close all connections, then open new ones. No transaction may be in progress.
 
         Opening continues if the caller is canceled. The next call waits for it.
         """
@@ -198,7 +201,7 @@ class Connections:
         self.must_open, self._readers = True, []
         while self._all:
             await self._all.pop().close()
-        while self._threads:  # those that failed to open, too
+        while self._threads:  # including threads whose connection failed to open
             self._threads.pop().join()
 
 

@@ -1,6 +1,6 @@
 """Parse DATABASE_URL, in every form that libpq accepts, into arguments for asyncpg.
 
-Each parameter is honored, ignored because it makes no difference here, or refused by name. Of
+Each parameter is honored, ignored because it makes no difference here, or rejected by name. Of
 libpq's other sources, only PGPASSWORD, PGPASSFILE, ~/.pgpass and the files in ~/.postgresql fill in
 what the URL leaves out. https://www.postgresql.org/docs/current/libpq-connect.html
 """
@@ -23,7 +23,7 @@ DEFAULT_HOSTS = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost") 
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "")
-# As in libpq, an empty value is the default only where a choice lists it.
+# As in libpq, an empty value means the default only if the choices include it.
 CHOICES: dict[str, tuple[str, ...]] = {
     "sslmode": (*SSL_MODES, "no-verify"),
     "ssl": (*SSL_MODES, "true", "1", "false", "0"),  # JDBC's and SQLAlchemy's name
@@ -37,7 +37,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prepared_statements": ("true", "false"),
     "statement_cache_size": ("0",),
     "prepared_statement_cache_size": ("0",),
-    # libpq has more values for these; the service supports only some.
+    # libpq accepts more values for these parameters; the service supports only some.
     "client_encoding": ("utf8", "utf-8", "UTF8", "UTF-8", "unicode", "UNICODE", "auto", ""),
     "gssencmode": ("disable", "prefer"),
     "min_protocol_version": ("3.0",),
@@ -54,13 +54,13 @@ HONORED = {
     *("application_name", "fallback_application_name", "options"),
     *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
 }
-# These are labels, or ask for what happens anyway. Nor do the NUMBERS of keepalives have an effect:
-# each statement has its own deadline, which notices a dead connection before they do.
+# Parameters without an effect: labels, or requests for the default behavior. The NUMBERS of
+# keepalives have no effect either: each statement's deadline detects a dead connection first.
 WITHOUT_EFFECT = {
     *("sslcompression", "supa", "uselibpqcompat"),
     *("gssdelegation", "gsslib", "krbsrvname"),  # Kerberos is never used
 }
-# Names that other drivers have for these modes.
+# Other drivers' names for these modes.
 SSL_WORDS = {
     "true": "require",
     "1": "require",
@@ -68,7 +68,7 @@ SSL_WORDS = {
     "false": "disable",
     "0": "disable",
 }
-# How vendors and drivers say that a pooler does not keep prepared statements.
+# How providers and drivers state that a pooler does not support prepared statements.
 TRANSACTION_POOLING = {
     "pgbouncer": "true",
     "prepared_statements": "false",
@@ -102,7 +102,7 @@ class Target:
     """Names, addresses or socket folders, with their ports, in the order to try them."""
     in_random_order: bool
     requirement: Literal["primary", "read-write"]
-    """What the server must be. `primary` includes a read-only primary."""
+    """The required role of the server. `primary` includes a read-only primary."""
     host_timeout: float | None
     """Seconds for each host."""
     tls: tuple[Tls, ...]
@@ -170,7 +170,7 @@ def parse(url: str, folder: Path) -> Target:
 
 
 def names_transaction_pooler(url: str) -> bool:
-    """Return whether the URL says what DATABASE_TRANSACTION_POOLING=true does."""
+    """Return whether the URL has a parameter equivalent to DATABASE_TRANSACTION_POOLING=true."""
     given = _parameters(url)
     return any(given.get(name) == value for name, value in TRANSACTION_POOLING.items())
 
@@ -313,7 +313,7 @@ def _ssl_context(given: Mapping[str, str], mode: str, folder: Path) -> ssl.SSLCo
 
 
 def _verify(context: ssl.SSLContext, given: Mapping[str, str], mode: str, folder: Path) -> None:
-    """Verify the server's certificate as the mode asks, or whenever there is a root certificate."""
+    """Verify the server's certificate if the mode requires it or a root certificate exists."""
     context.check_hostname = mode == "verify-full"
     system = given.get("sslrootcert") == "system"
     if not system and (root := _file(given, "sslrootcert", folder)):
@@ -371,7 +371,7 @@ def _file(given: Mapping[str, str], parameter: str, folder: Path) -> Path | None
 
 
 def _default_file(name: str) -> Path | None:
-    """Return its path if it can be read."""
+    """Return the path of this file if it can be read."""
     try:
         path = Path(name).expanduser()
     except RuntimeError:  # the user has no home
@@ -388,7 +388,7 @@ def _is_open(mode: int) -> bool:
 def _naming(parameter: str, path: Path) -> Iterator[None]:
     """Turn an OSError, TLS errors included, and bytes that are not UTF-8 into a ValueError.
 
-    It names the parameter and the file.
+    The message names the parameter and the file.
     """
     try:
         yield

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 FLOAT8, NUMERIC = 701, 1700  # OIDs of PostgreSQL's types
-MIGRATIONS_LOCK = 0x6D696772  # any number that all who migrate agree on
+MIGRATIONS_LOCK = 0x6D696772  # any number, but the same for all processes that migrate
 # Otherwise Citus may reject DDL after other statements in the same transaction.
 # PostgreSQL without Citus accepts any setting with a dot in its name.
 ONE_CONNECTION_PER_WORKER = "set_config('citus.multi_shard_modify_mode', 'sequential', true)"
-# With an empty name a statement is forgotten at the next one: the next server may not know it.
+# A statement without a name is replaced by the next one, so it need not exist on the next server.
 UNPREPARED: dict[str, Any] = {
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,
@@ -55,7 +55,7 @@ DIALECT.supports_native_json_deserialization = False
 
 
 def is_missing_reference(error: Exception) -> bool:
-    """Return whether a foreign key was violated: by a missing row, or by deleting one in use."""
+    """Return whether a foreign key was violated: the row is missing, or still referenced."""
     return isinstance(error, asyncpg.ForeignKeyViolationError | asyncpg.RestrictViolationError)
 
 
@@ -109,7 +109,7 @@ class Engine:
     """Runs statements, each on a connection of the pool."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        """Nothing is connected yet."""
+        """Create the object without connecting."""
         self._timeout = settings.database_statement_timeout_seconds
         self._is_behind_pooler = _is_behind_pooler(settings)
         options: dict[str, Any] = {"command_timeout": self._timeout}
@@ -143,9 +143,9 @@ class Engine:
     async def transaction(self, isolation: str = "REPEATABLE READ") -> AsyncIterator[Fetch]:
         """Yield a function that runs statements in a transaction, committed when the block ends.
 
-        Any exception rolls it back, and so does cancellation. The whole block has as much time as
-        a single statement. A statement fails if a row that it changes was changed by others after
-        the transaction began; READ COMMITTED would overwrite that change.
+        Exceptions and cancellation roll it back. The whole block has the timeout of a single
+        statement. If another transaction has changed a row since this one began, updating the row
+        fails. READ COMMITTED would overwrite that change.
         """
         slot = await self._pool.acquire()
         limit = asyncio.timeout(self._timeout)
@@ -160,7 +160,7 @@ class Engine:
                 try:
                     yield partial(_fetch, slot.connection)
                     if limit.expired():
-                        raise TimeoutError  # although the block caught the cancellation
+                        raise TimeoutError  # the block may have caught the cancellation
                 except Exception:
                     with suppress(*UNAVAILABLE_ERRORS):
                         await slot.connection.execute("ROLLBACK")
@@ -174,7 +174,7 @@ class Engine:
         self._pool.release(slot)
 
     async def close(self) -> None:
-        """Close all connections. This may hang if the server does."""
+        """Close all connections. If the server hangs, this may hang, too."""
         await self._pool.close()
 
 
@@ -197,7 +197,7 @@ def for_migrations(settings: DatabaseSettings) -> "AsyncEngine":
     target = parse(settings.database_url.get_secret_value(), PROJECT)
     unprepared = UNPREPARED if _is_behind_pooler(settings) else {}
 
-    # SQLAlchemy calls this with those arguments that its dialect does not use itself.
+    # SQLAlchemy calls this with the arguments that its dialect does not use.
     def connect(**arguments: Any) -> Coroutine[Any, Any, Any]:
         return Connector(target, **arguments).connect(settings.database_pool_timeout_seconds)
 

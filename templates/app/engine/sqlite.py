@@ -109,7 +109,7 @@ class Engine:
     """Runs statements: several reads at once, and one write or transaction at a time."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        """Nothing is connected yet."""
+        """Create the object without connecting."""
         self._max_wait = settings.database_pool_timeout_seconds
         self._timeout = settings.database_statement_timeout_seconds
         file = database_file(settings.database_url.get_secret_value(), PROJECT)
@@ -147,7 +147,7 @@ class Engine:
                     await self._fetch("BEGIN IMMEDIATE", (), reads=False)
                     yield self._fetch
                 if limit.expired():
-                    raise TimeoutError  # although the block caught the cancellation
+                    raise TimeoutError  # the block may have caught the cancellation
             except TimeoutError:
                 if limit.expired():
                     raise TimeoutError("the transaction took too long") from None

@@ -1,4 +1,4 @@
-"""What happens around every request. Plain ASGI, so nothing is buffered."""
+"""Middleware that wraps every request. It is plain ASGI, so it buffers nothing."""
 
 from app.middleware.authentication import Authentication
 from app.middleware.cors import CrossOrigin

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Authentication:
-    """Reject requests under `prefix` that carry no valid token.
+    """Reject requests under `prefix` that have no valid token.
 
-    It runs before routing, so no route can omit it, and no body is read without a valid token.
+    Authentication runs before routing, so no route can omit it. No body is read without a valid
+    token.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and self._guards(scope):
-            if scope["type"] == "websocket":  # there are none under the prefix
+            if scope["type"] == "websocket":  # the API has no WebSockets
                 await send({"type": "websocket.close"})
                 return
             scope["state"]["user"] = await self._authenticate(scope)

@@ -7,9 +7,9 @@ from app.problems import problem_response
 
 
 class Deadline:
-    """Return 503 when the time is up. The inner app keeps running; its late response is dropped.
+    """Return 503 after the deadline. The inner app keeps running; its late response is dropped.
 
-    It is not canceled: canceling during a commit would leave the outcome unknown.
+    The inner app is not canceled: canceling during a commit would leave the outcome unknown.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class RateLimiter:
-    """Counts requests in a sliding window. Without access to the storage, there is no limit."""
+    """Count requests in a sliding window. While the storage is unreachable, nothing is limited."""
 
     def __init__(self, rate: str, storage_url: str) -> None:
         """`rate` is like `100/minute`. Raises ConfigurationError if the storage needs a package."""

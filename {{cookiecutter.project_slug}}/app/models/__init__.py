@@ -1,4 +1,4 @@
-"""All tables. A model is listed here, or neither migrations nor account deletion know of it."""
+"""All tables. Migrations and account deletion use only the models that are listed here."""
 
 from app.models import idempotency_key as idempotency_key  # separate from yours, so updates merge
 from app.models.base import Base

@@ -42,9 +42,9 @@ class Base(DeclarativeBase):
 class OwnedBase(Base):
     """A table whose rows belong to users.
 
-    The primary key leads with the owner: one index serves reading, listing newest first (the id
-    is a UUIDv7) and ownership, at the same cost for ten rows and ten million. It is also what a
-    distributed PostgreSQL shards by.
+    The primary key begins with the owner. So one index serves ownership checks, reads, and lists
+    ordered newest first (the id is a UUIDv7), at the same cost for ten rows and ten million. A
+    distributed PostgreSQL shards by its first column.
     """
 
     __abstract__ = True
@@ -73,7 +73,7 @@ class OwnedBase(Base):
 
 
 def owned_index(column: str, *, for_prefixes: bool = False) -> Index:
-    """Return an index for lists filtered by a column. Within equal values, it is in page order.
+    """Return an index for lists filtered by a column. Rows with equal values are in page order.
 
     With `for_prefixes`, it serves `begins_with`.
     """
@@ -86,8 +86,8 @@ def owned_reference(
 ) -> ForeignKeyConstraint:
     """Return a foreign key to rows of the same owner, in another table or in the same one.
 
-    A row that others refer to cannot be deleted. With `ondelete="CASCADE"`, deleting it deletes
-    the rows that refer to it, too.
+    A row to which others refer cannot be deleted. With `ondelete="CASCADE"`, deleting the row
+    also deletes the rows that refer to it.
     """
     return ForeignKeyConstraint(
         ["owner_id", column], [f"{table}.owner_id", f"{table}.id"], ondelete=ondelete

@@ -11,7 +11,7 @@ from app.repositories.owned import Owned
 
 LIFETIME = timedelta(days=1)
 MAX_KEYS = 10_000  # of a user; older ones are deleted
-EXPIRED = "expired keys of all users"  # why a statement names no owner
+EXPIRED = "expired keys of all users"  # the reason for a statement without an owner
 MAX_PRUNED = 1_000  # at once: a longer deletion could time out each time
 
 

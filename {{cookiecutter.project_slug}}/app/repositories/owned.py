@@ -20,7 +20,7 @@ MAX_VERSIONS = 100
 Row = TypeVar("Row", bound=OwnedRow)
 Query = TypeVar("Query", bound=PageQuery)
 Versions = frozenset[int] | None
-"""The versions that a change may apply to; None stands for any."""
+"""The versions to which a change may apply; None means any version."""
 
 
 class Owned:
@@ -39,8 +39,8 @@ class OwnedRepository(Owned, Generic[Row, Query]):
 
     A `Row` has all columns except for `owner_id`. A `Query` has a field for each of `filters`.
 
-    Each method is one statement that names the owner, so nothing can happen between a check and
-    a change. (If a change finds no row, a second statement finds out why.)
+    Each method is one statement that names the owner, so no other request can intervene between
+    a check and a change. (If a change matches no row, a second statement determines why.)
     """
 
     model: ClassVar[type[OwnedBase]]
@@ -50,7 +50,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         """Insert a row and return it.
 
         Raises MissingReference if it refers to a row that is missing or owned by another user, and
-        TypeError for keys that are not its own columns.
+        TypeError for keys that are not columns which the resource adds.
         """
         at, values = now(), dict(values)
         statement = statements.insert(self.model, self._checked_columns(values))
@@ -138,9 +138,9 @@ def _own_columns(model: type[OwnedBase]) -> frozenset[str]:
 
 
 def _version_parameters(versions: Versions) -> dict[str, int] | None:
-    """Return the parameters of a statement for these versions; None if any version will do.
+    """Return the parameters of a statement for these versions; None if any version is allowed.
 
-    Their number is a power of two, so that few different statements have to be prepared. The
+    Their number is a power of two, so that only a few different statements are prepared. The
     additional parameters repeat the first version.
     """
     if versions is None:

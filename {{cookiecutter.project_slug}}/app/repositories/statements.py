@@ -1,7 +1,7 @@
 """The statements of `OwnedRepository`. Each one names the owner of its rows.
 
-Building a statement takes as long as running it, so each is built once. The names of parameters end
-in an underscore where they could be confused with columns.
+Building a statement takes as long as running it, so each statement is built once. The name of a
+parameter ends in an underscore if it could be confused with a column.
 """
 
 from functools import cache, lru_cache
@@ -16,7 +16,7 @@ from app.repositories.filters import Filter
 MAX_STATEMENTS = 200  # of each kind; a resource has one for each combination of its columns
 
 Names = tuple[str, ...] | None
-"""The parameters for the versions that a row may have; None if it may have any."""
+"""The parameters for the versions that a row may have; None means any version."""
 
 
 @lru_cache(MAX_STATEMENTS)

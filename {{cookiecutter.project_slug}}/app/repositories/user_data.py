@@ -14,7 +14,7 @@ class UserData(Owned):
     """The rows of one user in every owned table."""
 
     async def erase(self) -> None:
-        """Delete all of them, or none if that fails."""
+        """Delete all rows of the user, or none if an error occurs."""
         async with self._database.transaction() as transaction:
             for statement in _deletions():
                 try:
@@ -47,9 +47,9 @@ def _insert_marker() -> Executable:
 
 
 def _clear_self_references(table: Table) -> list[Update]:
-    """Return statements after which no row refers to one of the same table with ON DELETE CASCADE.
+    """Return statements that clear references with ON DELETE CASCADE within the same table.
 
-    Without them, a chain of more than 1,000 rows could not be deleted: SQLite follows no more.
+    Otherwise, SQLite could not delete a chain of more than 1,000 rows, which is its limit.
     """
     return [
         update(table).values({column: None for column in key.columns if column.nullable})

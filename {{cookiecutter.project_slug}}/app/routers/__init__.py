@@ -1,4 +1,4 @@
-"""The API: its routers. All their routes require a user."""
+"""The routers of the API. All of their routes require a user."""
 
 from app.routers import me, task
 from app.routers.api import AuthenticatedRoute
@@ -9,7 +9,8 @@ ROUTERS = (task.router, me.router)
 def api_routes() -> list[AuthenticatedRoute]:
     """Return the routes of all routers.
 
-    Raises TypeError for a router that `api_router` did not make, because it would not check scopes.
+    Raises TypeError for a router that `api_router` did not create, because such a router would not
+    check scopes.
     """
     routes: list[AuthenticatedRoute] = []
     for router in ROUTERS:

@@ -1,8 +1,8 @@
 """Safe retries: a POST that is repeated with its `Idempotency-Key` takes effect once.
 
 It follows draft-ietf-httpapi-idempotency-key-header-07. Keys belong to their user. A response is
-stored in the transaction that makes the changes, so there is never one without the other. Errors
-change nothing and are not stored: the same request may succeed later.
+stored in the transaction that makes the changes, so neither exists without the other. Errors change
+nothing and are not stored: the same request may succeed later.
 """
 
 import re
@@ -105,7 +105,7 @@ async def _handle_and_store(
             stored = await _serialize(response, fingerprint, request)
             await IdempotencyKeys(transaction, verified_user(request.scope)).add(key, stored)
     except (ServiceError, _ReturnedError) as error:
-        # Another process may have handled the same request at the same time, which may have caused
+        # Another process may have handled the same request at the same time. That may have caused
         # this error.
         if replayed := await _stored_response(keys, key, fingerprint):
             return replayed
@@ -153,6 +153,6 @@ async def _run_then_prune(background: BackgroundTask | None, keys: IdempotencyKe
 
 
 async def _fingerprint(request: Request) -> bytes:
-    """Return a hash of what a repetition must have in common with the first request."""
+    """Return a hash of the parts in which a repetition must equal the first request."""
     target = f"{request.method} {request.scope['path']}?".encode() + request.scope["query_string"]
     return sha256(target + b"\n" + await request.body()).digest()

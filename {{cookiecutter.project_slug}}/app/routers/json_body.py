@@ -37,7 +37,7 @@ async def read_json_body(scope: Scope, receive: Receive) -> Receive:
         if len(body) > MAX_BODY_BYTES:
             raise ContentTooLarge
     if message["type"] == "http.disconnect":
-        raise IncompleteBody  # a handler that uses no body would not notice
+        raise IncompleteBody  # a handler that reads no body would not detect it
     if body and not is_json:
         raise UnsupportedMediaType
     _check_encoding(body)

@@ -15,7 +15,7 @@ from app.reasons import Reason
 
 MAX_TOKEN_LENGTH = 8 * 1024
 ACCEPTED_TYPES = {"jwt", "at+jwt"}
-# They change what the token means (RFC 7515 4.1.11, RFC 7516, RFC 7519 5.2, RFC 7797).
+# Headers that change the token's meaning (RFC 7515 4.1.11, RFC 7516, RFC 7519 5.2, RFC 7797).
 REFUSED_HEADERS = {"b64", "crit", "cty", "enc", "zip"}
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -67,7 +67,7 @@ def _decode(segment: str) -> bytes:
         decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
         raise Unauthenticated(Reason.NOT_BASE64URL) from None
-    # The last character may carry bits that decoding drops: one signature, several spellings.
+    # Decoding drops some bits of the last character, so one signature could have several encodings.
     if urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
         raise Unauthenticated(Reason.NOT_CANONICAL)
     return decoded

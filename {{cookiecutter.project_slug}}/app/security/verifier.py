@@ -1,4 +1,4 @@
-"""Verify bearer tokens: who sent them, and what they allow."""
+"""Verify bearer tokens: identify the user and the rights of a request."""
 
 import re
 import time
@@ -52,7 +52,7 @@ class User:
     def may(self, scope: str | None) -> bool:
         """Return whether the token covers `scope`, such as `tasks:read`.
 
-        None stands for what no application may do.
+        `scope` is None for operations that no application may perform.
         """
         return self.scopes is None or scope in self.scopes
 
@@ -74,7 +74,7 @@ class _Accepted:
 
 
 class TokenVerifier:
-    """Accepts what Better Auth issues for this service, and nothing else (RFC 8725)."""
+    """Accepts only tokens that Better Auth issued for this service (RFC 8725)."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class TokenVerifier:
         self._signatures = PyJWS()
 
     async def verify(self, token: str) -> User:
-        """Return the user that a token was issued to, with the rights that it carries.
+        """Return the user to whom a token was issued, with the rights in the token.
 
-        Raises Unauthenticated, with the rule that the token breaks, unless it is well-formed,
-        signed, current, and issued for this service.
+        Unless the token is well-formed, signed, current, and issued for this service, raises
+        Unauthenticated with the violated rule.
         """
         known = self._accepted.get(token)
         unverified = known.unverified if known else read_token(token)
@@ -126,7 +126,7 @@ class TokenVerifier:
         raise Unauthenticated(Reason.SIGNATURE)
 
     def _remember(self, token: str, accepted: _Accepted) -> None:
-        """Cache what cannot change. Later requests check only the token's times and its key."""
+        """Cache the results that cannot change. Later requests check only the times and the key."""
         if len(self._accepted) >= MAX_REMEMBERED:
             del self._accepted[next(iter(self._accepted))]
         self._accepted[token] = accepted

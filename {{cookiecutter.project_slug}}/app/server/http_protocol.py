@@ -3,8 +3,8 @@
 httptools saves about 0.1 ms of CPU per request: it takes a third of the time that h11 takes. It is
 not safe alone. With it, uvicorn turns the trailers of a chunked body into headers, so that a
 trailer can supply the `Authorization` of its own request. It also has no limit for headers,
-responds to unknown methods with a 400 of its own, and drops the body of a request with an `Upgrade`
-header. Here httptools only gets requests that h11 would parse in the same way, one at a time.
+responds to unknown methods with its own 400, and drops the body of a request with an `Upgrade`
+header. Here, httptools gets only requests that h11 would parse in the same way, one at a time.
 """
 
 import re
@@ -36,7 +36,7 @@ PLAIN_HEAD = re.compile(
 class HttpProtocol(Connection, HttpToolsProtocol):
     """One connection. From the first request that is not plain, h11 parses everything."""
 
-    _unread: bytes = b""  # part of a head, or what arrived while a request was under way
+    _unread: bytes = b""  # part of a head, or data that arrived while a request was in progress
     _missing = 0  # bytes of the current body that have not arrived yet
 
     def data_received(self, data: bytes) -> None:
@@ -46,7 +46,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
             if self._missing:
                 size = self._missing
             elif self.cycle and not self.cycle.response_complete:
-                # Wait for the response: no request may be under way when h11 takes over.
+                # Wait for the response: no request may be in progress when h11 takes over.
                 self._unread = data
                 self.flow.pause_reading()
                 return
@@ -90,7 +90,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
         protocol.connection_made(self.transport)
         if self.stage[0] is Awaited.HEAD:
             protocol.since = self.since
-        protocol.flow = self.flow  # it knows whether the client reads
+        protocol.flow = self.flow  # flow control knows whether the client reads
         if not data.startswith(b"GET "):
             # Not a WebSocket (RFC 6455, 4.1). Otherwise uvicorn would drop the body.
             protocol.ws_protocol_class = None
@@ -104,13 +104,13 @@ class HttpProtocol(Connection, HttpToolsProtocol):
 
 
 def _is_incomplete(data: bytes) -> bool:
-    """Return whether to wait for the rest of a head. What cannot be one, h11 refuses at once."""
+    """Return whether to wait for the rest of a head. h11 rejects all other data at once."""
     has_end = data.endswith(b"\r\n\r\n") or b"\n\r\n" in data or b"\n\n" in data
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 
 
 def replace_uvicorns_protocols() -> None:
-    """Make uvicorn create our protocols wherever it would create its own.
+    """Make uvicorn create our protocols in place of its own.
 
     `uvicorn app.main:create_app` has already chosen a class when it calls `create_app`, so that
     class itself has to create the replacement.

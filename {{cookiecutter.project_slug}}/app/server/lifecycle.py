@@ -12,8 +12,8 @@ from types import FrameType
 def draining(seconds: float, begin: Callable[[], None]) -> Iterator[None]:
     """Within the block, SIGTERM calls `begin`, and reaches the server `seconds` later.
 
-    Meanwhile the readiness check fails, so load balancers send requests elsewhere; requests that
-    arrive all the same are served. Without a handler for SIGTERM, this does nothing.
+    Meanwhile the readiness check fails, so load balancers send requests to other instances.
+    Requests that still arrive are served. Without a handler for SIGTERM, this does nothing.
     """
     stop = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(stop):

@@ -1,7 +1,7 @@
 """Close connections of clients that send or read too slowly, and limit how many there are.
 
-A sweep checks once per second what each connection waits for. Requests cost nothing extra: there
-is no timer per request, not even for keep-alive.
+A sweep checks once per second which action of the client each connection waits for. Requests need
+no timers, not even for keep-alive, so they cost nothing extra.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Awaited(IntEnum):
-    """What a client has to do next. If there are too many connections, they close in this order."""
+    """The next action of a client. Excess connections are closed in this order."""
 
     HEAD = 0
     BODY = 1  # the rest of the body, after the response is complete
@@ -60,7 +60,7 @@ class Watched(ABC, asyncio.Protocol):
 
     @abstractmethod
     def awaited(self) -> Awaited | None:
-        """Return what the client has to do, or None while the service has to act."""
+        """Return the next action of the client, or None while the service has to act."""
         ...
 
 
@@ -91,15 +91,15 @@ class Connection(Watched, ABC):
 
     @abstractmethod
     def announces_closing(self) -> bool:
-        """Return whether a response now must be the last, as too much of the body is missing."""
+        """Return whether too much of the body is missing to reuse the connection."""
         ...
 
     def allow_early_response(self) -> None:
         """Close properly after a response that starts before the whole body has arrived.
 
-        The response announces it, and the rest of the body is discarded. If the connection were
-        closed with unread data, the client would get a reset, perhaps before it has read the
-        response (RFC 9112, 9.6).
+        The response has `Connection: close`, and the rest of the body is discarded. If the
+        connection were closed with unread data, the client would get a reset, perhaps before it
+        has read the response (RFC 9112, 9.6).
         """
         cycle, send = self.cycle, self.cycle.send
 
@@ -201,7 +201,7 @@ class SlowClients:
             for each in self._watched()
             if each is not new and (awaited := each.awaited()) is not None
         ]
-        # Several at once, because looking for them takes a millisecond.
+        # Close several at once, because finding them takes a millisecond.
         oldest = [each for *_, each in sorted(waiting)[: 1 + self.limit // 20]]
         self.close(_without_data(oldest) or [new], TOO_MANY)
 
@@ -262,7 +262,7 @@ def _without_data(connections: list[Watched]) -> list[Watched]:
 
 
 def connection_limit() -> int:
-    """Raise the limit of open files as far as useful. Return how many connections that allows.
+    """Raise the limit of open files, if useful. Return the resulting number of connections.
 
     A quarter of the files is reserved for the database and for connections not accepted yet.
     """

@@ -75,7 +75,7 @@ class KeySet:
 
     Known keys are returned without waiting. An unknown key id starts a fetch, so a new key works on
     its first request. Concurrent requests share one fetch. Within `cooldown` seconds there are at
-    most two fetches, or one that failed, so made-up key ids cost next to nothing. Keys older than
+    most two fetches, or one that failed, so invented key ids cost almost nothing. Keys older than
     `ttl` seconds are refreshed in the background. After a failed fetch, the cached keys stay valid
     until they are a day old.
     """
@@ -95,7 +95,7 @@ class KeySet:
         self._clock = clock
         self._keys: Keys = {}
         self._fetched_at = -math.inf
-        # When the last two fetches ended; a failed one fills both places. The second fetch within a
+        # When the last two fetches ended. A failed fetch counts twice. The second fetch within a
         # cooldown is for a key that was created just after the first one.
         self._ended_at = deque([-math.inf, -math.inf], maxlen=2)
         self._fetching: asyncio.Task[None] | None = None

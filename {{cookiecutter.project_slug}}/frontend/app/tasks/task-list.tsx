@@ -23,13 +23,14 @@ import { useFocus } from "./use-focus";
 
 export function TaskList() {
   const filter = parseFilter(useSearchParams().get("show"));
+  const options = taskListOptions(api, filter);
   const query = useInfiniteQuery({
-    ...taskListOptions(api, filter),
+    ...options,
     select: ({ pages }) => pages.flatMap(({ items }) => items),
   });
   const { data: fetched = [], failureReason, isFetchingNextPage } = query;
   const queryClient = useQueryClient();
-  const [edited, setEdited] = useState<Task[]>([]); // As they were when their forms were opened.
+  const [editing, setEditing] = useState<Task[]>([]); // Snapshots of the tasks being edited.
   const [deleted, setDeleted] = useState<Task>();
   const [status, setStatus] = useState("");
   const [isRetrying, startRetry] = useTransition();
@@ -37,8 +38,9 @@ export function TaskList() {
   const focus = useFocus();
 
   // An open form stays even if its task is no longer in the list.
-  const byId = new Map([...fetched, ...edited].map((task) => [task.id, task]));
-  const tasks = [...byId.values()].sort((a, b) => (a.id < b.id ? 1 : -1)); // Newest first.
+  const byId = new Map([...fetched, ...editing].map((task) => [task.id, task]));
+  // UUIDv7 ids sort by creation time; newest first.
+  const tasks = [...byId.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
 
   function handleCreated(task: Task) {
     setStatus(`Added “${task.title}”.`);
@@ -52,7 +54,7 @@ export function TaskList() {
   }
 
   function handleUpdated(task: Task) {
-    setEdited((edited) => edited.map((old) => (old.id === task.id ? task : old)));
+    setEditing((editing) => editing.map((old) => (old.id === task.id ? task : old)));
     if (!matchesFilter(task, filter)) moveFocusFrom(task);
   }
 
@@ -63,23 +65,24 @@ export function TaskList() {
   }
 
   function handleClose({ id }: Task) {
-    setEdited((edited) => edited.filter((task) => task.id !== id));
+    setEditing((editing) => editing.filter((task) => task.id !== id));
     focus(`edit-${id}`);
   }
 
   async function handleLoadMore() {
     if (isFetchingNextPage) return;
     const { data } = await query.fetchNextPage();
-    const [first, ...others] = data?.slice(fetched.length) ?? [];
-    if (!first) return; // The request failed, or the list was refetched in the meantime.
-    setStatus(`${others.length + 1} more tasks.`);
-    focus(`task-${first.id}`);
+    const added = data?.slice(fetched.length) ?? [];
+    if (!added[0]) return; // The request failed, or the list was refetched in the meantime.
+    setStatus(`Loaded ${added.length} more ${added.length === 1 ? "task" : "tasks"}.`);
+    focus(`task-${added[0].id}`);
   }
 
   const handleRetry = () =>
     startRetry(async () => {
       const retry = isFetchingNextPage ? query.fetchNextPage : query.refetch;
-      await queryClient.cancelQueries(); // Otherwise, it would wait for the scheduled retry.
+      // Cancel the scheduled automatic retry, so this one starts now.
+      await queryClient.cancelQueries({ queryKey: options.queryKey });
       await retry();
     });
 
@@ -95,7 +98,7 @@ export function TaskList() {
       <fieldset disabled={!hydrated}>
         <ul className="tasks">
           {tasks.map((task) =>
-            edited.includes(task) ? (
+            editing.includes(task) ? (
               <TaskForm
                 key={task.id}
                 task={task}
@@ -108,7 +111,7 @@ export function TaskList() {
                 task={task}
                 onUpdated={handleUpdated}
                 onDeleted={handleDeleted}
-                onEdit={() => setEdited([...edited, task])}
+                onEdit={() => setEditing([...editing, task])}
               />
             ),
           )}
@@ -132,7 +135,11 @@ export function TaskList() {
   );
 }
 
-/** If the focus is on a task that is about to leave the list, moves it to the next task. */
+/**
+ * If a task that is about to leave the list has the focus, moves the focus to the next task.
+ *
+ * Uses the DOM, because only the DOM knows which element has the focus.
+ */
 function moveFocusFrom(task: Task) {
   const row = document.getElementById(`task-${task.id}`)?.closest("li:focus-within");
   if (!row) return;
