@@ -172,6 +172,32 @@ class Transaction(Runner):
                 raise self._failure
 
 
+class RequestRunner(Runner):
+    """Runs statements in a transaction until it ends, and after that each one alone.
+
+    Background tasks of a handler, and dependencies that exit after it, use the handler's
+    repositories after the transaction has ended.
+    """
+
+    def __init__(self, database: Database, transaction: Transaction) -> None:
+        self._database = database
+        self._transaction = transaction
+
+    async def run(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] = NO_VALUES,
+        owner: User | None = None,
+    ) -> list[Record]:
+        return await self._current().run(statement, values, owner)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._current().transaction()
+
+    def _current(self) -> Runner:
+        return self._database if self._transaction.has_ended else self._transaction
+
+
 @contextmanager
 def translate_driver_errors() -> Iterator[None]:
     """Convert driver errors to Unavailable, MissingReference or Conflict.

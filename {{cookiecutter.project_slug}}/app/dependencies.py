@@ -33,7 +33,7 @@ def owned(repository: type[T]) -> Callable[..., Awaitable[T]]:
 
     async def bind(request: Request) -> T:
         scope = request.scope
-        database = scope["state"].get("transaction") or scope["app"].state.database
+        database = scope["state"].get("runner") or scope["app"].state.database
         return repository(database, verified_user(scope))
 
     return bind

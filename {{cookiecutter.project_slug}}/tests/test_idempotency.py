@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from fastapi import BackgroundTasks, Depends, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy import select
 
 from app.config import Settings
@@ -24,6 +25,7 @@ from app.main import create_app
 from app.models.idempotency_key import IdempotencyKey
 from app.repositories import idempotency_keys
 from app.repositories.idempotency_keys import IdempotencyKeys
+from app.repositories.user_data import UserData
 from app.routers import idempotency
 from app.routers.api import api_router
 from app.security.acting import acting_as
@@ -283,6 +285,62 @@ def test_background_task_of_a_handler_runs_once_and_after_the_commit(
 
     assert statuses == [202, 202]
     assert [row[TEXT] for row in seen] == [BODY[TEXT]]
+
+
+async def rows_changed_at_exit(rows: Rows) -> AsyncIterator[Repository]:
+    yield rows
+    await rows.create(BODY)
+
+
+@pytest.mark.usefixtures("service")
+def test_repositories_of_a_request_work_after_its_transaction_too(
+    settings: Settings, issuer: Issuer
+) -> None:
+    """As they do without a key: in a background task, and in the exit of a dependency."""
+    app, router = create_app(settings), api_router("/later")
+
+    @router.post("", status_code=202)
+    async def create_later(
+        rows: Annotated[Repository, Depends(rows_changed_at_exit)], background: BackgroundTasks
+    ) -> None:
+        background.add_task(rows.create, BODY)
+        background.add_task(UserData(rows._database, rows._owner).erase)
+
+    app.include_router(router)
+    headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}", "Idempotency-Key": ID}
+    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as ann:
+        assert ann.post("/api/v1/later").status_code == 202
+        items = ann.get(PATH).json()["items"]
+
+    assert len(items) == 1  # the one of the exit, which follows the background tasks
+
+
+@pytest.mark.usefixtures("service")
+def test_stream_is_stored_whole_even_if_the_client_disconnects(
+    settings: Settings, issuer: Issuer
+) -> None:
+    app, router, go_on = create_app(settings), api_router("/streamed"), threading.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "first "
+        await asyncio.to_thread(go_on.wait)
+        yield "last"
+
+    @router.post("")
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(parts())
+
+    app.include_router(router)
+    headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}", "Idempotency-Key": ID}
+    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as ann:
+        with pytest.raises(httpx2.ReadTimeout):
+            ann.post("/api/v1/streamed", timeout=0.3)
+        time.sleep(0.1)  # until the server notices
+        go_on.set()
+        while (response := ann.post("/api/v1/streamed")).status_code == 409:
+            time.sleep(0.01)
+
+    assert response.text == "first last"
 
 
 @pytest.mark.usefixtures("service")

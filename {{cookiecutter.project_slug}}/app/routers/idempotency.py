@@ -5,6 +5,7 @@ stored in the transaction that makes the changes, so neither exists without the 
 nothing and are not stored: the same request may succeed later.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,8 +16,9 @@ from secrets import randbelow
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.background import BackgroundTask
-from starlette.types import Message
+from starlette.types import Message, Scope
 
+from app.database import RequestRunner
 from app.dependencies import verified_user
 from app.errors import IdempotencyKeyInUse, InvalidIdempotencyKey, ServiceError, Unavailable
 from app.repositories.idempotency_keys import IdempotencyKeys, StoredResponse
@@ -96,13 +98,15 @@ async def _handle_and_store(
 ) -> Response:
     """Return the response of `handler`, and store it unless it is an error."""
     try:
-        async with request.app.state.database.transaction() as transaction:
-            request.state.transaction = transaction  # for the handler's repositories
+        database = request.app.state.database
+        async with database.transaction() as transaction:
+            # For the handler's repositories.
+            request.state.runner = RequestRunner(database, transaction)
             response = await handler(request)
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 raise _ReturnedError(response)
             background, response.background = response.background, None
-            stored = await _serialize(response, fingerprint, request)
+            stored = await _serialize(response, fingerprint, request.scope)
             await IdempotencyKeys(transaction, verified_user(request.scope)).add(key, stored)
     except (ServiceError, _ReturnedError) as error:
         # Another process may have handled the same request at the same time. That may have caused
@@ -117,13 +121,14 @@ async def _handle_and_store(
     return response
 
 
-async def _serialize(response: Response, fingerprint: bytes, request: Request) -> StoredResponse:
+async def _serialize(response: Response, fingerprint: bytes, scope: Scope) -> StoredResponse:
     messages: list[Message] = []
 
     async def collect(message: Message) -> None:
         messages.append(message)
 
-    await response(request.scope, request.receive, collect)
+    # A disconnection must not end a stream early, because its first part would be stored.
+    await response(scope, _receive_nothing, collect)
     start, *rest = messages
     return {
         "fingerprint": fingerprint,
@@ -134,6 +139,10 @@ async def _serialize(response: Response, fingerprint: bytes, request: Request) -
         ],
         "body": b"".join(message.get("body", b"") for message in rest),
     }
+
+
+async def _receive_nothing() -> Message:
+    return await asyncio.Future[Message]()
 
 
 def _deserialize(stored: StoredResponse) -> Response:
