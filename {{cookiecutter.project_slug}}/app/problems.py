@@ -61,8 +61,8 @@ def problem_response(error: Exception, scope: Scope) -> Response:
         status, detail, errors = 422, "The request is not valid: see errors.", _errors(error)
     elif isinstance(error, HTTPException):
         status, detail, headers = error.status_code, error.detail, {**(error.headers or {})}
-        if status == HTTPStatus.METHOD_NOT_ALLOWED and "route" in scope:
-            headers["Allow"] = _allowed_methods(scope)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed_methods(scope)):
+            headers["Allow"] = allowed
     else:
         log.error("unhandled", exc_info=error)
     problem = Problem(
@@ -98,7 +98,13 @@ def _errors(error: RequestValidationError) -> list[dict[str, Any]]:
 
 
 def _allowed_methods(scope: Scope) -> str:
-    """Return the methods of all routes with this path. Starlette lists those of one route only."""
-    path, routes = scope["route"].path, iter_route_contexts(scope["app"].routes)
-    methods = [route.methods or () for route in routes if route.path == path]
+    """Return the methods of all routes that match the path. Starlette lists those of one route.
+
+    Return "" for a path in a mount, whose routes are not those of the app.
+    """
+    if "app_root_path" in scope:  # as Starlette's `Mount` sets it
+        return ""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    routes = [route for route in iter_route_contexts(scope["app"].routes) if route.methods]
+    methods = [route.methods or () for route in routes if route.path_regex.match(path)]
     return ", ".join(sorted(set[str]().union(*methods)))

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from starlette.routing import Route, Router
 
 from app.config import Settings
 from app.dependencies import current_user
@@ -194,6 +195,31 @@ def test_unsupported_method_returns_405_with_allow(ann: httpx2.Client, method: s
     assert collection.status_code == item.status_code == 405
     assert collection.headers["Allow"] == "GET, POST"
     assert item.headers["Allow"] == "DELETE, GET, PATCH"
+
+
+async def respond_empty(request: Request) -> Response:  # noqa: ARG001 - as Starlette calls it
+    return Response()
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("root_path", ["", "/root"])
+def test_allow_lists_the_methods_of_included_and_mounted_routes(
+    settings: Settings, root_path: str
+) -> None:
+    router = APIRouter(prefix="/items")
+    router.get("/{key}")(lambda key: key)
+    router.post("/{name}")(lambda name: name)
+    app = create_app(settings.model_copy(update={"root_path": root_path}))
+    app.include_router(router, prefix="/other")
+    app.mount("/mounted", Router([Route("/health/live", respond_empty, methods=["POST"])]))
+
+    with serve(app) as base_url, httpx2.Client(base_url=base_url) as client:
+        included = client.put("/other/items/1")
+        mounted = client.put("/mounted/health/live")
+
+    assert included.status_code == mounted.status_code == 405
+    assert included.headers["Allow"] == "GET, POST"
+    assert mounted.headers["Allow"] == "POST"
 
 
 # --- Bodies
