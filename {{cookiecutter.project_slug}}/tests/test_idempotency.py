@@ -292,9 +292,8 @@ async def rows_changed_at_exit(rows: Rows) -> AsyncIterator[Repository]:
     await rows.create(BODY)
 
 
-@pytest.mark.usefixtures("service")
 def test_repositories_of_a_request_work_after_its_transaction_too(
-    settings: Settings, issuer: Issuer
+    settings: Settings, issuer: Issuer, ann: httpx2.Client
 ) -> None:
     """As they do without a key: in a background task, and in the exit of a dependency."""
     app, router = create_app(settings), api_router("/later")
@@ -308,11 +307,11 @@ def test_repositories_of_a_request_work_after_its_transaction_too(
 
     app.include_router(router)
     headers = {"Authorization": f"Bearer {token(issuer, sub='ann')}", "Idempotency-Key": ID}
-    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as ann:
-        assert ann.post("/api/v1/later").status_code == 202
-        items = ann.get(PATH).json()["items"]
+    with serve(app) as base_url, httpx2.Client(base_url=base_url, headers=headers) as client:
+        assert client.post("/api/v1/later").status_code == 202
 
-    assert len(items) == 1  # the one of the exit, which follows the background tasks
+    # Only the row of the exit, which follows the background tasks.
+    assert len(ann.get(PATH).json()["items"]) == 1
 
 
 @pytest.mark.usefixtures("service")
