@@ -10,10 +10,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 import structlog
+from fastapi import FastAPI
 
 from app.config import Settings
 from app.logging import configure_logging
 from app.main import create_app
+from app.routers import health
 from tests.conftest import NO_TLS, serve
 from tests.issuer import Issuer
 from tests.sample_resource import PATH, READ, WRITE
@@ -45,6 +47,9 @@ def logged(settings: Settings) -> Iterator[Logged]:
         async def broken() -> None:
             secret_in_a_local_variable = requests
             raise RuntimeError(len(secret_in_a_local_variable))
+
+        app.include_router(health.router, prefix="/included")
+        app.mount("/mounted", FastAPI(routes=health.router.routes))
 
         with serve(app) as base_url, httpx2.Client(base_url=base_url, verify=NO_TLS) as client:
             for method, path, headers in requests:
@@ -89,6 +94,17 @@ def test_logged_route_does_not_include_the_root_path(
     [line] = logged(("GET", f"{PATH}/{uuid4()}", bearer(token(issuer))), root_path=root_path)
 
     assert line["route"] == PATH + "/{id}"
+
+
+@pytest.mark.parametrize("root_path", ["", "/included"])
+def test_logged_route_has_the_prefixes_of_routers_and_mounts(
+    logged: Logged, root_path: str
+) -> None:
+    paths = ["/included/health/live", "/mounted/health/live"]
+
+    lines = logged(*[("GET", path, {}) for path in paths], root_path=root_path)
+
+    assert [line["route"] for line in lines] == paths
 
 
 def test_reason_for_a_rejected_token_is_logged(logged: Logged, issuer: Issuer) -> None:

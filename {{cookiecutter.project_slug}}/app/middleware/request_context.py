@@ -35,7 +35,7 @@ class RequestContext:
         if (span := trace.get_current_span()).is_recording():
             # A client may have put a token into the query string.
             span.set_attributes({"url.query": "", "request.id": request_id})
-        status = 0
+        root_path, status = scope.get("root_path", ""), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -51,12 +51,21 @@ class RequestContext:
             self.log.info(
                 "request",
                 method=scope["method"],
-                route=getattr(scope.get("route"), "path", None),
+                route=_route(scope, root_path),
                 status=status,
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
                 user=state["user"].id if "user" in state else None,
                 reason=state.get("reason"),
             )
+
+
+def _route(scope: Scope, root_path: str) -> str | None:
+    """Return the pattern of the path, with the paths of mounts; None without a route of FastAPI."""
+    # A router that is included with a prefix has other paths than its own routes.
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    path: str | None = getattr(included or scope.get("route"), "path", None)
+    mounts: str = scope.get("root_path", "").removeprefix(root_path)
+    return path and mounts + path
 
 
 def _request_id(scope: Scope) -> str:
