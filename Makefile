@@ -29,7 +29,7 @@ SAY = >&2 echo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help test check faults cluster images demo bench lighthouse sizes workers recording clean python
+.PHONY: help packages test check faults cluster images demo bench lighthouse sizes workers recording clean python
 
 help: ## List the available commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ sizes: .venv/ready ## Measure requests with a thousand and with five million tas
 
 workers: .venv/ready ## Measure throughput with 1, 2 and 4 workers (needs wrk)
 	@.venv/bin/python -m lab.scaling.workers
+
+packages: .venv/ready ## Update the list of packages that projects install: no project can have their names
+	@.venv/bin/python -m lab.packages
 
 recording: .venv/ready ## Record the terminal session that the README shows
 	@.venv/bin/python -m lab.recording

@@ -66,10 +66,12 @@ PORTS = range(20_000, 24_000)
 Answers = dict[str, str]
 
 
-def refuse_name_of_dependency(slug: str) -> None:
-    """Refuse a project named like one of its dependencies: uv would look for it in the project."""
-    pyproject = Path("pyproject.toml").read_text("utf-8")
-    if re.sub("-+", "-", slug) in re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?>=', pyproject):
+def refuse_name_of_package(slug: str) -> None:
+    """Exit if the project installs a package of its own name. uv would take one for the other."""
+    listed = Path(".packages")
+    packages = listed.read_text("utf-8").split()
+    listed.unlink()
+    if re.sub("-+", "-", slug) in packages:
         sys.exit(f"project_slug {slug!r} refused: the project depends on a package of that name")
 
 
@@ -262,7 +264,7 @@ def mark_complete() -> None:
 
 
 def main(answers: Answers) -> None:
-    refuse_name_of_dependency(answers["project_slug"])
+    refuse_name_of_package(answers["project_slug"])
     delete_unused(answers)
     notice = write_settings(answers)
     mark_complete()

@@ -39,10 +39,6 @@ READ_ALIKE_RULE = (
 
 LONGEST = {"project_name": 100, "description": 500}
 LONGEST_SLUG = 63  # as names are in Kubernetes
-# If a project has the name of a dependency, uv takes one for the other. The post-generation hook
-# refuses the names of direct dependencies, and uv reports all others but these, since their
-# dependents accept any version, and so also the project's.
-UNREPORTED = {"annotated-doc", "mako", "mdurl", "pycparser"}
 CHOICES = {
     "database": ("sqlite", "postgresql"),
     "token_verification": ("shared-secret", "jwks"),
@@ -60,8 +56,6 @@ def refusals(answers: dict[str, str]) -> list[str]:
         broken["project_slug"] = "only a-z, 0-9 and hyphens, a letter first, no hyphen last"
     elif len(slug) > LONGEST_SLUG:
         broken["project_slug"] = f"at most {LONGEST_SLUG} characters"
-    elif re.sub("-+", "-", slug) in UNREPORTED:
-        broken["project_slug"] = "the project depends on a package of that name"
     if not answers["project_name"].strip():
         broken["project_name"] = "must not be empty"
     for field, most in LONGEST.items():

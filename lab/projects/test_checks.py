@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
@@ -14,12 +13,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lab.pages import applying, blocks
 from lab.servers import Server, answers, free_ports
-from tests.rendering import PRE_COMMIT_ENVIRONMENT, PROJECT, ROOT, Machine, RenderedProject, hook
+from tests.rendering import PRE_COMMIT_ENVIRONMENT, PROJECT, ROOT, Machine, RenderedProject
 
 
 @pytest.fixture
@@ -68,34 +66,20 @@ def test_rendered_project_passes_make_check(
     printed = project.run(f"make check PYTHON={pythons()[age]}")
 
     assert all_passed(printed)
-    assert_uv_or_a_hook_reports_a_project_named_like_a_dependency(project)
+    assert_installed_packages_are_listed(project)
 
 
 def all_passed(printed: str) -> bool:
     return " passed" in printed and not re.search(r"\d (skipped|failed)", printed)
 
 
-def assert_uv_or_a_hook_reports_a_project_named_like_a_dependency(project: RenderedProject) -> None:
-    """uv reports such a project unless all dependents of the package accept the project's version.
-
-    It then installs nothing in the package's place.
-    """
+def assert_installed_packages_are_listed(project: RenderedProject) -> None:
+    """`make packages` updates the list, from which a hook refuses names of projects."""
     [packages] = (project.path / ".venv/lib").glob("python*/site-packages")
-    requirements = [
-        requirement
-        for each in distributions(path=[str(packages)])
-        for requirement in map(Requirement, each.requires or [])
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ]
-    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
-    version = pyproject["project"]["version"]
-    required = {canonicalize_name(requirement.name) for requirement in requirements}
-    reported = {
-        canonicalize_name(requirement.name)
-        for requirement in requirements
-        if not requirement.specifier.contains(version)
-    }
-    assert required - reported <= hook("pre_gen_project").UNREPORTED
+    installed = {canonicalize_name(each.name) for each in distributions(path=[str(packages)])}
+    listed = {*(PROJECT / ".packages").read_text().split(), project.path.name}
+    # Releases of dependencies may need a few more by now.
+    assert len(installed - listed) <= 5, installed - listed
 
 
 # Where there is no make

@@ -234,6 +234,7 @@ def test_database_url_with_another_scheme_is_rejected(url: str) -> None:
         DatabaseSettings(database_url=url)
 
 
+@pytest.mark.slow
 def test_invalid_setting_stops_the_start_with_one_line(issuer: Issuer) -> None:
     variables = {name.upper(): str(value) for name, value in issuer.settings.items()}
     environment = os.environ | variables | {"DATABASE_URL": "MARKER"}

@@ -26,7 +26,7 @@ from tests.sample_resource import BODY, PATH, TEXT
 from tests.test_http import is_problem
 from tests.tokens import token
 
-pytestmark = pytest.mark.usefixtures("service")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 
 @contextmanager

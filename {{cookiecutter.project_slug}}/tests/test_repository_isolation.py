@@ -179,6 +179,7 @@ async def test_owner_that_is_not_a_user_raises_type_error(users: Users, owner: A
         UserData(users.database, owner)
 
 
+@pytest.mark.slow
 async def test_canceled_repository_calls_touch_no_row_of_another_user(users: Users) -> None:
     chance = random.Random(1)  # noqa: S311 - not for secrets
 

@@ -21,7 +21,7 @@ from tests.tokens import token
 # Most of these are also prefixes of the API's own paths.
 PREFIXES = ["/x", "/a/b.c", "/a", "/api", "/api/v1", PATH, "/health", "/docs"]
 
-pytestmark = pytest.mark.usefixtures("service")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 Served = Callable[[str], httpx2.Client]
 

@@ -20,7 +20,7 @@ from tests.sample_resource import PATH, VALUES
 from tests.test_lifecycle import running
 from tests.tokens import token
 
-pytestmark = pytest.mark.usefixtures("service")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 UVICORN = "uvicorn --factory app.main:create_app --port {port}"
 COMMANDS = [

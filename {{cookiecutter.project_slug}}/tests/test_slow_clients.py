@@ -25,6 +25,8 @@ from tests.issuer import Issuer
 from tests.sample_resource import PATH
 from tests.tokens import token
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 BREW = GET.replace(b"GET", b"BREW")  # h11 parses this and all later requests

@@ -21,6 +21,8 @@ from app.database_url import parse
 from app.engine import INTEGRITY_ERRORS, UNAVAILABLE_ERRORS, Engine, Fetch
 from scripts.postgres import running_server
 
+pytestmark = pytest.mark.slow
+
 PID = "SELECT pg_backend_pid()"
 INSERT = "INSERT INTO numbers VALUES ($1)"
 NAME = "tests of connections"

@@ -27,6 +27,8 @@ from app.engine import (
 )
 from tests.database import DURABLE_SETTINGS, MAKE_READ_ONLY, SLOW_QUERY
 
+pytestmark = pytest.mark.slow
+
 TABLES = """
     CREATE TABLE numbers (number INTEGER PRIMARY KEY);
     CREATE TABLE children (number INTEGER REFERENCES numbers DEFERRABLE INITIALLY DEFERRED);

@@ -78,7 +78,7 @@ def test_weak_secret_is_rejected_and_not_shown(name: str, bad: str) -> None:
 def test_missing_secret_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTER_AUTH_SECRET", "")
 
-    with pytest.raises(SystemExit, match=r"^BETTER_AUTH_SECRET: is not set: it belongs in"):
+    with pytest.raises(SystemExit, match=r"^BETTER_AUTH_SECRET: is not set. Set it in"):
         create_app()
 
 

@@ -1,0 +1,36 @@
+"""List the packages that projects install, which no project may be named after.
+
+Usage: python -m lab.packages
+"""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.rendering import PROJECT, Machine, RenderedProject
+
+LISTED = PROJECT / ".packages"
+COMPILE = (
+    "uv pip compile --quiet --universal --all-extras --group dev --no-annotate --no-header "
+    "pyproject.toml"
+)
+
+
+def packages(project: RenderedProject) -> set[str]:
+    """Return the packages that a project needs on any platform and supported Python."""
+    return set(re.findall(r"(?m)^([a-z0-9-]+)==", project.run(COMPILE)))
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        machine = Machine(Path(folder))
+        projects = [
+            machine.render(project_slug=each, database=each, token_verification="jwks")
+            for each in ("sqlite", "postgresql")
+        ]
+        names = sorted(set().union(*map(packages, projects)))
+    LISTED.write_text("\n".join(names) + "\n")
+
+
+if __name__ == "__main__":
+    main()
