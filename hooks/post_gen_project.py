@@ -66,13 +66,13 @@ PORTS = range(20_000, 24_000)
 Answers = dict[str, str]
 
 
-def reject_name_of_package(slug: str) -> None:
+def refuse_name_of_package(slug: str) -> None:
     """Exit if the project has the name of a package that it installs: uv confuses the two."""
     listed = Path(".packages")
     packages = listed.read_text("utf-8").split()
     listed.unlink()
     if re.sub("-+", "-", slug) in packages:
-        sys.exit(f"project_slug {slug!r} rejected: the project depends on a package of that name")
+        sys.exit(f"project_slug {slug!r} refused: the project depends on a package of that name")
 
 
 def delete_unused(answers: Answers) -> None:
@@ -114,7 +114,7 @@ def validate_secret(secret: str) -> str:
     }
     for rule, holds in rules.items():
         if not holds:
-            sys.exit(f"{SECRET} rejected: {rule}. `openssl rand -base64 32` prints a suitable one.")
+            sys.exit(f"{SECRET} refused: {rule}. `openssl rand -base64 32` prints a suitable one.")
     return secret
 
 
@@ -141,7 +141,7 @@ def new_secret(answers: Answers) -> str:
     try:
         return validate_secret(getpass.getpass(f"{SECRET} (not shown): "))
     except (EOFError, KeyboardInterrupt):
-        sys.exit(f"{SECRET} rejected: no secret was entered.")
+        sys.exit(f"{SECRET} refused: no secret was entered.")
 
 
 def values(text: str) -> dict[str, str]:
@@ -264,7 +264,7 @@ def mark_complete() -> None:
 
 
 def main(answers: Answers) -> None:
-    reject_name_of_package(answers["project_slug"])
+    refuse_name_of_package(answers["project_slug"])
     delete_unused(answers)
     notice = write_settings(answers)
     mark_complete()

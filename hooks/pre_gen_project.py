@@ -1,7 +1,7 @@
-"""Reject versions, answers and settings files from which no working project can be rendered.
+"""Refuse versions, answers and settings files from which no working project can be rendered.
 
 Nothing has been written yet. Cookiecutter runs hooks with its own Python, so a Python that is too
-old for the hooks is rejected first.
+old for the hooks is refused first.
 """
 
 import os
@@ -71,7 +71,7 @@ def refusals(answers: dict[str, str]) -> list[str]:
             broken[field] = f"one of {', '.join(choices)}"
     if answers["frontend"] == "none" and Path("frontend").exists():
         broken["frontend"] = "this would delete the existing frontend/; move it away first"
-    return [f"{field} {answers[field][:80]!r} rejected: {rule}" for field, rule in broken.items()]
+    return [f"{field} {answers[field][:80]!r} refused: {rule}" for field, rule in broken.items()]
 
 
 def refused_settings() -> list[str]:
@@ -86,11 +86,11 @@ def refused_settings() -> list[str]:
             refused.append(f"{path} cannot be read: {error.strerror}")
             continue
         if "\0" in text or text[:2] in ("\xff\xfe", "\xfe\xff"):
-            refused.append(f"{path} rejected: it is UTF-16; save it as UTF-8")
+            refused.append(f"{path} refused: it is UTF-16; save it as UTF-8")
             continue
         for name, value in re.findall(REUSED, text):
             if not re.fullmatch(READ_ALIKE, value):
-                refused.append(f"{name} in {path} rejected: {READ_ALIKE_RULE}")
+                refused.append(f"{name} in {path} refused: {READ_ALIKE_RULE}")
     return refused
 
 

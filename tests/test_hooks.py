@@ -74,21 +74,21 @@ def test_valid_slug_is_accepted(slug: str) -> None:
 def test_invalid_slug_is_refused_with_rule_and_value(slug: str) -> None:
     [line] = pre_gen.refusals(answers(project_slug=slug))
 
-    assert line.startswith(f"project_slug {slug!r} rejected: only a-z, 0-9 and hyphens")
+    assert line.startswith(f"project_slug {slug!r} refused: only a-z, 0-9 and hyphens")
     assert "\n" not in line
 
 
 @pytest.mark.parametrize("slug", ["z" * 64, "task-service-" * 10 + "x"])
 def test_slug_too_long_for_kubernetes_is_refused(slug: str) -> None:
     assert pre_gen.refusals(answers(project_slug=slug)) == [
-        f"project_slug {slug[:80]!r} rejected: at most 63 characters"
+        f"project_slug {slug[:80]!r} refused: at most 63 characters"
     ]
 
 
 @pytest.mark.parametrize("slug", ["fastapi", "starlette", "uuid-utils", "uuid--utils", "mako"])
 def test_name_of_a_package_that_the_project_installs_is_refused(project: Path, slug: str) -> None:
     with pytest.raises(
-        SystemExit, match=f"^project_slug '{slug}' rejected: the project depends on"
+        SystemExit, match=f"^project_slug '{slug}' refused: the project depends on"
     ):
         post_gen.main(answers(project_slug=slug))
 
@@ -124,14 +124,14 @@ def test_valid_text_is_accepted(field: str, text: str) -> None:
 def test_invalid_text_is_refused_with_rule_and_value(field: str, text: str, rule: str) -> None:
     [line] = pre_gen.refusals(answers(**{field: text}))
 
-    assert line.startswith(f"{field} {text[:80]!r} rejected: {rule}")
+    assert line.startswith(f"{field} {text[:80]!r} refused: {rule}")
     assert "\n" not in line
 
 
 @pytest.mark.parametrize("name", ["", "   "])
 def test_blank_project_name_is_refused(name: str) -> None:
     assert pre_gen.refusals(answers(project_name=name)) == [
-        f"project_name {name!r} rejected: must not be empty"
+        f"project_name {name!r} refused: must not be empty"
     ]
 
 
@@ -142,14 +142,14 @@ def test_empty_description_is_accepted() -> None:
 @pytest.mark.parametrize("question", CHOICES)
 def test_unknown_choice_is_refused(question: str) -> None:
     assert pre_gen.refusals(answers(**{question: "other"})) == [
-        f"{question} 'other' rejected: one of {', '.join(CHOICES[question])}"
+        f"{question} 'other' refused: one of {', '.join(CHOICES[question])}"
     ]
 
 
 def test_answer_that_would_delete_an_existing_frontend_is_refused(project: Path) -> None:
     [line] = pre_gen.refusals(answers(frontend="none"))
 
-    assert line.startswith("frontend 'none' rejected: this would delete the existing frontend/")
+    assert line.startswith("frontend 'none' refused: this would delete the existing frontend/")
 
 
 def test_all_broken_rules_are_reported_at_once() -> None:
@@ -243,7 +243,7 @@ def test_settings_that_programs_read_differently_are_refused_without_showing_the
 
     [line] = pre_gen.refused_settings()
 
-    assert line.startswith(f"{name} in {FRONTEND_ENV} rejected: use no $ or backtick")
+    assert line.startswith(f"{name} in {FRONTEND_ENV} refused: use no $ or backtick")
     assert value not in line
 
 
@@ -254,7 +254,7 @@ def test_settings_file_in_utf_16_is_refused(project: Path, encoding: str, text: 
 
     refused = pre_gen.refused_settings()
 
-    expected = f"{SERVICE_ENV} rejected: it is UTF-16; save it as UTF-8"
+    expected = f"{SERVICE_ENV} refused: it is UTF-16; save it as UTF-8"
     assert refused == ([expected] if SERVICE_ENV.stat().st_size else [])
 
 
@@ -341,7 +341,7 @@ def test_invalid_secret_is_refused_with_rule_but_without_value(
 ) -> None:
     monkeypatch.setattr(os, "environ", {"BETTER_AUTH_SECRET": secret})
 
-    with pytest.raises(SystemExit, match=f"^BETTER_AUTH_SECRET rejected: {rule}") as refusal:
+    with pytest.raises(SystemExit, match=f"^BETTER_AUTH_SECRET refused: {rule}") as refusal:
         post_gen.write_settings(answers(better_auth_secret="provide"))
 
     assert secret not in str(refusal.value)

@@ -112,11 +112,11 @@ def test_switching_token_verification_keeps_the_secret(machine: Machine) -> None
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({"project_slug": "Bad Slug"}, "project_slug 'Bad Slug' rejected: only a-z"),
-        ({"project_slug": "../x"}, "project_slug '../x' rejected: only a-z"),
-        ({"project_slug": "9x"}, "project_slug '9x' rejected: only a-z"),
-        ({"project_slug": "fastapi"}, "project_slug 'fastapi' rejected: the project depends on"),
-        ({"project_name": "a\nb"}, r"project_name 'a\nb' rejected: one line"),
+        ({"project_slug": "Bad Slug"}, "project_slug 'Bad Slug' refused: only a-z"),
+        ({"project_slug": "../x"}, "project_slug '../x' refused: only a-z"),
+        ({"project_slug": "9x"}, "project_slug '9x' refused: only a-z"),
+        ({"project_slug": "fastapi"}, "project_slug 'fastapi' refused: the project depends on"),
+        ({"project_name": "a\nb"}, r"project_name 'a\nb' refused: one line"),
         ({"database": "other"}, "other provided for choice variable database"),
     ],
 )
@@ -146,7 +146,7 @@ def test_refused_secret_is_in_no_file_or_message(machine: Machine) -> None:
     )
 
     assert done.returncode == 1
-    assert "BETTER_AUTH_SECRET rejected: at least 32 characters" in done.stderr
+    assert "BETTER_AUTH_SECRET refused: at least 32 characters" in done.stderr
     assert SHORT_SECRET not in done.stdout + done.stderr
     assert machine.files_holding(SHORT_SECRET) == []
     assert list(machine.output.iterdir()) == []
@@ -177,7 +177,7 @@ def test_unreadable_settings_file_is_refused_before_any_file_changes(
     done = machine.cookiecutter("-f", database="postgresql")
 
     assert done.returncode == 1
-    assert ".env rejected: it is UTF-16; save it as UTF-8" in done.stderr.splitlines()[0]
+    assert ".env refused: it is UTF-16; save it as UTF-8" in done.stderr.splitlines()[0]
     assert {file: (project.path / file).stat().st_mtime_ns for file in project.files} == before
 
 
@@ -226,7 +226,7 @@ def test_refused_typed_secret_is_not_echoed(machine: Machine, typed: str, said: 
     status, seen = on_a_terminal(machine, command, [("BETTER_AUTH_SECRET (not shown)", typed)])
 
     assert status == 1
-    assert f"BETTER_AUTH_SECRET rejected: {said}" in seen
+    assert f"BETTER_AUTH_SECRET refused: {said}" in seen
     assert SHORT_SECRET not in seen
     assert machine.files_holding(SHORT_SECRET) == []
     assert list(machine.output.iterdir()) == []
