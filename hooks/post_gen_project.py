@@ -67,7 +67,10 @@ Answers = dict[str, str]
 
 
 def refuse_name_of_package(slug: str) -> None:
-    """Exit if the project has the name of a package that it installs: uv confuses the two."""
+    """Exit if the project has the name of a package that it installs: uv confuses the two.
+
+    `make packages` updates the list, which the project itself does not need.
+    """
     listed = Path(".packages")
     packages = listed.read_text("utf-8").split()
     listed.unlink()

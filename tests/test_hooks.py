@@ -87,9 +87,7 @@ def test_slug_too_long_for_kubernetes_is_refused(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", ["fastapi", "starlette", "uuid-utils", "uuid--utils", "mako"])
 def test_name_of_a_package_that_the_project_installs_is_refused(project: Path, slug: str) -> None:
-    with pytest.raises(
-        SystemExit, match=f"^project_slug '{slug}' refused: the project depends on"
-    ):
+    with pytest.raises(SystemExit, match=f"^project_slug '{slug}' refused: the project depends on"):
         post_gen.main(answers(project_slug=slug))
 
     assert not SERVICE_ENV.exists()
