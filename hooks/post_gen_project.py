@@ -55,7 +55,7 @@ SECRET = "BETTER_AUTH_SECRET"
 FRONTEND_URL = "http://localhost:3000"
 API_URL = "http://localhost:8000"
 INCOMPLETE = "This project is incomplete"
-# The first is Better Auth's own default. The service refuses these too.
+# The first one is Better Auth's own default. The service rejects these, too.
 PLACEHOLDER = r"(?i)better.auth.secret|change.?(me|this)|replace.?(me|this)|your.?secret"
 # A byte order mark may come first. Decoded as Latin-1, it is three characters.
 LINE_START = r"(?m)(?:^|(?<=\A\xef\xbb\xbf))[ \t]*(?:export[ \t]+)?"
@@ -67,7 +67,10 @@ Answers = dict[str, str]
 
 
 def refuse_name_of_package(slug: str) -> None:
-    """Exit if the project installs a package of its own name. uv would take one for the other."""
+    """Exit if the project has the name of a package that it installs: uv confuses the two.
+
+    `make packages` updates the list, which the project itself does not need.
+    """
     listed = Path(".packages")
     packages = listed.read_text("utf-8").split()
     listed.unlink()

@@ -2,7 +2,7 @@
 
 import gc
 
-# Imports create almost no garbage, but collecting it takes a tenth of the startup time.
+# Imports create almost no garbage, but looking for it takes a tenth of the startup time.
 # `create_app` enables the collector again.
 gc.disable()
 
@@ -35,7 +35,7 @@ from app.server.lifecycle import draining
 if TYPE_CHECKING:
     from app.middleware.rate_limit import RateLimiter
 
-TRACING_HEADERS = ["traceparent", "tracestate", "baggage", "sentry-trace"]  # of browsers
+TRACING_HEADERS = ["traceparent", "tracestate", "baggage", "sentry-trace"]  # from browsers
 ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-ID"]
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
     configure_logging()
-    replace_uvicorns_protocols()
+    replace_uvicorns_protocols()  # however the server was started
     database = Database(settings)
     metadata_location = MetadataLocation(settings.jwt_audience)
 

@@ -71,7 +71,7 @@ def _database_url_of_the_service() -> str | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect parametrized tests whose list of parameters is empty.
 
-    For example, no resource may have a reference. pytest can only skip such tests, so
+    This happens if, for example, no resource has a reference. pytest can only skip such tests, so
     this hook removes them from `items`, which has to be changed in place.
     """
     empty = [

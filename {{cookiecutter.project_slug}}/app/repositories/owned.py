@@ -50,7 +50,7 @@ class OwnedRepository(Owned, Generic[Row, Query]):
         """Insert a row and return it.
 
         Raises MissingReference if it refers to a row that is missing or owned by another user, and
-        TypeError for keys that are not columns which the resource adds.
+        TypeError for keys that are not its own columns.
         """
         at, values = now(), dict(values)
         statement = statements.insert(self.model, self._checked_columns(values))

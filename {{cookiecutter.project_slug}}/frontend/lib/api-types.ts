@@ -207,7 +207,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description The body of every error response. For a 422, `errors` says which rules were broken where.
+         * @description The body of every error response. For a 422, `errors` lists the invalid fields and why.
          */
         Problem: {
             /**
