@@ -108,7 +108,7 @@ def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
         for command in re.findall("`(.*?)`", cell)
         if "uv run " in command
     ]
-    if beside := re.findall("put `(.*?)` before a command that needs it", readme):
+    if beside := re.findall("put `(.*?)` before a command that needs the database", readme):
         needs = ("run", "dev", "migrate", "migration", "resource", "field")
         found = [
             (target, f"{beside[0]} {command}" if target in needs else command)
@@ -117,7 +117,7 @@ def commands(project: RenderedProject, tool: str) -> list[tuple[str, str]]:
     if tool == "uv":
         return found
     [installation] = re.findall(r"(?m)^python3 -m venv .*", readme)
-    assert "the same commands follow without `uv run`" in readme
+    assert "omit `uv run` in the commands above" in readme
     return [("", installation), *((target, each.replace("uv run ", "")) for target, each in found)]
 
 

@@ -80,9 +80,9 @@ def complete_openapi(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            _complete(generate())
-        return generate()
+        document = generate()
+        _complete(document)
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
 

@@ -219,6 +219,7 @@ def test_idle_connections_are_closed_at_shutdown(settings: Settings) -> None:
                 client.sendall(data)
             for client in clients[:3]:
                 assert client.recv(65536)
+            time.sleep(0.2)  # until the service has read what the others have sent
 
         for client in clients:
             while client.recv(65536):
