@@ -86,4 +86,4 @@ def test_cookiecutter_1_on_a_terminal_shows_that_it_is_too_old(machine: Machine)
 def test_readme_names_oldest_supported_cookiecutter() -> None:
     readme = (ROOT / "README.md").read_text()
 
-    assert re.findall(r"No Cookiecutter yet, or one before (\d[\d.]*\d)", readme) == [OLDEST]
+    assert re.findall(r"Cookiecutter is missing or older than (\d[\d.]*\d)", readme) == [OLDEST]

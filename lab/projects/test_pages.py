@@ -136,12 +136,12 @@ def test_import_contract_fails_if_a_router_imports_acting_as(project: RenderedPr
 @only_sqlite
 def test_type_checkers_report_misspelled_members(project: RenderedProject) -> None:
     with changing(project):
-        replace(project, "app/routers/task.py", "created['id']", "created['idd']")
+        replace(project, "app/jobs.py", 'task["version"]', 'task["versoin"]')
         replace(project, "app/jobs.py", 'delete(task["id"]', 'delete(task["title"]')
 
         for command in (".venv/bin/mypy", BASEDPYRIGHT):
             printed = output(project, command)
-            assert "idd" in printed
+            assert "versoin" in printed
             assert re.search(r"jobs.py:.*UUID", printed, re.DOTALL)
             assert "2 errors" in printed  # and none in the code of the pages
 
