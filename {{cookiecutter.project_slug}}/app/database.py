@@ -180,16 +180,14 @@ class RequestRunner(Runner):
     """
 
     def __init__(self, database: Database, transaction: Transaction) -> None:
+        super().__init__(self._fetch_from_either)
         self._database = database
         self._transaction = transaction
 
-    async def run(
-        self,
-        statement: Executable,
-        values: Mapping[str, Any] = NO_VALUES,
-        owner: User | None = None,
-    ) -> list[Record]:
-        return await self._current().run(statement, values, owner)
+    async def _fetch_from_either(
+        self, sql: str, arguments: Sequence[Any], *, reads: bool
+    ) -> Sequence[Any]:
+        return await self._current()._fetch(sql, arguments, reads=reads)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self._current().transaction()
