@@ -9,6 +9,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -104,7 +105,6 @@ def _allowed_methods(scope: Scope) -> str:
     """
     if "app_root_path" in scope:  # as Starlette's `Mount` sets it
         return ""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    routes = [route for route in iter_route_contexts(scope["app"].routes) if route.methods]
-    methods = [route.methods or () for route in routes if route.path_regex.match(path)]
+    path, routes = get_route_path(scope), iter_route_contexts(scope["app"].routes)
+    methods = [each.methods for each in routes if each.methods and each.path_regex.match(path)]
     return ", ".join(sorted(set[str]().union(*methods)))

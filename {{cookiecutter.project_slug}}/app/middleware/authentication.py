@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -52,7 +53,8 @@ class Authentication:
         return user
 
     def _guards(self, scope: Scope) -> bool:
-        path = _route_path(scope)
+        # A private function, but routing uses it, too: both must see the same path.
+        path = get_route_path(scope)
         return path == self.prefix or path.startswith(f"{self.prefix}/")
 
 
@@ -67,10 +69,3 @@ def _bearer_token(scope: Scope) -> str:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     return token.lstrip(" ")
-
-
-def _route_path(scope: Scope) -> str:
-    """Return the path that Starlette compares with routes: without `root_path`."""
-    path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
-    return path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path
