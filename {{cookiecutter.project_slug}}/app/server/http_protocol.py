@@ -104,7 +104,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
 
 
 def _is_incomplete(data: bytes) -> bool:
-    """Return whether to wait for the rest of a head. h11 rejects all other data at once."""
+    """Return whether to wait for the rest of a head. What cannot begin one is rejected by h11."""
     has_end = data.endswith(b"\r\n\r\n") or b"\n\r\n" in data or b"\n\n" in data
     return not has_end and len(data) <= MAX_HEAD_BYTES and data[0] > 0x20
 

@@ -24,7 +24,7 @@ from app.errors import Unauthenticated, Unavailable
 from app.reasons import Reason
 from app.security.tokens import UnverifiedToken, is_key_id
 
-FETCH_TIMEOUT = 2.0  # seconds for each fetch; a request may wait for two
+FETCH_TIMEOUT = 2.0  # seconds; a request may wait for two fetches, and must end within five
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_AGE = 24 * 3600.0  # seconds that cached keys are used without a successful fetch
 MIN_RSA_BITS = 2048
