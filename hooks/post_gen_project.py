@@ -66,18 +66,6 @@ PORTS = range(20_000, 24_000)
 Answers = dict[str, str]
 
 
-def refuse_name_of_package(slug: str) -> None:
-    """Exit if the project has the name of a package that it installs: uv confuses the two.
-
-    `make packages` updates the list, which the project itself does not need.
-    """
-    listed = Path(".packages")
-    packages = listed.read_text("utf-8").split()
-    listed.unlink()
-    if re.sub("-+", "-", slug) in packages:
-        sys.exit(f"project_slug {slug!r} refused: the project depends on a package of that name")
-
-
 def delete_unused(answers: Answers) -> None:
     """Delete the files that these answers do not need, and folders that become empty."""
     unused = [name for asked, files in UNUSED.items() for name in files.get(answers[asked], [])]
@@ -267,7 +255,6 @@ def mark_complete() -> None:
 
 
 def main(answers: Answers) -> None:
-    refuse_name_of_package(answers["project_slug"])
     delete_unused(answers)
     notice = write_settings(answers)
     mark_complete()

@@ -56,6 +56,9 @@ def refusals(answers: dict[str, str]) -> list[str]:
         broken["project_slug"] = "only a-z, 0-9 and hyphens, a letter first, no hyphen last"
     elif len(slug) > LONGEST_SLUG:
         broken["project_slug"] = f"at most {LONGEST_SLUG} characters"
+    # `_packages` lists the packages that projects install. uv would confuse project and package.
+    elif re.sub("-+", "-", slug) in answers["_packages"].split():
+        broken["project_slug"] = "the project depends on a package of that name"
     if not answers["project_name"].strip():
         broken["project_name"] = "must not be empty"
     for field, most in LONGEST.items():

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.rendering import PROJECT, Machine, RenderedProject
+from tests.rendering import ROOT, Machine, RenderedProject
 
-LISTED = PROJECT / ".packages"
+QUESTIONS = ROOT / "cookiecutter.json"
 COMPILE = (
     "uv pip compile --quiet --universal --all-extras --group dev --no-annotate --no-header "
     "pyproject.toml"
@@ -29,7 +29,11 @@ def main() -> None:
             for each in ("sqlite", "postgresql")
         ]
         names = sorted(set().union(*map(packages, projects)))
-    LISTED.write_text("\n".join(names) + "\n")
+    text, replaced = re.subn(
+        '("_packages": ")[^"]*', rf"\g<1>{' '.join(names)}", QUESTIONS.read_text()
+    )
+    assert replaced == 1
+    QUESTIONS.write_text(text)
 
 
 if __name__ == "__main__":

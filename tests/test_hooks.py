@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -38,6 +37,7 @@ def answers(**changes: str) -> dict[str, str]:
         "project_name": "Task Service",
         "project_slug": "task-service",
         "description": "Tasks.",
+        "_packages": VARIABLES["_packages"],
         "__database_url": "sqlite:///tasks.db",
     }
     return defaults | changes
@@ -49,7 +49,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "frontend").mkdir()
     (tmp_path / "app").mkdir()
     (tmp_path / "app/__init__.py").touch()
-    shutil.copy(PROJECT / ".packages", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BETTER_AUTH_SECRET", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -86,11 +85,10 @@ def test_slug_too_long_for_kubernetes_is_refused(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ["fastapi", "starlette", "uuid-utils", "uuid--utils", "mako"])
-def test_name_of_a_package_that_the_project_installs_is_refused(project: Path, slug: str) -> None:
-    with pytest.raises(SystemExit, match=f"^project_slug '{slug}' refused: the project depends on"):
-        post_gen.main(answers(project_slug=slug))
-
-    assert not SERVICE_ENV.exists()
+def test_name_of_a_package_that_the_project_installs_is_refused(slug: str) -> None:
+    assert pre_gen.refusals(answers(project_slug=slug)) == [
+        f"project_slug {slug!r} refused: the project depends on a package of that name"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -758,6 +756,5 @@ def test_cruft_update_prints_no_next_steps(
     post_gen.main(answers(better_auth_secret="provide", _commit="0" * 40))
     assert capsys.readouterr() == ("", "")
 
-    shutil.copy(PROJECT / ".packages", project)
     post_gen.main(answers())
     assert "is ready" in capsys.readouterr().out

@@ -129,7 +129,7 @@ def test_each_direct_dependency_is_listed_as_a_package(project: RenderedProject)
     required = chain(pyproject["project"]["dependencies"], *extras.values(), *groups.values())
 
     names = {re.match(r"[\w-]+", requirement)[0] for requirement in required}
-    assert names <= {*(PROJECT / ".packages").read_text().split()}
+    assert names <= {*VARIABLES["_packages"].split()}
 
 
 def test_license_file_and_metadata_follow_the_answer(

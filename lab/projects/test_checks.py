@@ -1,5 +1,6 @@
 """Rendered projects pass their checks, and work as documented."""
 
+import json
 import os
 import re
 import shutil
@@ -77,7 +78,8 @@ def assert_installed_packages_are_listed(project: RenderedProject) -> None:
     """`make packages` updates the list, from which a hook refuses names of projects."""
     [packages] = (project.path / ".venv/lib").glob("python*/site-packages")
     installed = {canonicalize_name(each.name) for each in distributions(path=[str(packages)])}
-    listed = {*(PROJECT / ".packages").read_text().split(), project.path.name}
+    questions = json.loads((ROOT / "cookiecutter.json").read_text())
+    listed = {*questions["_packages"].split(), project.path.name}
     # Releases of dependencies may need a few more by now.
     assert len(installed - listed) <= 5, installed - listed
 
